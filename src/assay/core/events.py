@@ -1,0 +1,142 @@
+"""The closed union of what a session's log can hold. History, usage, outcome and every screen are folds of these.
+
+What streams by (deltas of text, progress) is not here: it is shown and forgotten. A record of an unknown kind,
+from a newer version, is kept verbatim and skipped by folds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from assay.core.check import CheckRun, Criterion, Evidence, Verdict
+from assay.core.messages import AssistantMessage, Image, Json, Text, ToolResult
+from assay.core.policy import Decision, Effect
+
+
+class SessionStarted(Struct, frozen=True, tag="session_started", tag_field="kind"):
+    session: str
+    cwd: str
+    version: str
+    """Of the program that wrote it."""
+    forked_from: str = ""
+    """The session whose records come before these, copied."""
+
+
+class InputReceived(Struct, frozen=True, tag="input", tag_field="kind"):
+    """Opens a turn. Written before any work is done for it."""
+
+    turn: str
+    parts: tuple[Text | Image, ...]
+    model: str = ""
+    """PROVIDER/NAME chosen for this turn."""
+
+
+class ContextAdded(Struct, frozen=True, tag="context", tag_field="kind"):
+    """Text that the harness put before the model (environment card, instructions, nudges, what the gate misses)."""
+
+    owner: str
+    text: str
+    source: str = ""
+
+
+class Framed(Struct, frozen=True, tag="framed", tag_field="kind"):
+    """The tree at the start of a turn: what evidence compares with and rewind returns to."""
+
+    turn: str
+    tree: str
+
+
+class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):
+    step: int
+    message: AssistantMessage
+    dollars: float | None = None
+    seconds: float = 0.0
+    role: str = "solver"
+
+
+class CallDecided(Struct, frozen=True, tag="intent", tag_field="kind"):
+    """The gate's word on a call. With `allow` it is the intent, on disk before the effect starts."""
+
+    call: str
+    tool: str
+    effects: tuple[Effect, ...]
+    decision: Decision
+
+
+class CallFinished(Struct, frozen=True, tag="result", tag_field="kind"):
+    result: ToolResult
+    display: str = ""
+    debug: dict[str, Json] = {}
+    seen: dict[str, str] = {}
+    seconds: float = 0.0
+    finish: bool = False
+
+
+class CriteriaDeclared(Struct, frozen=True, tag="criteria", tag_field="kind"):
+    criteria: tuple[Criterion, ...]
+
+
+class CheckFinished(Struct, frozen=True, tag="check", tag_field="kind"):
+    run: CheckRun
+    phase: Literal["baseline", "attempt", "final"]
+
+
+class EvidenceRecorded(Struct, frozen=True, tag="evidence", tag_field="kind"):
+    evidence: Evidence
+
+
+class AttemptFinished(Struct, frozen=True, tag="attempt", tag_field="kind"):
+    """One candidate solution of a strategy that makes several."""
+
+    number: int
+    strategy: str
+    location: str
+    result: Literal["green", "red", "invalid", "duplicate"]
+    note: str = ""
+    tree: str = ""
+
+
+class Compacted(Struct, frozen=True, tag="compacted", tag_field="kind"):
+    """From here on, history is `summary` and what follows record `keeps_from`; the log itself keeps everything."""
+
+    summary: str
+    keeps_from: int
+    """Number of the first record that stays verbatim."""
+
+
+class Noticed(Struct, frozen=True, tag="notice", tag_field="kind"):
+    """Something the person should know: a repaired log, a trimmed file, a fallback, a sandbox switched off."""
+
+    text: str
+
+
+class TurnEnded(Struct, frozen=True, tag="turn_ended", tag_field="kind"):
+    turn: str
+    verdict: Verdict
+    text: str
+    """The last words of the model, or ours when it had none."""
+    steps: int
+    seconds: float
+    dollars: float | None = None
+    selected: int = 0
+    """Which attempt was adopted (1-based), when there were several."""
+
+
+Event: TypeAlias = (
+    SessionStarted
+    | InputReceived
+    | ContextAdded
+    | Framed
+    | ModelReplied
+    | CallDecided
+    | CallFinished
+    | CriteriaDeclared
+    | CheckFinished
+    | EvidenceRecorded
+    | AttemptFinished
+    | Compacted
+    | Noticed
+    | TurnEnded
+)
