@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -80,7 +80,7 @@ def _in_text(view: str, regex: re.Pattern[str]) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
+def _bounded(seconds: float) -> Generator[None]:
     """Raises `_TooSlow` in the body after `seconds`. Only a signal gets through to a running regex, and only in the
     main thread; elsewhere the body runs unbounded."""
     if threading.current_thread() is not threading.main_thread():

@@ -128,7 +128,7 @@ def decode(data: bytes) -> TextFile | None:
 
 def encode_new(text: str) -> bytes:
     """The bytes of a new file. Raises `WorkspaceError` for half of a surrogate pair."""
-    return TextFile("", "utf-8", b"", "strict")._encode(text)
+    return TextFile("", "utf-8", b"", "strict").rewritten(text)
 
 
 def _try(data: bytes, codec: str, mark: bytes, errors: str) -> TextFile | None:
