@@ -1,8 +1,8 @@
 """Compaction: when the window fills, history becomes a distillate and the last steps; the log keeps everything.
 
 The distillate is made by folding the whole log, not by a model and not from an earlier distillate: it costs no tokens,
-always fits, cannot invent, and cannot lose the task, the instructions, the criteria, the evidence or the list of what was
-touched. A model that needs a detail again reads the file again.
+always fits, cannot invent, and cannot lose the task, the instructions, the criteria, the evidence or the list of what
+was touched. A model that needs a detail again reads the file again.
 """
 
 from __future__ import annotations

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 
 def system_text(override: str | None = None, append: str = "") -> str:
-    """The text before everything else. `override` replaces ours (an empty string means none at all); `append` follows."""
-    base = (
-        files("assay.context").joinpath("system.md").read_text(encoding="utf-8").strip()
-        if override is None
-        else override
-    )
+    """The text before everything else. `override` replaces ours (an empty string means none); `append` follows."""
+    base = Path(__file__).with_name("system.md").read_text(encoding="utf-8").strip() if override is None else override
     return "\n\n".join(part for part in (base, append.strip()) if part)
 
 
