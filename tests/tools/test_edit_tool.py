@@ -59,7 +59,12 @@ async def test_overlapping_matches_are_ambiguous(bench: Bench) -> None:
         (b"a\nb\r\nc\nd", "b\nc", "b\nC", b"a\nb\r\nC\nd"),
         (b"a\rb\rc", "b\nc", "b\nx\nc", b"a\rb\rx\rc"),
         (b"\tif x:\n\t\ty", "\t\ty", "\t\tz", b"\tif x:\n\t\tz"),
-        ("gr\u00fc\u00df dich\n".encode() + b"\xff tail", "tail", "end", "gr\u00fc\u00df dich\n".encode() + b"\xff end"),
+        (
+            "gr\u00fc\u00df dich\n".encode() + b"\xff tail",
+            "tail",
+            "end",
+            "gr\u00fc\u00df dich\n".encode() + b"\xff end",
+        ),
     ],
 )
 async def test_bytes_outside_the_span_stay(bench: Bench, data: bytes, old: str, new: str, result: bytes) -> None:
@@ -70,9 +75,17 @@ async def test_bytes_outside_the_span_stay(bench: Bench, data: bytes, old: str, 
 
 
 _CODECS = st.sampled_from(
-    [("utf-8", b""), ("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff"), ("latin-1", b"")]
+    [
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b"\xfe\xff"),
+        ("latin-1", b""),
+    ]
 )
-_PIECES = st.lists(st.sampled_from(["a", "b ", "\t", "\u00e9", "\r\n", "\n", "\r", "x=1", ""]), max_size=12).map("".join)
+_PIECES = st.lists(st.sampled_from(["a", "b ", "\t", "\u00e9", "\r\n", "\n", "\r", "x=1", ""]), max_size=12).map(
+    "".join
+)
 
 
 @given(_CODECS, _PIECES, _PIECES, st.sampled_from(["new", "one\ntwo", "", "\u00e9"]))
@@ -197,7 +210,9 @@ class TestNearMisses:
         assert "Nothing in the file" in near_misses("alpha\nbeta\n", "zzz qqq")
 
     def test_bounded_on_a_large_file(self) -> None:
-        view = "".join(f"    self.assertEqual(result_{number % 977}, expected)  # case {number}\n" for number in range(90_000))
+        view = "".join(
+            f"    self.assertEqual(result_{number % 977}, expected)  # case {number}\n" for number in range(90_000)
+        )
         assert len(view) > 5_000_000
         old = "\n".join(f"    self.assertEqual(result_{number}, expected)  # cases {number}" for number in range(200))
         began = time.process_time()

@@ -36,12 +36,21 @@ def test_filters(tools: list[str] | None, disallowed: list[str], left: tuple[str
 
 
 def test_names_people_type() -> None:
-    assert [tool_named(name) for name in ("Bash", "MultiEdit", "read", "LS", "Task")] == ["shell", "edit", "read", "read", ""]
+    assert [tool_named(name) for name in ("Bash", "MultiEdit", "read", "LS", "Task")] == [
+        "shell",
+        "edit",
+        "read",
+        "read",
+        "",
+    ]
 
 
 def test_the_specs_stay_small() -> None:
     wire = [
-        {"type": "function", "function": {"name": spec.name, "description": spec.description, "parameters": spec.parameters}}
+        {
+            "type": "function",
+            "function": {"name": spec.name, "description": spec.description, "parameters": spec.parameters},
+        }
         for spec in (tool.spec for tool in toolbox())
     ]
     text = json.dumps(wire, separators=(",", ":"))

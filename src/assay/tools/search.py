@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from shutil import which
 
 from msgspec import Struct
 
@@ -12,7 +11,6 @@ from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, Workspace
 from assay.tools.bound import one_line, refused, visible
-from assay.tools.glob import glob_regex
 from assay.tools.grep import FILE_BYTES, SECONDS, Found, grep
 from assay.tools.paths import nothing, relative, tidy
 from assay.tools.schema import read_arguments, tool_spec
@@ -78,6 +76,8 @@ async def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
             workspace.read_file(path, FILE_BYTES)
             files = [path]
     if glob:
+        from assay.tools.glob import glob_regex
+
         matches = glob_regex(glob).fullmatch
         files = [file for file in files if matches(file)]
     return files
@@ -85,6 +85,8 @@ async def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
 
 async def _ripgrep(workspace: Workspace, asked: SearchArguments, path: str) -> Found | None:
     """What ripgrep finds; None when there is none, or it does not take the pattern (look-around, back-references)."""
+    from shutil import which
+
     program = which("rg")
     if not program:
         return None
