@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from assay.workspace.ignores import CACHES, Ignores
 from assay.workspace.sandbox.port import Layer, Sandbox
+from assay.workspace.sandbox.view import beneath, git_directory
 
 MOST_LAYERS = 200
 BIGGEST_FILE = 64_000_000
@@ -74,8 +75,8 @@ def equip(scratch: Scratch, root: str, ignored: list[str], sandbox: Sandbox | No
     """Bring what `root` ignores into reach of the copy; returns what the sandbox is to lay over it.
 
     Directories become overlays (writes stay in the copy), read-only mounts where there are no overlays, or symbolic
-    links where there is no sandbox or one without mounts: then a command that writes there writes into the original. Files are copied up to
-    64 MB each and 512 MB together. Caches are left behind.
+    links where there is no sandbox or one without mounts: then a command that writes there writes into the original.
+    Files are copied up to 64 MB each and 512 MB together. Caches are left behind.
     """
     caches = Ignores(CACHES)
     layers: list[Layer] = []
@@ -87,6 +88,8 @@ def equip(scratch: Scratch, root: str, ignored: list[str], sandbox: Sandbox | No
         source, target = Path(root, name), scratch.files / name
         if caches.match(name, directory) or os.path.lexists(target) or not _ours(scratch.files, target.parent):
             continue
+        if beneath(str(scratch.top), [str(source)]):
+            continue
         if directory and mounts and len(layers) < MOST_LAYERS:
             layers.append(_layer(scratch, root, name, len(layers), overlays=sandbox is not None and sandbox.overlays))
         elif directory and not mounts:
@@ -96,7 +99,7 @@ def equip(scratch: Scratch, root: str, ignored: list[str], sandbox: Sandbox | No
         elif not directory:
             budget -= _copy_file(source, target, min(BIGGEST_FILE, budget))
     repository = Path(root, ".git")
-    if mounts and repository.is_dir() and not repository.is_symlink():
+    if mounts and not repository.is_symlink() and (repository.is_dir() or git_directory(root)):
         layers.append(Layer(str(repository), f"{root}/.git", "read"))
     return tuple(layers)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
@@ -48,7 +47,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else PlainTrees(self._root, self._state)
         self._view = Confinement(self._root, self._root)
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._cache = ""
 
     @property
     def root(self) -> str:
@@ -76,8 +75,8 @@ class LocalWorkspace:
                 Launch(limited(command.argv), cwd, env, command.timeout, command.limit, command.spill)
             )
         if not self._view.cache:
-            self._scratch = tempfile.TemporaryDirectory(prefix="assay-", ignore_cleanup_errors=True)
-            self._view = self._view._replace(cache=self._scratch.name)
+            self._cache = tempfile.mkdtemp(prefix="assay-cache-")
+            self._view = self._view._replace(cache=self._cache)
         inside = f"{self._view.root}/{below}" if below else self._view.root
         info = os.pipe() if sandbox.owns_processes else None
         env = clean_environment(self._environ, sandbox.home) | command.env
@@ -175,7 +174,7 @@ class LocalWorkspace:
         """Ends every command and removes what is temporary. May be called twice."""
         self._runner.kill_all()
         self._trees.close()
-        if self._scratch:
-            self._scratch.cleanup()
-            self._scratch = None
+        if self._cache:
+            copies.discard(Path(self._cache))
+            self._cache = ""
             self._view = self._view._replace(cache="")
