@@ -151,7 +151,7 @@ class LocalServer:
                 if await _healthy(ready):
                     self._state = path
                     return Endpoint(ready.base_url, ready.api_key, ready.pid)
-            await asyncio.to_thread(end, path, ready)
+            await asyncio.to_thread(end, path, ready, 0.0)  # it no longer answers: no use asking it to end
         return None
 
     async def _loaded(self, path: Path) -> State | None:
