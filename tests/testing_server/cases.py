@@ -15,6 +15,8 @@ CASES = {
     "two_calls": Reply(
         calls=(Call("bash", {"command": "pwd"}), Call("read", {"path": "a.py", "limit": 20})), usage=USAGE
     ),
-    "unicode_call": Reply(calls=(Call("write", {"path": "ü.txt", "content": 'snow ☃ "quoted"\n\\ tab\t🚀'}),), usage=USAGE),
+    "unicode_call": Reply(
+        calls=(Call("write", {"path": "ü.txt", "content": 'snow ☃ "quoted"\n\\ tab\t🚀'}),), usage=USAGE
+    ),
     "length": Reply("Cut short by the lim", stop="length", usage=USAGE),
 }

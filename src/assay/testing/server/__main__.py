@@ -59,8 +59,14 @@ def _scripted(arguments: argparse.Namespace) -> Scripted:
 async def _serve(server: ScriptedServer, print_url: bool) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop(_number: int, _frame: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stopped.set)
+
+    # Not the loop's own handlers: those go with the loop, and a second signal would then kill the clean exit.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        signal.signal(number, stop)
     async with server:
         if print_url:
             sys.stdout.write(server.url + "\n")

@@ -256,6 +256,8 @@ def broken(frames: list[Frame], fault: Fault, dialect: Dialect, identity: str) -
     name = fault.name
     if name == "cut_at":
         return _first_bytes(frames, fault.size or 0)
+    if len(frames) == 1 and CATALOGUE[name].lost:  # a response that isn't streamed has no inner places
+        return _cut_frame(frames, 0, len(frames[0].data) // 2)
     if name == "cut_in_text":
         return frames[: _middle(frames, "text")]
     if name == "cut_in_arguments":
@@ -267,9 +269,9 @@ def broken(frames: list[Frame], fault: Fault, dialect: Dialect, identity: str) -
         return _cut_utf8(frames)
     if name == "cut_after_call":
         ends = [index for index, frame in enumerate(frames) if frame.kind == "call_end"]
-        return frames[: ends[-1] + 1] if ends else _cut_frame(frames, 0, len(frames[0].data) // 2)
+        return frames[: ends[-1] + 1]
     if name == "no_end":
-        return frames[:-1] if len(frames) > 1 else _cut_frame(frames, 0, len(frames[0].data) - 1)
+        return frames[:-1]
     if name == "error_event":
         at = _middle(frames, "text", "arguments")
         return [*frames[:at], dialect.error_frame(problem_of(fault, identity))]
