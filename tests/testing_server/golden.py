@@ -1,15 +1,15 @@
-"""The rendered replies of the case table, and how their files are rewritten: `python -m tests.testing_server.golden`."""
+"""The rendered replies of the case table. `python -m tests.testing_server.golden` rewrites the files."""
 
 from pathlib import Path
 
 import msgspec
+from tests.testing_server.cases import CASES
 
 from assay.testing.server.anthropic import Anthropic
 from assay.testing.server.chat import Chat
 from assay.testing.server.plan import Planner, quarter
 from assay.testing.server.responses import Responses
 from assay.testing.server.seen import SeenRequest
-from tests.testing_server.cases import CASES
 
 FOLDER = Path(__file__).parent / "golden"
 DIALECTS = {dialect.name: dialect for dialect in (Anthropic(), Chat(), Responses())}

@@ -3,14 +3,15 @@
 import asyncio
 import time
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.testing_server.client import PATHS, answered, ask, read, request_body, said, send
 
 from assay.testing.server import CATALOGUE, Call, Fault, Match, Reply, Script, ScriptedServer, ScriptError
 from assay.testing.server.faults import check_faults
-from tests.testing_server.client import PATHS, answered, ask, read, request_body, said, send
 
 DIALECTS = list(PATHS)
 COMMAND = "echo one && echo two"
@@ -106,7 +107,7 @@ async def test_hang_never_answers_and_notes_when_the_client_left():
 async def test_stall_then_the_rest(dialect):
     got = await struck(Fault("stall", seconds=0.3), dialect, Reply("One two three."))
     times = [at for at, _ in got.arrivals]
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) >= 0.25
+    assert max(b - a for a, b in pairwise(times)) >= 0.25
     assert got.end == "whole"
     assert said(dialect, got)[0] == "One two three."
 

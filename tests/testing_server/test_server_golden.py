@@ -1,5 +1,4 @@
 import pytest
-
 from tests.testing_server.golden import FILES, FOLDER, rendered
 
 

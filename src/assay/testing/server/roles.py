@@ -177,8 +177,6 @@ def _plain_schema(schema: Record, root: Record) -> Record:
 
 def _value(name: str, schema: Record, role: str, values: Record, root: Record) -> object:
     """The value of a property, or None where the role has nothing for it."""
-    if name in values:
-        return values[name]
     squeezed = _squeezed(name)
     if "enum" in schema:
         return next((wish for wish in _ENUMS.get(role, ()) if wish in _options(schema)), None)
@@ -190,7 +188,7 @@ def _value(name: str, schema: Record, role: str, values: Record, root: Record) -
     if schema.get("properties"):
         return _filled(schema, role, values, root) or None
     for key, value in values.items():
-        if squeezed in _PROPERTIES.get(key, ()):
+        if name == key or squeezed in _PROPERTIES.get(key, ()):
             if kind != "array":
                 return value
             return ["bash", "-lc", value] if squeezed == "command" else [value]
