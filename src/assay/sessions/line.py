@@ -99,6 +99,11 @@ def decode_body(body: bytes) -> Record | None:
     return Record(decoded.n, decoded.t, decoded.event)
 
 
+def time_of(body: bytes) -> float:
+    start = body.index(b'"t":') + 4
+    return float(body[start : body.index(b",", start)])
+
+
 def payload_of(body: bytes) -> bytes:
     """The event's JSON as it was written, unknown fields and kinds included."""
     start = body.index(b'"event":') + len(b'"event":')

@@ -34,7 +34,7 @@ from assay.core.errors import StorageError, UsageError
 from assay.core.events import Event, Noticed
 from assay.core.store import Record
 from assay.sessions import lock
-from assay.sessions.line import Line, decode_body, encode_body, encode_event, encode_line, link
+from assay.sessions.line import Line, decode_body, encode_body, encode_event, encode_line, link, time_of
 from assay.sessions.migrate import HEADER
 from assay.sessions.reader import SEED, LogReader, Scan, unread_notice
 
@@ -116,7 +116,7 @@ class SessionLog:
             last = line
         if last is not None:
             self._number, self._chain = last.number, last.chain
-            self._time = _time_of(last.body)
+            self._time = time_of(last.body)
         if scan.size == 0:
             self._write(HEADER)
         found = scan.notices()
@@ -158,7 +158,7 @@ class SessionLog:
         """Append records of another log as they are, with their numbers and times, at the front of this one."""
         for line in lines:
             self._append_body(line.number, line.body)
-            self._time = _time_of(line.body)
+            self._time = time_of(line.body)
 
     def _append_body(self, number: int, body: bytes) -> None:
         chain = link(self._chain, body)
@@ -212,11 +212,6 @@ class SessionLog:
             lock.release(self.path)
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-def _time_of(body: bytes) -> float:
-    start = body.index(b'"t":') + 4
-    return float(body[start : body.index(b",", start)])
 
 
 def _sync_directory(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from assay.core.errors import StorageError, UsageError
@@ -152,13 +152,15 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notices: list[str] = []
-        """Complete once an iteration over `lines` or `records` has ended."""
+        """What the latest iteration over `lines` or `records` found, once it ended or was closed."""
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Generator[Line, None, None]:
         """Verified lines, with kinds that this version does not know. Raises UsageError, StorageError."""
         scan = Scan(self.path)
-        yield from scan
-        self.notices = scan.notices()
+        try:
+            yield from scan
+        finally:
+            self.notices = scan.notices()
 
     def records(self) -> Iterator[Record]:
         """The records that this version understands."""
