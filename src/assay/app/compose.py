@@ -1,4 +1,4 @@
-"""Assembly: from what a surface wishes for to a run that is ready to take a turn. The only place that knows every room."""
+"""Assembly: from what a surface wishes for to a run that is ready to take a turn. Only here is every room known."""
 
 from __future__ import annotations
 
@@ -242,5 +242,3 @@ def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
     if thinking.isdigit() and int(thinking) >= 1024:
         return Reasoning("budget", int(thinking), level)
     raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")
-
-

@@ -17,8 +17,8 @@ Observe = Callable[[CheckRun, Phase], None]
 
 
 class Proof:
-    """`checks` are the user's own (class A); `grants` the protected paths that settings release; `instructions` the text
-    of the instruction files, which may name further checks; `permit` is asked before a model's own command is run."""
+    """`checks` are the user's own (class A); `grants` the protected paths that settings release; `instructions` the
+    text of the instruction files, which may name further checks; `permit` speaks on a model's own commands."""
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ def parse(arguments: list[str], flags: tuple[Flag, ...] = FLAGS) -> Parsed:
     while rest:
         word = rest.pop(0)
         if word == "--":
-            parsed.words += rest
+            parsed.words.extend(rest)
             break
         if word == "-" or not word.startswith("-"):
             parsed.words.append(word)

@@ -1,4 +1,4 @@
-"""One task without a terminal: `assay -p`. Result on standard output, progress on standard error, exit code by outcome."""
+"""One task without a terminal: `assay -p`. Result on standard output, progress on standard error, exit by outcome."""
 
 from __future__ import annotations
 
