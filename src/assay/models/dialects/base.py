@@ -143,7 +143,10 @@ def effort_word(reasoning: Reasoning, quirks: frozenset[str]) -> str:
 
 
 def effort_for(budget: int) -> Effort:
-    return next((effort for effort, tokens in BUDGETS.items() if budget <= tokens), "max")
+    for effort, tokens in BUDGETS.items():
+        if budget <= tokens:
+            return effort
+    return "max"
 
 
 def split(message: UserMessage) -> tuple[list[ToolResult], list[Text | Image]]:

@@ -173,7 +173,7 @@ class ChatDecoder(Decoder):
             self.done = True
             return
         value = from_json(data)
-        if value.get("error"):
+        if value.get("error") or event == "error":
             found = error(0, data)
             raise StreamFailed(found.kind, found.message)
         if usage := table(value.get("usage")):
@@ -234,7 +234,8 @@ class ChatDecoder(Decoder):
             call = self._calls[self._open[index]][0]
             call.name = call.name or word(function.get("name"))
         arguments = function.get("arguments")
-        text = to_json(arguments).decode() if isinstance(arguments, dict) else word(arguments)
+        # A string, unless the server is one of those that send the object itself.
+        text = word(arguments) or (to_json(table(arguments)).decode() if table(arguments) else "")
         self.grow(text)
         call.pieces.append(text)
         yield CallDelta(call.id, call.name, text)
