@@ -94,6 +94,8 @@ class SessionLog:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
         except FileNotFoundError:
             raise UsageError(f"no session log at {path}; `assay sessions list` shows what there is") from None
+        except FileExistsError:
+            raise StorageError(f"can't make the session log {path}: it exists; choose another session id") from None
         except OSError as error:
             raise _failure("open the session log", path, error) from error
         try:
@@ -230,6 +232,5 @@ def _failure(verb: str, path: Path, error: OSError) -> StorageError:
         errno.EDQUOT: "free some of the quota, then go on with --resume",
         errno.EROFS: "set ASSAY_HOME to a directory that can be written",
         errno.EACCES: "set ASSAY_HOME to a directory that can be written",
-        errno.EEXIST: "choose another session id",
     }.get(error.errno or 0, "check that disk, or set ASSAY_HOME to another place")
     return StorageError(f"can't {verb} {path}: {error.strerror or error}; {advice}")

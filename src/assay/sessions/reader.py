@@ -18,7 +18,8 @@ class Scan:
     """One pass over a log. Iterating yields the verified lines, oldest first; afterwards the counts are final.
 
     A line that fails its checks is searched for whole records glued to rubble; what follows a damaged place is
-    accepted by its own checksum, and the break in the chain is counted. Nothing is written.
+    accepted by its own checksum, and the break in the chain is counted. Numbers only grow: a record that comes again is
+    skipped. Nothing is written.
     """
 
     def __init__(self, path: Path) -> None:
