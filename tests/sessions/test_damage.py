@@ -36,6 +36,10 @@ def opened(path: Path, data: bytes) -> tuple[list[int], list[str]]:
     return numbers(path)
 
 
+def test_the_chain_hangs_on_the_format_line() -> None:
+    assert link(b"", HEADER) == SEED
+
+
 def test_whole_logs_say_nothing(tmp_path: Path) -> None:
     assert opened(tmp_path / "s.jsonl", b"".join(lines())) == ([1, 2, 3, 4, 5, 6], [])
 

@@ -45,10 +45,10 @@ class TestSessionLog(EventStoreConformance):
 
 
 def test_the_file_is_private_ascii_and_one_json_object_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "key" / "s.jsonl"
+    path = tmp_path / "sessions" / "key" / "s.jsonl"
     written(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path.parent.parent)} == {0o700}
     data = path.read_bytes()
     assert data.isascii()
     objects = [json.loads(line) for line in data.decode().split("\n")[:-1]]

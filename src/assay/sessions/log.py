@@ -59,9 +59,9 @@ class SessionLog:
 
     @classmethod
     def create(cls, path: Path, *, clock: Clock | None = None) -> SessionLog:
-        """A new log at `path`, whose directory is made (mode 0700) if need be. Raises StorageError."""
+        """A new log at `path`, whose directories are made (mode 0700) if need be. Raises StorageError."""
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(path.parent)
         except OSError as error:
             raise _failure("make the directory", path.parent, error) from error
         log = cls._locked(path, os.O_CREAT | os.O_EXCL, clock)
@@ -214,6 +214,13 @@ class SessionLog:
             lock.release(self.path)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _make_private(path: Path) -> None:
+    """Like `mkdir(parents=True)`, which would leave the parents open to everyone."""
+    if not path.is_dir():
+        _make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _sync_directory(path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from assay.core.errors import StorageError, UsageError
 from assay.core.store import Record
 from assay.sessions.line import MARK, Line, decode_body, link, parse_line
-from assay.sessions.migrate import HEADER, VERSION, version_of
+from assay.sessions.migrate import VERSION, version_of
 
-SEED = link(b"", HEADER)
-"""The chain value before the first record."""
+SEED = b"9835262552176c24"
+"""The chain value before the first record: `link` of nothing and the format line, which no import should wait for."""
 
 
 class Scan:
