@@ -3,8 +3,8 @@
     ROOT/sessions/PROJECT-KEY/ID.jsonl      the log
     ROOT/sessions/PROJECT-KEY/ID/           what its tools spilled
 
-There is no index file: a list reads both ends of each log, which for 1,000 sessions takes about a tenth of a second
-(tests/sessions, docs/performance.md), and nothing can be out of date.
+There is no index file: a list reads both ends of each log, which for 1,000 sessions takes about a tenth of a second,
+and nothing can be out of date.
 """
 
 from __future__ import annotations

@@ -63,12 +63,13 @@ class ShellTool:
 def _told(command: str, seconds: int, result: CommandResult, spill: str) -> ToolOutcome:
     clean = plain(result.output).strip("\n")
     brief = condense(clean)
-    # The workspace spills what is beyond KEPT; what is cut only here is kept here.
-    where = result.spill
-    if not where and spill and (len(brief) > SHOWN or brief != clean):
-        where = _spilled(spill, clean)
-    body = head_tail(brief, SHOWN, result.output_bytes if result.output_bytes > KEPT else 0, where)
-    if brief != clean and len(brief) <= SHOWN and where:
+    missing = result.output_bytes if result.output_bytes > KEPT else 0
+    where = ""
+    if missing or brief != clean or len(brief) > SHOWN:
+        # The workspace spills what goes beyond KEPT; what is cut only here is kept here.
+        where = result.spill or (_spilled(spill, clean) if spill else "")
+    body = head_tail(brief, SHOWN, missing, where)
+    if where and brief != clean and len(brief) <= SHOWN and not missing:
         body += f"\n[all of it: {where}]"
     if result.timed_out:
         status = f"timed out after {seconds} s and was stopped"

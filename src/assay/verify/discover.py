@@ -105,7 +105,7 @@ def named_checks(instructions: str) -> list[Check]:
     for raw in lines:
         line = re.sub(r"\s+#.*$", "", raw.strip().removeprefix("$ ")).strip()
         bare = re.sub(r"^(?:cd [\w./-]+ && )?(?:[A-Z_][A-Z0-9_]*=\S+ )*", "", line)
-        kind = next((kind for kind, pattern in LINES if re.match(pattern, bare)), None)
+        kind: CheckKind | None = next((word for word, pattern in LINES if re.match(pattern, bare)), None)
         if kind is None or len(line) > 200 or re.search(r"[;|<>`]|\$\(|\.\.\.(?!\S)|path/to|…", line):
             continue
         runner = runner_of(line) or next(

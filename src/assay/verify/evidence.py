@@ -30,8 +30,10 @@ class Findings:
         self.weak: list[str] = []
         """Keeps the outcome from `verified`, and the model could mend it."""
         self.unchecked: list[str] = []
-        self.still: list[str] = []
-        """Existing tests that failed before and fail now."""
+        self.still: dict[str, str] = {}
+        """Existing tests that failed before and fail now -> why, in one line."""
+        self.steady = 0
+        """How many existing tests passed before and pass now."""
         self.kept: set[str] = set()
         """Texts of criteria whose check passed before and passes now."""
 
@@ -95,7 +97,8 @@ class Court:
         if parity.unsteady:
             found.weak.append(f"passed only when tried again: {listed(parity.unsteady)}")
         found.red += [f"{test} passed before, {why}" for test, why in comparison.broken.items()]
-        found.still += comparison.still
+        found.still |= {test: first_words(done.report.reasons.get(test, ""), 160) for test in comparison.still}
+        found.steady += comparison.kept
         if comparison.still:
             found.unchecked.append(f"failed before and still fail: {listed(comparison.still)}")
         if comparison.broken:
@@ -132,7 +135,7 @@ class Court:
         if proven:
             self.row(TASK, "C", "fail", "pass", after, f"failed on the unchanged tree: {listed(proven)}")
         elif passing:
-            why = listed(sorted({doubt for doubt in doubts.values()}))
+            why = listed(sorted(set(doubts.values())))
             self.row("the new tests pass", "D", before.result, "pass", after, why)
             self.found.weak.append(f"the new tests prove nothing: {listed([f'{t} {d}' for t, d in doubts.items()])}")
 
@@ -157,15 +160,15 @@ class Court:
     def _misses_added_name(self, reason: str) -> bool:
         """The failure is about a name that the change adds."""
         found = re.findall(
-            r"cannot import name '(\w+)'|No module named '([\w.]+)'|has no attribute '(\w+)'|name '(\w+)' is not defined"
-            r"|fixture '(\w+)' not found",
+            r"cannot import name '(\w+)'|No module named '([\w.]+)'|has no attribute '(\w+)'"
+            r"|name '(\w+)' is not defined|fixture '(\w+)' not found",
             reason,
         )
         names = {name.rsplit(".", 1)[-1] for groups in found for name in groups if name}
         return any(re.search(rf"\b{re.escape(name)}\b", self.added) for name in names)
 
     async def criterion_check(self, criterion: Criterion, primary: Check | None) -> None:
-        """Run the check that a criterion names: before on the start tree with the new tests, after on the accepted tree."""
+        """Run the check that a criterion names: on the start tree with the new tests, and on the accepted tree."""
         found = self.found
         check = criterion_command(criterion.check, primary)
         before = await self.runs.get(check, self.trees.tried, "baseline")

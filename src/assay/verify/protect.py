@@ -19,9 +19,9 @@ from assay.verify.additive import adds_only, settings_part
 
 PathKind = Literal["test", "settings", "mixed", "ci", "lock", "other"]
 
-LOCKS = frozenset(
+LOCKS = (
     "poetry.lock uv.lock pdm.lock Pipfile.lock pylock.toml package-lock.json npm-shrinkwrap.json pnpm-lock.yaml "
-    "yarn.lock bun.lock bun.lockb Cargo.lock go.sum Gemfile.lock composer.lock gradle.lockfile".split()
+    "yarn.lock bun.lock bun.lockb Cargo.lock go.sum Gemfile.lock composer.lock gradle.lockfile"
 )
 SETTINGS = re.compile(
     r"conftest\.py|\.?pytest\.(ini|toml)|tox\.(ini|toml)|noxfile\.py|\.coveragerc|sitecustomize\.py|usercustomize\.py"
@@ -66,7 +66,7 @@ class Division(Struct, frozen=True):
 def path_kind(path: str) -> PathKind:
     """What a path is to the checks, by its name alone."""
     pure = PurePosixPath(path)
-    if pure.name in LOCKS:
+    if f" {pure.name} " in f" {LOCKS} ":
         return "lock"
     if CI.search(path):
         return "ci"
