@@ -20,10 +20,11 @@ from assay.core.clock import SystemClock
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import TurnEnded
 from assay.core.messages import Image, Json, Text, ToolCall
-from assay.core.model import EFFORTS, Model, Profile, Reasoning
+from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import Decision, Effect
 from assay.core.workspace import Workspace
-from assay.policy.gate import PolicyGate
+from assay.policy.gate import PERMISSION_MODES, Bounds, RuleGate
+from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
 from assay.run.run import Run, RunOptions, RunParts
 from assay.sessions.index import Sessions
@@ -148,13 +149,14 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        mode = wish.permission_mode or settings.permissions.default_mode or "default"
+        gate = _gate(wish, settings, workspace, str(store.spill))
+        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
         parts = RunParts(
             store,
             model,
             workspace,
-            {tool.spec.name: tool for tool in toolbox(wish.tools, wish.disallowed, read_only=mode == "plan")},
-            _gate(wish, settings, workspace, mode),
+            {tool.spec.name: tool for tool in tools},
+            gate,
             clock,
             _nobody_approves,
             str(store.spill),
@@ -203,18 +205,19 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
-def _gate(wish: Wish, settings: Settings, workspace: Workspace, mode: str) -> PolicyGate:
-    rules = settings.permissions
-    return PolicyGate(
+def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
+    said = settings.permissions
+    mode = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), said.default_mode or "default")
+    bounds = Bounds(
         workspace.root,
-        mode=mode,
-        allow=(*rules.allow, *wish.allowed),
-        ask=rules.ask,
-        deny=(*rules.deny, *wish.disallowed),
-        add_dirs=(*rules.additional_directories, *wish.add_dirs),
+        added=(*said.additional_directories, *wish.add_dirs),
+        readable=(spill,),
         confined=workspace.confined,
         unconfined_ok=wish.no_sandbox,
+        commands_read_only=mode == "plan",
     )
+    rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
+    return RuleGate(bounds, mode, rules)
 
 
 async def _nobody_approves(call: ToolCall, effects: tuple[Effect, ...], decision: Decision) -> bool:
@@ -234,7 +237,7 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
 
 
 def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level = next((word for word in EFFORTS if word == effort), None)
+    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
     if thinking is None:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):

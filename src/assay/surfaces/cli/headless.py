@@ -52,7 +52,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         permission_mode=parsed.text("permission_mode"),
         allowed=tuple(parsed.many("allowedTools")),
         disallowed=tuple(parsed.many("disallowedTools")),
-        tools=tuple(parsed.many("tools")) if "tools" in parsed.given else None,
+        tools=tuple(" ".join(parsed.many("tools")).replace(",", " ").split()) if "tools" in parsed.given else None,
         budget=Budget(
             parsed.whole("max_turns"),
             parsed.whole("max_tokens_total"),
