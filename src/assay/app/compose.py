@@ -27,7 +27,7 @@ from assay.policy.gate import PERMISSION_MODES, Bounds, RuleGate
 from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
 from assay.run.run import Run, RunOptions, RunParts
-from assay.sessions.index import Sessions
+from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import LocalWorkspace
@@ -188,7 +188,8 @@ async def open_workspace(
     sandbox = None if no_sandbox else find_sandbox(paths.state, environ)
     if isinstance(sandbox, NoSandbox):
         raise SandboxUnavailable(f"{sandbox.reason}; or run commands unconfined with --no-sandbox")
-    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=paths.state / "workspaces", environ=environ)
+    state = paths.state / "workspaces" / project_key(str(directory))
+    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ)
     try:
         yield workspace
     finally:

@@ -91,18 +91,20 @@ class Store(NamedTuple):
     """The store of the generation before; it may be absent."""
 
 
-def open_store(state: Path, root: str) -> Store:
-    """The private git directory below `state`, made when it isn't there, and a fresh index in it for `root`."""
+def open_store(state: Path, root: str, origin: str) -> Store:
+    """The private git directory below `state`, made when it isn't there, and a fresh index in it for `root`.
+
+    All copies of `origin` share the directory, so it must lend from that repository whoever opens it."""
     git, older = state / "git", state / "git.old"
     with contextlib.suppress(OSError):
         if time.time() - (git / "HEAD").stat().st_mtime > GENERATION:
             shutil.rmtree(older, ignore_errors=True)
             git.rename(older)
-    repository = find_repository(root)
-    _furnish(git, state, root, repository)
+    repository = find_repository(origin)
+    _furnish(git, state, origin, repository)
     index = git / f"index.{os.getpid()}.{os.urandom(4).hex()}"
     _sweep(git)
-    seed = _seed(root, repository)
+    seed = _seed(root, repository) if root == origin else None
     last = git / "index.last"
     if seed:
         index.write_bytes(seed[0])

@@ -32,8 +32,10 @@ DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--
 class GitTrees:
     """Implements `Trees`. The private directory is opened at the first use."""
 
-    def __init__(self, root: str, state: Path, binary: str, *, keeps: bool = True) -> None:
-        """`keeps`: leave the index in `state` for the next one to start from."""
+    def __init__(self, root: str, state: Path, binary: str, *, keeps: bool = True, origin: str = "") -> None:
+        """`keeps`: leave the index in `state` for the next one to start from. `origin`: the directory that `root` is a
+        copy of; its repository lends the objects."""
+        self._origin = origin or root
         self._root, self._state, self._binary, self._keeps = root, state, binary, keeps
         self._store: Store | None = None
         self._lock = asyncio.Lock()
@@ -43,7 +45,7 @@ class GitTrees:
         self._fresh = False
 
     def at(self, root: str) -> GitTrees:
-        return GitTrees(root, self._state, self._binary, keeps=False)
+        return GitTrees(root, self._state, self._binary, keeps=False, origin=self._origin)
 
     def close(self) -> None:
         if self._store:
@@ -55,7 +57,7 @@ class GitTrees:
     def _opened(self) -> Store:
         if self._store is None:
             try:
-                self._store = open_store(self._state, self._root)
+                self._store = open_store(self._state, self._root, self._origin)
             except OSError as error:
                 raise WorkspaceError(f"{self._state}: can't keep snapshots there: {error.strerror}") from error
         return self._store
