@@ -1,10 +1,10 @@
 """Settings in layers, with trust.
 
-From weak to strong: the user's file, the project's `.assay/settings.json` and `.assay/settings.local.json`, `--settings`,
-flags. A project layer comes with the repository, so it may only tighten: add deny and ask rules and protected patterns,
-lower budgets. Whatever would loosen is ignored, with a notice, until the user has listed the SHA-256 of that very content
-under `trustedSettings` in their own file. An unknown key is reported and ignored; a malformed file is an error
-that names the place, because a half-read policy is worse than none.
+From weak to strong: the user's file, the project's `.assay/settings.json` and `.assay/settings.local.json`, what
+`--settings` names, flags. A project layer comes with the repository, so it may only tighten: add deny and ask rules and
+protected patterns, lower budgets. Whatever would loosen is ignored, with a notice, until the user lists the SHA-256
+of that very content under `trustedSettings` in their own file. An unknown key is reported and ignored; a malformed file
+is an error that names the place, because a half-read policy is worse than none.
 """
 
 from __future__ import annotations

@@ -6,16 +6,12 @@ default, and cannot say `error: unknown option '--x'` in the words that hosts ma
 
 from __future__ import annotations
 
-from typing import Literal
-
-from msgspec import Struct
-
-from assay.core.errors import UsageError
+from typing import Literal, NamedTuple
 
 Kind = Literal["switch", "text", "many", "repeat", "int", "float", "choice"]
 
 
-class Flag(Struct, frozen=True):
+class Flag(NamedTuple):
     name: str
     kind: Kind
     help: str
@@ -70,7 +66,7 @@ FLAGS: tuple[Flag, ...] = (
 Value = bool | str | int | float | list[str]
 
 
-class Parsed(Struct):
+class Parsed(NamedTuple):
     """What was asked: `words` are the positional arguments, `given` the options by key (absent when not given)."""
 
     words: list[str]
@@ -104,7 +100,7 @@ def parse(arguments: list[str], flags: tuple[Flag, ...] = FLAGS) -> Parsed:
     while rest:
         word = rest.pop(0)
         if word == "--":
-            parsed.words += rest
+            parsed.words.extend(rest)
             break
         if word == "-" or not word.startswith("-"):
             parsed.words.append(word)
@@ -112,7 +108,7 @@ def parse(arguments: list[str], flags: tuple[Flag, ...] = FLAGS) -> Parsed:
         name, equals, inline = word.partition("=")
         flag = known.get(name)
         if flag is None or (equals and flag.kind == "switch"):
-            raise UsageError(f"unknown option '{name if flag is None else word}'")
+            raise wrong(f"unknown option '{name if flag is None else word}'")
         _take(parsed, flag, [inline] if equals else None, rest)
     return parsed
 
@@ -123,44 +119,37 @@ def _take(parsed: Parsed, flag: Flag, inline: list[str] | None, rest: list[str])
         return
     if inline is None:
         if not rest or (rest[0].startswith("--") and flag.kind != "repeat"):
-            raise UsageError(f"option '{flag.name}' needs a value: {flag.name} {flag.value}")
+            raise wrong(f"option '{flag.name}' needs a value: {flag.name} {flag.value}")
         inline = [rest.pop(0)]
         while flag.kind == "many" and rest and not rest[0].startswith("-"):
             inline.append(rest.pop(0))
     if flag.kind in ("many", "repeat"):
         present = parsed.given.setdefault(flag.key, [])
         assert isinstance(present, list)
-        present += inline if flag.kind == "repeat" else [item for word in inline for item in split_rules(word)]
+        present += inline
     else:
         parsed.given[flag.key] = _convert(flag, inline[0])
 
 
 def _convert(flag: Flag, word: str) -> Value:
     if flag.kind == "choice" and word not in flag.choices:
-        raise UsageError(f"option '{flag.name}' takes one of {', '.join(flag.choices)}; got '{word}'")
+        raise wrong(f"option '{flag.name}' takes one of {', '.join(flag.choices)}; got '{word}'")
     if flag.kind in ("int", "float"):
         try:
             number = int(word) if flag.kind == "int" else float(word)
         except ValueError:
-            raise UsageError(f"option '{flag.name}' takes a number; got '{word}'") from None
+            raise wrong(f"option '{flag.name}' takes a number; got '{word}'") from None
         if not 0 < number < 1e15:
-            raise UsageError(f"option '{flag.name}' must be more than 0; got '{word}'")
+            raise wrong(f"option '{flag.name}' must be more than 0; got '{word}'")
         return number
     return word
 
 
-def split_rules(text: str) -> list[str]:
-    """Split a list at commas and spaces outside brackets: `Bash(git log:*),Read` is two rules."""
-    rules: list[str] = []
-    current, depth = "", 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if depth <= 0 and char in ", ":
-            rules.append(current)
-            current = ""
-        else:
-            current += char
-    return [rule for rule in [*rules, current] if rule]
+def wrong(text: str) -> Exception:
+    """A `UsageError`, whose room is loaded only when there is something to say."""
+    from assay.core.errors import UsageError
+
+    return UsageError(text)
 
 
 def describe(flags: tuple[Flag, ...]) -> str:
