@@ -54,8 +54,8 @@ def test_the_specs_stay_small() -> None:
         for spec in (tool.spec for tool in toolbox())
     ]
     text = json.dumps(wire, separators=(",", ":"))
-    # 560 tokens of o200k; the rough count of core runs some fifteen percent above it on JSON.
-    assert estimate_tokens(text) <= 700
+    # 556 tokens of o200k, of 560 allowed; the rough count of core is a fifth higher on JSON.
+    assert estimate_tokens(text) <= 682
     for tool in wire:
         assert tool["function"]["description"]
         json.dumps(tool["function"]["parameters"])

@@ -91,15 +91,16 @@ async def _ripgrep(workspace: Workspace, asked: SearchArguments, path: str) -> F
     if not program:
         return None
     argv = [program, "--no-config", "--color=never", "--no-heading", "--line-number", "--with-filename", "--null"]
-    argv += ["--sort=path", "--hidden", "--no-require-git", "--glob=!.git", f"--max-filesize={FILE_BYTES}"]
+    argv += ["--sort=path", "--hidden", "--no-require-git", f"--max-filesize={FILE_BYTES}"]
     argv += [f"--max-columns={WIDTH * 2}", "--max-columns-preview", "--max-count=1000"]
     if asked.glob:
         argv.append(f"--glob={asked.glob}")
-    argv += ["--regexp", asked.pattern, "--", "./" + path]
+    argv += ["--glob=!.git", "--regexp", asked.pattern, "--", "./" + path]
     result = await workspace.run(Command(tuple(argv), timeout=SECONDS, limit=_KEPT, read_only=True))
-    if result.exit_code not in (0, 1) or (result.exit_code == 1 and path != "." and result.output):
+    if not result.timed_out and result.exit_code not in (0, 1):
         return None
-    found = Found(partial=result.output_bytes > _KEPT)
+    note = f"stopped after {SECONDS:.0f} s; narrow pattern, path or glob" if result.timed_out else ""
+    found = Found(result.output_bytes > _KEPT, note)
     for row in result.output.split("\n"):
         name, null, rest = row.partition("\0")
         number, colon, text = rest.partition(":")
