@@ -91,9 +91,8 @@ def _replace(
     data = file.replaced(spans, new)
     stamp = context.workspace.write_file(path, data, content.stamp)
     first = file.line_at(spans[0][0])
-    where = (
-        f"line {first}" if "\n" not in new.strip("\n") else f"lines {first}-{first + new.strip(chr(10)).count(chr(10))}"
-    )
+    last = first + new.strip("\n").count("\n")
+    where = f"line {first}" if last == first else f"lines {first}-{last}"
     if len(spans) > 1:
         where = f"{len(spans)} places, first at line {first}"
     after = decode(data)
