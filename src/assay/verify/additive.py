@@ -54,6 +54,8 @@ def _same(old: ast.stmt, new: ast.stmt) -> bool:
 def _harmless(node: ast.stmt, taken: set[str]) -> bool:
     """A new definition or constant that leaves what exists alone."""
     names = bound(ast.Module([node], []))
+    if "*" in names:
+        return False
     if names & taken or any(
         name.startswith(("pytest", "__", "setUp", "tearDown", "setup", "teardown")) for name in names
     ):

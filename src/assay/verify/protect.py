@@ -137,5 +137,5 @@ def leave_from_prompt(prompt: str, paths: Iterable[str]) -> frozenset[str]:
 
 def _negated(prompt: str, at: int) -> bool:
     return bool(
-        re.search(r"\b(?:not|n't|n’t|never|without|avoid|no)\s+(?:\w+\s+)?$", prompt[max(0, at - 30) : at], re.I)
+        re.search(r"(?:\b(?:not|never|without|avoid|no)|n['’]t)\s+(?:\w+\s+)?$", prompt[max(0, at - 30) : at], re.I)
     )

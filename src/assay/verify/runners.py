@@ -62,7 +62,7 @@ unittest.main(module=None, testRunner=Runner, argv=['python -m unittest'] + sys.
 """
 
 RUNNERS: tuple[tuple[str, str], ...] = (
-    ("pytest", r"(?<![\w./-])(?:py\.test|pytest)(?![\w-])|/pytest(?![\w-])"),
+    ("pytest", r"(?<![\w.-])(?:py\.test|pytest)(?![\w.-])"),
     ("unittest", r"-m\s+unittest(?!\S)"),
     ("cargo", r"\bcargo\s+(?:\+\S+\s+)?test\b"),
     ("go", r"\bgo\s+test\b"),
