@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run the `assay` command; returns its exit code."""
-    from assay.surfaces.cli import run
+    from assay.surfaces.cli.main import run
 
     return run(sys.argv[1:])
 

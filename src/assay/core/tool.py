@@ -40,8 +40,8 @@ class ToolContext(Struct, frozen=True):
 
 class Tool(Protocol):
     """Contract: `effects` is quick, pure and raises `InvalidArguments` for arguments that make no sense; `run` is
-    called only after the gate allowed those effects, does all I/O through the workspace, bounds its output, and reports trouble as
-    an outcome with `is_error`, not as an exception."""
+    called only after the gate allowed those effects, does all I/O through the workspace, bounds its output, and reports
+    trouble as an outcome with `is_error`, not as an exception."""
 
     @property
     def spec(self) -> ToolSpec: ...

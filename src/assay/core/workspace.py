@@ -1,7 +1,7 @@
 """The operating-system port: files, commands and snapshots of one project directory.
 
-Paths are workspace-relative POSIX strings unless said otherwise. A *tree* is the hex name of a snapshot of all files that
-the project does not ignore; equal content has an equal name.
+Paths are workspace-relative POSIX strings unless said otherwise. A *tree* is the hex name of a snapshot of all files
+that the project does not ignore; equal content has an equal name.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Change(Struct, frozen=True):
 
 class Workspace(Protocol):
     """Contract: nothing outside the root is written; a write either happens whole or not at all; every process started
-    by `run` is gone when `run` returns, is cancelled, or the workspace is closed; the user's own git index, refs and stash
+    by `run` is gone when `run` returns, is cancelled, or the workspace is closed; the user's git index, refs and stash
     are never touched. Errors are `core.errors.WorkspaceError` and its kinds."""
 
     @property

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Make an environment for WHAT in $VENV: local (run with the embedded model), test, or check.
+# Needs Python 3.11 or later and the network; asks for nothing and changes nothing outside $VENV, except that a missing
+# venv module is installed where that is possible without a password.
+set -eu
+what=${1:?usage: setup.sh local|test|check}
+venv=${VENV:-.venv}
+
+find_python() {
+    for name in ${PYTHON:-} python3.13 python3.12 python3.11 python3 python; do
+        if command -v "$name" >/dev/null 2>&1 &&
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            echo "$name"
+            return 0
+        fi
+    done
+    return 1
+}
+
+make_venv() {
+    "$1" -m venv "$venv" >/dev/null 2>&1 && return 0
+    # Debian splits the venv module off. As root we can fetch it; otherwise uv or virtualenv may be there.
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        apt-get install -y -qq python3-venv >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq python3-venv; } >/dev/null 2>&1 || true
+        rm -rf "$venv"
+        "$1" -m venv "$venv" >/dev/null 2>&1 && return 0
+    fi
+    rm -rf "$venv"
+    if command -v uv >/dev/null 2>&1; then
+        uv venv -q --seed --python "$1" "$venv" && return 0
+    fi
+    command -v virtualenv >/dev/null 2>&1 && virtualenv -q -p "$1" "$venv"
+}
+
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(find_python) || { echo "setup: Python 3.11 or later is needed; install it or set PYTHON=/path/to/python" >&2; exit 1; }
+    echo "setup: making $venv with $python" >&2
+    make_venv "$python" || { echo "setup: cannot make a virtual environment; install the venv module (python3-venv)" >&2; exit 1; }
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+fi
+echo "setup: installing what '$what' needs" >&2
+case $what in
+    local) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[local]' ;;
+    test) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test ;;
+    check) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test --group check ;;
+    *) echo "setup: nothing is known about '$what'" >&2; exit 2 ;;
+esac

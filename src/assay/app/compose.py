@@ -1,0 +1,248 @@
+"""Assembly: from what a surface wishes for to a run that is ready to take a turn. Only here is every room known."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from assay._version import __version__
+from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.model import make_model
+from assay.app.paths import Paths, find_paths
+from assay.app.strategy import strategy_for
+from assay.context.instructions import instruction_fragments
+from assay.context.prompt import system_text, task_text
+from assay.core.budget import Budget
+from assay.core.clock import SystemClock
+from assay.core.errors import SandboxUnavailable, UsageError
+from assay.core.events import TurnEnded
+from assay.core.messages import Image, Json, Text, ToolCall
+from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
+from assay.core.policy import Decision, Effect
+from assay.core.workspace import Workspace
+from assay.policy.gate import PERMISSION_MODES, Bounds, RuleGate
+from assay.policy.rules import parse_rules
+from assay.run.answer import StructuredAnswer
+from assay.run.run import Run, RunOptions, RunParts
+from assay.sessions.index import Sessions, project_key
+from assay.sessions.log import SessionLog
+from assay.tools.toolbox import toolbox
+from assay.workspace.local import LocalWorkspace
+from assay.workspace.sandbox.find import find_sandbox
+from assay.workspace.sandbox.port import NoSandbox
+
+
+class Wish(Struct, frozen=True):
+    """What a surface asks for. None means "not said": settings and then defaults decide."""
+
+    directory: Path
+    environ: dict[str, str]
+    model: str | None = None
+    fallback: tuple[str, ...] = ()
+    base_url: str | None = None
+    api_key_env: str | None = None
+    dialect: str | None = None
+    permission_mode: str | None = None
+    allowed: tuple[str, ...] = ()
+    disallowed: tuple[str, ...] = ()
+    tools: tuple[str, ...] | None = None
+    budget: Budget = Budget()
+    system: str | None = None
+    append_system: str = ""
+    add_dirs: tuple[str, ...] = ()
+    settings: str | None = None
+    setting_sources: str | None = None
+    schema: dict[str, Json] | None = None
+    effort: str | None = None
+    thinking: str | None = None
+    checks: tuple[str, ...] = ()
+    no_sandbox: bool = False
+    session: str | None = None
+    """A session to go on with; "" for the newest of this directory; None for a new one."""
+    fork: bool = False
+
+
+class Task:
+    """A run with what a surface needs around it."""
+
+    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str]):
+        self.run = run
+        self.notices = notices
+        self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
+        self.version = __version__
+        self._model = model
+
+    @property
+    def session(self) -> str:
+        return self.run.parts.store.session
+
+    @property
+    def profile(self) -> Profile:
+        return self._model.profile
+
+    @property
+    def confined(self) -> bool:
+        return self.run.parts.workspace.confined
+
+    def compose_prompt(self, prompt: str, attached: str) -> str:
+        return task_text(prompt, attached)
+
+    async def turn(self, parts: tuple[Text | Image, ...]) -> TurnEnded:
+        """One turn, by the strategy that follows from the model's profile."""
+        if not parts and not self.run.state.open:
+            raise UsageError("this session has no unfinished turn to go on with; give a prompt")
+        return await self.run.turn(parts, strategy_for(self.profile))
+
+    def summary(self, ended: TurnEnded) -> list[str]:
+        """What a person wants to read under the answer: outcome, evidence, what was not checked."""
+        from assay.verify.table import evidence_table
+
+        verdict = ended.verdict
+        lines = [f"{verdict.outcome}: {verdict.why}"]
+        if verdict.evidence:
+            lines += evidence_table(verdict.evidence)
+        lines += [f"not checked: {item}" for item in verdict.unchecked]
+        if verdict.diff.files:
+            diff = verdict.diff
+            lines.append(f"changed {diff.files} file{'s' if diff.files != 1 else ''}, +{diff.added} -{diff.removed}")
+        if verdict.diff.protected:
+            lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
+        spent = self.run.state.spent
+        cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
+        lines.append(f"{ended.steps} steps, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s")
+        if self.run.receipt:
+            lines.append(f"receipt: {self.run.receipt}")
+        lines.append(f"session: {self.session}")
+        return lines
+
+    def kill(self) -> None:
+        """End every child process at once; for a second Ctrl-C."""
+        self.run.parts.workspace.kill()
+
+
+@contextlib.asynccontextmanager
+async def open_task(wish: Wish) -> AsyncGenerator[Task]:
+    """Assemble everything for one task and take it apart again. Raises `AssayError` for what cannot be had."""
+    paths = find_paths(wish.environ)
+    settings, notices = load_settings(
+        paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
+    )
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        model = make_model(wish.model or settings.model, wish, settings, paths, clock, notices)
+        stack.push_async_callback(model.aclose)
+        workspace = await stack.enter_async_context(
+            open_workspace(
+                wish.directory,
+                paths,
+                wish.environ,
+                no_sandbox=wish.no_sandbox,
+                extra=(*settings.permissions.additional_directories, *wish.add_dirs),
+                visible=settings.environment,
+            )
+        )
+        store = _open_store(Sessions(paths.state, version=__version__, clock=clock), wish)
+        stack.callback(store.close)
+        if not workspace.confined:
+            notices.append("commands run UNCONFINED (--no-sandbox)")
+        instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
+        gate = _gate(wish, settings, workspace, str(store.spill))
+        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
+        parts = RunParts(
+            store,
+            model,
+            workspace,
+            {tool.spec.name: tool for tool in tools},
+            gate,
+            clock,
+            _nobody_approves,
+            str(store.spill),
+        )
+        options = RunOptions(
+            system_text(wish.system, wish.append_system),
+            instructions,
+            _budget(wish, settings),
+            _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+            wish.schema,
+            (*settings.checks, *wish.checks),
+            settings.unprotected,
+        )
+        yield Task(Run(parts, options), model, wish, notices)
+
+
+@contextlib.asynccontextmanager
+async def open_workspace(
+    directory: Path,
+    paths: Paths,
+    environ: Mapping[str, str],
+    *,
+    no_sandbox: bool,
+    extra: tuple[str, ...] = (),
+    visible: tuple[str, ...] = (),
+) -> AsyncGenerator[LocalWorkspace]:
+    """The workspace of a directory, its commands confined. Raises `SandboxUnavailable` when that is not possible and
+    `no_sandbox` was not said."""
+    sandbox = None if no_sandbox else find_sandbox(paths.state, environ)
+    if isinstance(sandbox, NoSandbox):
+        raise SandboxUnavailable(f"{sandbox.reason}; or run commands unconfined with --no-sandbox")
+    state = paths.state / "workspaces" / project_key(str(directory))
+    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ)
+    try:
+        yield workspace
+    finally:
+        await workspace.aclose()
+
+
+def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
+    directory = str(wish.directory)
+    if wish.session is None:
+        if wish.fork:
+            raise UsageError("--fork-session goes with --continue or --resume ID")
+        return sessions.create(directory)
+    identity = wish.session or sessions.latest(directory)
+    return sessions.fork(identity) if wish.fork else sessions.open(identity)
+
+
+def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
+    said = settings.permissions
+    mode = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), said.default_mode or "default")
+    bounds = Bounds(
+        workspace.root,
+        added=(*said.additional_directories, *wish.add_dirs),
+        readable=(spill,),
+        confined=workspace.confined,
+        unconfined_ok=wish.no_sandbox,
+        commands_read_only=mode == "plan",
+    )
+    rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
+    return RuleGate(bounds, mode, rules)
+
+
+async def _nobody_approves(call: ToolCall, effects: tuple[Effect, ...], decision: Decision) -> bool:
+    """Without a terminal there is nobody to ask."""
+    del call, effects, decision
+    return False
+
+
+def _budget(wish: Wish, settings: Settings) -> Budget:
+    asked = wish.budget
+    return Budget(
+        asked.steps or settings.max_turns,
+        asked.tokens or settings.max_tokens_total,
+        asked.dollars or settings.max_budget_usd,
+        asked.seconds or settings.max_seconds,
+    )
+
+
+def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
+    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
+    if thinking is None:
+        return Reasoning(effort=level)
+    if thinking in ("off", "adaptive"):
+        return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
+    if thinking.isdigit() and int(thinking) >= 1024:
+        return Reasoning("budget", int(thinking), level)
+    raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

@@ -1,0 +1,190 @@
+"""Settings in layers, with trust.
+
+From weak to strong: the user's file, the project's `.assay/settings.json` and `.assay/settings.local.json`, what
+`--settings` names, flags. A project layer comes with the repository, so it may only tighten: add deny and ask rules and
+protected patterns, lower budgets. Whatever would loosen is ignored, with a notice, until the user lists the SHA-256
+of that very content under `trustedSettings` in their own file. An unknown key is reported and ignored; a malformed file
+is an error that names the place, because a half-read policy is worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from assay.core.errors import UsageError
+
+Mode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
+
+
+class Permissions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    allow: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    default_mode: Mode | None = None
+    additional_directories: tuple[str, ...] = ()
+
+
+class Settings(Struct, frozen=True, rename="camel"):
+    """Every key that a settings file may have; docs/reference.md describes each."""
+
+    model: str | None = None
+    fallback_model: tuple[str, ...] = ()
+    effort: Literal["low", "medium", "high", "max"] | None = None
+    thinking: str | None = None
+    permissions: Permissions = Permissions()
+    checks: tuple[str, ...] = ()
+    """Acceptance checks for every task here, as `--check` gives them for one."""
+    protected: tuple[str, ...] = ()
+    """Patterns of further paths that only the user may change."""
+    unprotected: tuple[str, ...] = ()
+    """Patterns of protected paths that the agent may change here."""
+    max_turns: int | None = None
+    max_tokens_total: int | None = None
+    max_budget_usd: float | None = None
+    max_seconds: float | None = None
+    environment: tuple[str, ...] = ()
+    """Names of variables that confined commands may see."""
+    providers: dict[str, dict[str, object]] = {}
+    models: dict[str, dict[str, object]] = {}
+    aliases: dict[str, str] = {}
+    trusted_settings: tuple[str, ...] = ()
+
+
+_TIGHTENING = frozenset({"protected", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
+_ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
+_MERGING = frozenset({"providers", "models", "aliases"})
+
+
+def load_settings(
+    user_file: Path, project: Path, sources: frozenset[str], extra: str | None = None
+) -> tuple[Settings, list[str]]:
+    """Read and merge the layers named in `sources` (user, project, local), then `extra` (`--settings`: a path or JSON).
+
+    Returns the settings and notices for the person. Raises `UsageError` for a file that is not valid.
+    """
+    notices: list[str] = []
+    merged = Settings()
+    trusted: tuple[str, ...] = ()
+    if "user" in sources and (text := _read(user_file)):
+        merged = _parse(text, str(user_file), notices)
+        trusted = merged.trusted_settings
+    for source, name in (("project", "settings.json"), ("local", "settings.local.json")):
+        path = project / ".assay" / name
+        if source in sources and (text := _read(path)):
+            layer = _parse(text, str(path), notices)
+            digest = f"sha256:{sha256(text).hexdigest()}"
+            if digest not in trusted:
+                layer, loosening = _tightened(layer, merged)
+                if loosening:
+                    notices.append(
+                        f"{path}: ignored {', '.join(loosening)}, which would loosen what you set; "
+                        f'to trust this content, add "{digest}" to trustedSettings in {user_file}'
+                    )
+            merged = _merge(merged, layer)
+    if extra:
+        text = extra.encode() if extra.lstrip().startswith("{") else _read(Path(extra))
+        if text is None:
+            raise UsageError(f"--settings: there is no file {extra}")
+        merged = _merge(merged, _parse(text, "--settings", notices))
+    return merged, notices
+
+
+def parse_sources(text: str | None) -> frozenset[str]:
+    """The value of `--setting-sources`; all of them when it is not given."""
+    names = ("user", "project", "local")
+    if text is None:
+        return frozenset(names)
+    given = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if wrong := given - frozenset(names):
+        raise UsageError(f"--setting-sources takes {', '.join(names)}; got '{min(wrong)}'")
+    return given
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
+
+
+def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
+    try:
+        raw = msgspec.json.decode(text, type=dict[str, object])
+        known = {field.encode_name for field in msgspec.structs.fields(Settings)}
+        notices += [f"{where}: unknown key '{key}' is ignored" for key in raw if key not in known]
+        return msgspec.convert(raw, Settings)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{where}: not valid settings ({error}); mend it or leave it out") from error
+
+
+def _tightened(layer: Settings, base: Settings) -> tuple[Settings, list[str]]:
+    """What an untrusted layer may say, and the keys of what it may not."""
+    allowed: dict[str, object] = {"permissions": Permissions(ask=layer.permissions.ask, deny=layer.permissions.deny)}
+    loosening = [
+        f"permissions.{key}"
+        for key, value in (
+            ("allow", layer.permissions.allow),
+            ("defaultMode", layer.permissions.default_mode not in (None, "default", "plan", "dontAsk")),
+            ("additionalDirectories", layer.permissions.additional_directories),
+        )
+        if value
+    ]
+    blank = Settings()
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(layer, field.name)
+        if field.name == "permissions" or value == getattr(blank, field.name):
+            continue
+        if field.name in _TIGHTENING:
+            allowed[field.name] = _lower(getattr(base, field.name), value)
+        else:
+            loosening.append(field.encode_name)
+    if layer.permissions.default_mode in ("plan", "dontAsk"):
+        allowed["permissions"] = Permissions(
+            ask=layer.permissions.ask, deny=layer.permissions.deny, default_mode=layer.permissions.default_mode
+        )
+    return Settings(**allowed), loosening  # type: ignore[arg-type]  # names and types are those of the fields themselves
+
+
+def _lower(base: object, value: object) -> object:
+    if isinstance(base, (int, float)) and isinstance(value, (int, float)):
+        return min(base, value)
+    return value
+
+
+def _merge(weak: Settings, strong: Settings) -> Settings:
+    values: dict[str, object] = {}
+    blank = Settings()
+    for field in msgspec.structs.fields(Settings):
+        low, high = getattr(weak, field.name), getattr(strong, field.name)
+        if field.name == "permissions":
+            values[field.name] = _merge_permissions(weak.permissions, strong.permissions)
+        elif field.name in _ADDING:
+            values[field.name] = tuple(dict.fromkeys((*low, *high)))
+        elif field.name in _MERGING:
+            values[field.name] = {**low, **high}
+        else:
+            values[field.name] = high if high != getattr(blank, field.name) else low
+    return Settings(**values)  # type: ignore[arg-type]  # names and types are those of the fields themselves
+
+
+def _merge_permissions(weak: Permissions, strong: Permissions) -> Permissions:
+    return Permissions(
+        (*weak.allow, *strong.allow),
+        (*weak.ask, *strong.ask),
+        (*weak.deny, *strong.deny),
+        strong.default_mode or weak.default_mode,
+        (*weak.additional_directories, *strong.additional_directories),
+    )
+
+
+def variables(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """The named variables that are set."""
+    return {name: environ[name] for name in names if name in environ}

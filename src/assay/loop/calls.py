@@ -1,0 +1,142 @@
+"""From a model's calls to results: validate, weigh effects, ask the gate, log the intent, run, log the result.
+
+Every call gets exactly one result, also when it is refused, invalid or cut short, so history is well-formed at birth.
+Calls that only read run side by side; the rest run alone, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from assay.core.clock import Clock
+from assay.core.errors import AssayError, InvalidArguments, StorageError
+from assay.core.events import CallDecided, CallFinished
+from assay.core.messages import Text, ToolCall, ToolResult
+from assay.core.policy import Decision, Effect, Gate
+from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
+
+CONCURRENT_READS = 8
+_QUIET = frozenset({"read", "none"})
+
+
+class CallPorts(Struct, frozen=True):
+    tools: Mapping[str, Tool]
+    gate: Gate
+    clock: Clock
+    context: Callable[[], ToolContext]
+    record: Callable[[CallDecided | CallFinished, bool], None]
+    """Append to the log; True asks that it be on disk on return."""
+    approve: Callable[[ToolCall, tuple[Effect, ...], Decision], Awaitable[bool]]
+    """Ask the person. False when there is none or they refuse."""
+    before_effect: Callable[[], Awaitable[None]]
+    """Called before anything that may change the world: a checkpoint exists when it returns."""
+
+
+class _Ready(Struct, frozen=True):
+    call: ToolCall
+    tool: Tool
+    effects: tuple[Effect, ...]
+
+    @property
+    def quiet(self) -> bool:
+        return all(effect.kind in _QUIET for effect in self.effects)
+
+
+async def run_calls(ports: CallPorts, calls: Sequence[ToolCall]) -> list[CallFinished]:
+    """Answer `calls`; results in the same order. On cancellation the unanswered ones are logged as cancelled first."""
+    done: dict[int, CallFinished] = {}
+    try:
+        position = 0
+        while position < len(calls):
+            group = _group(ports, calls, position)
+            if len(group) == 1:
+                done[position] = await _answer(ports, *group[0])
+            else:
+                await _together(ports, group, position, done)
+            position += len(group)
+    except asyncio.CancelledError:
+        for index, call in enumerate(calls):
+            if index not in done:
+                _finish(ports, call, failed("cancelled by the user before it ended; its effect is unknown"), 0.0)
+        raise
+    return [done[index] for index in range(len(calls))]
+
+
+_Prepared = tuple[ToolCall, "_Ready | ToolOutcome"]
+
+
+def _group(ports: CallPorts, calls: Sequence[ToolCall], start: int) -> list[_Prepared]:
+    """The next call, with the reading calls right behind it when it only reads itself."""
+    group: list[_Prepared] = []
+    for call in calls[start:]:
+        ready = _prepare(ports, call)
+        quiet = isinstance(ready, _Ready) and ready.quiet
+        if group and not quiet:
+            break
+        group.append((call, ready))
+        if not quiet:
+            break
+    return group
+
+
+async def _together(ports: CallPorts, group: list[_Prepared], start: int, done: dict[int, CallFinished]) -> None:
+    slots = asyncio.Semaphore(CONCURRENT_READS)
+
+    async def one(offset: int) -> None:
+        async with slots:
+            done[start + offset] = await _answer(ports, *group[offset])
+
+    async with asyncio.TaskGroup() as tasks:
+        for offset in range(len(group)):
+            tasks.create_task(one(offset))
+
+
+def _prepare(ports: CallPorts, call: ToolCall) -> _Ready | ToolOutcome:
+    if call.invalid:
+        return failed(
+            f"the arguments of {call.name} could not be read: {call.invalid}. Nothing was run; call it again."
+        )
+    tool = ports.tools.get(call.name)
+    if tool is None:
+        return failed(f"there is no tool '{call.name}'. Tools: {', '.join(ports.tools)}")
+    try:
+        return _Ready(call, tool, tool.effects(call.arguments))
+    except InvalidArguments as error:
+        return failed(str(error))
+
+
+async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome) -> CallFinished:
+    if isinstance(ready, ToolOutcome):
+        return _finish(ports, call, ready, 0.0)
+    decision = await ports.gate.decide(call.name, ready.effects)
+    allowed = decision.verdict == "allow" or (
+        decision.verdict == "ask" and await ports.approve(call, ready.effects, decision)
+    )
+    if allowed and decision.verdict == "ask":
+        decision = Decision("allow", "approved by the user", decision.rule)
+    if allowed and not ready.quiet:
+        await ports.before_effect()
+    ports.record(CallDecided(call.id, call.name, ready.effects, decision), allowed and not ready.quiet)
+    if not allowed:
+        word = "needs the user's approval and nobody can give it" if decision.verdict == "ask" else "was denied"
+        return _finish(ports, call, failed(f"{call.name} {word}: {decision.reason}"), 0.0)
+    began = ports.clock.monotonic()
+    try:
+        outcome = await ready.tool.run(call.arguments, ports.context())
+    except StorageError:
+        raise
+    except (AssayError, OSError, ValueError) as error:
+        outcome = failed(f"{call.name} failed: {error}")
+    return _finish(ports, call, outcome, ports.clock.monotonic() - began, durable=not ready.quiet)
+
+
+def _finish(
+    ports: CallPorts, call: ToolCall, outcome: ToolOutcome, seconds: float, *, durable: bool = False
+) -> CallFinished:
+    result = ToolResult(call.id, outcome.content or (Text("(no output)"),), outcome.is_error)
+    finished = CallFinished(result, outcome.display, outcome.debug, outcome.seen, round(seconds, 3), outcome.finish)
+    ports.record(finished, durable)
+    return finished

@@ -1,0 +1,36 @@
+"""Middleware that ends a turn at its budget, before the request that would go over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from assay.core.budget import Budget, Spent
+from assay.core.model import ModelRequest, Price, estimate_tokens
+from assay.loop.turn import Inject, Middleware, Stop
+
+
+class Limits(Middleware):
+    """Checks a `Budget` against what was spent so far (`spent`, a fold of the log and the clock).
+
+    The least that the next request costs is estimated from the size of the last one, so that a money limit stops
+    before it is crossed, not after.
+    """
+
+    def __init__(self, budget: Budget, spent: Callable[[], Spent], next_input: Callable[[], int], price: Price | None):
+        self._budget = budget
+        self._spent = spent
+        self._next_input = next_input
+        self._price = price
+
+    async def before_step(self) -> Stop | Inject | None:
+        tokens = self._next_input()
+        # Cached input is the cheapest a provider sells; whoever has no such price pays in full.
+        rate = (self._price.cache_read or self._price.input) if self._price else 0.0
+        over = self._spent().exceeds(self._budget, next_tokens=tokens, next_dollars=tokens * rate / 1_000_000)
+        return Stop("budget", over) if over else None
+
+
+def request_tokens(request: ModelRequest) -> int:
+    """A rough size of a first request, before any provider has counted one."""
+    text = request.system + "".join(f"{spec.name}{spec.description}{spec.parameters}" for spec in request.tools)
+    return estimate_tokens(text)

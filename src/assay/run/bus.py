@@ -1,0 +1,39 @@
+"""Fan-out of what happens in a run to whoever watches. A watcher that fails is dropped, never the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from assay.core.model import ModelEvent
+from assay.core.store import Record
+
+
+class Progress(Struct, frozen=True):
+    """What the harness is busy with; shown and forgotten."""
+
+    phase: str
+    """frame, think, call, check, judge, attempt."""
+    text: str
+
+
+Seen: TypeAlias = Record | ModelEvent | Progress
+Watcher = Callable[[Seen], None]
+
+
+class Bus:
+    def __init__(self) -> None:
+        self._watchers: list[Watcher] = []
+
+    def subscribe(self, watcher: Watcher) -> None:
+        self._watchers.append(watcher)
+
+    def emit(self, seen: Seen) -> None:
+        for watcher in self._watchers[:]:
+            try:
+                watcher(seen)
+            except BrokenPipeError:
+                # The reader of our output went away; the work goes on and is in the log.
+                self._watchers.remove(watcher)

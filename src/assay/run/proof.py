@@ -1,0 +1,76 @@
+"""The run's side of the evidence room: which checks there are, what is red now, and what the done gate says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec.structs import replace
+
+from assay.core.check import Check, CheckRun, Criterion, DiffStat, Verdict
+from assay.core.workspace import Workspace
+from assay.verify.baseline import Phase
+from assay.verify.discover import discover, gating
+from assay.verify.gate import DoneGate, Task
+from assay.verify.runners import check_of
+
+Observe = Callable[[CheckRun, Phase], None]
+
+
+class Proof:
+    """`checks` are the user's own (class A); `grants` the protected paths that settings release; `instructions` the
+    text of the instruction files, which may name further checks; `permit` speaks on a model's own commands."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        checks: tuple[str, ...],
+        grants: tuple[str, ...],
+        instructions: str,
+        observe: Observe,
+        permit: Callable[[str], Awaitable[bool]],
+    ):
+        self._workspace = workspace
+        self._user = checks
+        self._grants = grants
+        self._instructions = instructions
+        self._observe = observe
+        self._permit = permit
+        self._found: list[Check] | None = None
+        self._gates: dict[tuple[str, str], DoneGate] = {}
+
+    @property
+    def has_user_checks(self) -> bool:
+        return bool(self._user)
+
+    async def discover(self) -> list[Check]:
+        """The user's checks, then the project's that gate."""
+        if self._found is None:
+            self._found = gating(await discover(self._workspace, self._instructions))
+        return [*(check_of(line, "--check") for line in self._user), *self._found]
+
+    async def gate(self, start: str, prompt: str) -> DoneGate:
+        """The done gate for one start tree; executions that it made are remembered."""
+        if (start, prompt) not in self._gates:
+            await self.discover()
+            task = Task(prompt, self._user, self._grants)
+            self._gates[start, prompt] = DoneGate(
+                self._workspace, start, self._found or [], task, self._observe, self._permit
+            )
+        return self._gates[start, prompt]
+
+    async def red_now(self, start: str, prompt: str) -> list[CheckRun]:
+        """The user's checks that fail on the start tree."""
+        ledger = (await self.gate(start, prompt)).ledger
+        runs = [(await ledger.of(check_of(line, "--check"))).first.run for line in self._user]
+        return [run for run in runs if not run.passed]
+
+    async def judge(self, start: str, final: str, criteria: Sequence[Criterion], prompt: str) -> Verdict:
+        return await (await self.gate(start, prompt)).judge(final, criteria)
+
+    async def with_diff(self, verdict: Verdict, start: str) -> Verdict:
+        """`verdict` with the tree as it is now and how far it is from `start`; no check is run."""
+        final = await self._workspace.snapshot()
+        changes = await self._workspace.changes(start, final) if final != start else []
+        added = sum(max(change.added, 0) for change in changes)
+        removed = sum(max(change.removed, 0) for change in changes)
+        return replace(verdict, tree=final, diff=DiffStat(len(changes), added, removed))

@@ -1,0 +1,372 @@
+"""A run: a session alive in this process.
+
+The order of a turn: the input is on disk before any work; the frame (a snapshot of the files) is taken while the model
+already reads; nothing that changes the world starts before the frame exists; the done gate has the last word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.context.card import environment_card
+from assay.core.budget import Budget, Spent
+from assay.core.check import Criterion, OutcomeName, Verdict
+from assay.core.clock import Clock
+from assay.core.context import Fragment
+from assay.core.errors import AssayError, StorageError
+from assay.core.events import (
+    CallDecided,
+    CallFinished,
+    CheckFinished,
+    ContextAdded,
+    CriteriaDeclared,
+    Event,
+    Framed,
+    InputReceived,
+    Noticed,
+    TurnEnded,
+)
+from assay.core.ids import new_id
+from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall, ToolResult
+from assay.core.model import Model, ModelRequest, Reasoning, ToolSpec
+from assay.core.policy import Decision, Effect, Gate
+from assay.core.store import EventStore
+from assay.core.tool import Tool, ToolContext
+from assay.core.workspace import Workspace
+from assay.loop.calls import CallPorts, run_calls
+from assay.loop.limits import Limits, request_tokens
+from assay.loop.stuck import Stuck
+from assay.loop.turn import Middleware, Stop, TurnPorts, run_turn
+from assay.run.answer import StructuredAnswer
+from assay.run.bus import Bus, Progress
+from assay.run.proof import Proof
+from assay.run.state import State
+from assay.run.window import Window
+
+GATE_ROUNDS = 2
+"""How often missing evidence goes back to the model before the turn ends as it is."""
+_CONTINUATIONS = 3
+_COMPACTIONS = 3
+
+Approve = Callable[[ToolCall, tuple[Effect, ...], Decision], Awaitable[bool]]
+Strategy = Callable[["Run"], Awaitable[Stop]]
+
+
+class RunParts(Struct, frozen=True):
+    """What a run is made of; `app` assembles it."""
+
+    store: EventStore
+    model: Model
+    workspace: Workspace
+    tools: Mapping[str, Tool]
+    gate: Gate
+    clock: Clock
+    approve: Approve
+    spill: str = ""
+    """A directory for output too long to show."""
+
+
+class RunOptions(Struct, frozen=True):
+    """What was asked for this turn."""
+
+    system: str = ""
+    instructions: tuple[Fragment, ...] = ()
+    budget: Budget = Budget()
+    reasoning: Reasoning = Reasoning()
+    schema: dict[str, Json] | None = None
+    checks: tuple[str, ...] = ()
+    """The user's acceptance checks, shell lines."""
+    grants: tuple[str, ...] = ()
+    """Protected paths that settings release."""
+
+
+class Run:
+    """Contract: one turn at a time; `turn` always ends with a `TurnEnded` in the log, unless the log cannot be written
+    (`StorageError`) or the process is killed, and then the next `turn` goes on where the log ends."""
+
+    def __init__(self, parts: RunParts, options: RunOptions):
+        self.parts = parts
+        self.options = options
+        self.bus = Bus()
+        self.state = State()
+        for record in parts.store.records():
+            self.state.apply(record)
+        self._specs: tuple[ToolSpec, ...] = tuple(tool.spec for tool in parts.tools.values())
+        self._window = Window(parts.store, parts.model.profile.context, self.next_input, self.record)
+        self._schema = StructuredAnswer(options.schema)
+        self.receipt = ""
+        """Where the receipt of the last turn lies."""
+        self.proof = Proof(
+            parts.workspace,
+            options.checks,
+            options.grants,
+            "\n".join(fragment.text for fragment in options.instructions),
+            lambda run, phase: self.record(CheckFinished(run, phase)),
+            self._permits,
+        )
+        self._task: asyncio.Task[object] | None = None
+        self._frame: asyncio.Task[str] | None = None
+        self._interrupted = False
+        self._began = 0.0
+        self._verdict: Verdict | None = None
+        self._rounds = self._continuations = self._compactions = self._nudges = 0
+
+    # --- what surfaces and strategies use -------------------------------------------------------------------------
+
+    def record(self, event: Event, durable: bool = False) -> None:
+        """Append to the log, fold, tell whoever watches. Raises `StorageError`."""
+        record = self.parts.store.append(event, durable=durable)
+        self.state.apply(record)
+        self.bus.emit(record)
+
+    def progress(self, phase: str, text: str) -> None:
+        self.bus.emit(Progress(phase, text))
+
+    def interrupt(self) -> None:
+        """End the turn now, as `interrupted`; processes are killed and the log is sealed before `turn` returns."""
+        self._interrupted = True
+        if self._task:
+            self._task.cancel()
+
+    @property
+    def spent(self) -> Spent:
+        """What this turn has used so far."""
+        return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
+
+    def next_input(self) -> int:
+        """Tokens that the next request sends at least, as far as the last reply tells."""
+        last = self.state.last_usage
+        return last.sent + last.output + self.state.added_tokens if last else self._first_tokens()
+
+    async def start_tree(self) -> str:
+        """The tree at the start of the turn; waits for the snapshot the first time."""
+        if self.state.frame:
+            return self.state.frame
+        if self._frame is None:
+            self._frame = asyncio.create_task(self.parts.workspace.snapshot())
+        tree = await asyncio.shield(self._frame)
+        if not self.state.frame:
+            self.record(Framed(self.state.turn, tree), durable=True)
+        return tree
+
+    async def turn(self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None) -> TurnEnded:
+        """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short."""
+        self._task = asyncio.current_task()
+        self._began = self.parts.clock.monotonic()
+        self._open(parts)
+        try:
+            stop = await (strategy or _tool_loop)(self)
+            ended = await self._close(stop)
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+            if self._task:
+                self._task.uncancel()
+            ended = await self._close(Stop("interrupted", "stopped by the user"))
+        except StorageError:
+            raise
+        except AssayError as error:
+            ended = await self._close(Stop(error.outcome, str(error)))
+        finally:
+            if self._frame and not self._frame.done():
+                self._frame.cancel()
+        return ended
+
+    # --- the tool loop --------------------------------------------------------------------------------------------
+
+    async def take_steps(self) -> Stop:
+        """The default strategy: the model drives, through tools."""
+        if not self.state.has_context:
+            await self._introduce()
+        if not self.state.frame and self._frame is None:
+            self._frame = asyncio.create_task(self.parts.workspace.snapshot())
+        if pending := self.state.pending:
+            await self._answer(pending)
+        middleware: list[Middleware] = [
+            Limits(self.options.budget, lambda: self.spent, self.next_input, self.parts.model.profile.price),
+            self._window,
+            Stuck(),
+        ]
+        return await self._within_time(
+            run_turn(
+                TurnPorts(
+                    self.parts.model,
+                    self.parts.clock,
+                    self._request,
+                    self.record,
+                    self.bus.emit,
+                    self._answer,
+                    self._recover,
+                    self._judge,
+                    middleware,
+                )
+            )
+        )
+
+    async def _within_time(self, steps: Awaitable[Stop]) -> Stop:
+        limit = self.options.budget.seconds
+        try:
+            async with asyncio.timeout(None if limit is None else max(limit - self.spent.seconds, 0.01)):
+                return await steps
+        except TimeoutError:
+            return Stop("budget", f"{self.spent.seconds:.0f} s used, the limit is {limit:g} s (--max-seconds)")
+
+    async def _introduce(self) -> None:
+        """The first context of a session: the environment, with what fails now, and the instruction files."""
+        checks = await self.proof.discover()
+        red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
+        card = await environment_card(self.parts.workspace, checks, red)
+        fragments = [card, *self.options.instructions]
+        if text := self._schema.instruction:
+            fragments.append(Fragment("schema", text))
+        for fragment in fragments:
+            self.record(ContextAdded(fragment.owner, fragment.text, fragment.source))
+
+    def _request(self) -> ModelRequest:
+        profile, budget, spent = self.parts.model.profile, self.options.budget, self.spent
+        room = [profile.max_output]
+        if budget.tokens is not None:
+            room.append(budget.tokens - spent.usage.total - self.next_input())
+        if budget.dollars is not None and profile.price and profile.price.output:
+            room.append(int((budget.dollars - spent.dollars) / profile.price.output * 1_000_000))
+        return ModelRequest(
+            self.options.system,
+            self._specs,
+            self.state.messages(),
+            session=self.parts.store.session,
+            max_output=max(min(room), 16) if len(room) > 1 else None,
+            reasoning=self.options.reasoning,
+        )
+
+    async def _answer(self, calls: Sequence[ToolCall]) -> list[CallFinished]:
+        self.progress("call", ", ".join(call.name for call in calls[:4]))
+        return await run_calls(
+            CallPorts(
+                self.parts.tools,
+                self.parts.gate,
+                self.parts.clock,
+                lambda: ToolContext(self.parts.workspace, self.state.seen, self.parts.spill),
+                self._record_call,
+                self.parts.approve,
+                self._before_effect,
+            ),
+            calls,
+        )
+
+    def _record_call(self, event: CallDecided | CallFinished, durable: bool) -> None:
+        self.record(event, durable)
+        if isinstance(event, CallFinished) and event.finish and (criteria := _criteria(event.debug)):
+            self.record(CriteriaDeclared(criteria))
+
+    async def _before_effect(self) -> None:
+        await self.start_tree()
+
+    async def _permits(self, command: str) -> bool:
+        """The gate's word on a command that a model named as the check of a criterion."""
+        decision = await self.parts.gate.decide("shell", (Effect("execute", command),))
+        return decision.verdict == "allow"
+
+    async def _recover(self, failure: Failure) -> bool:
+        if failure.kind == "context_too_long" and self._compactions < _COMPACTIONS:
+            self._compactions += 1
+            keep = self.parts.model.profile.context // (4 << self._compactions)
+            return self._window.shrink(min(keep, max(self.next_input() // (2 << self._compactions), 500)))
+        if failure.kind == "empty" and self._nudges < 1:
+            self._nudges += 1
+            self.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer."))
+            return True
+        return False
+
+    async def _judge(self, message: AssistantMessage) -> str:
+        """What the model still owes before the turn may end; "" once there is a verdict."""
+        if message.stop == "length" and not message.calls and self._continuations < _CONTINUATIONS:
+            self._continuations += 1
+            return "Your reply was cut off by the output limit. Go on exactly where it stopped."
+        verdict = await self._prove()
+        owed = verdict.missing or self._schema.owed(message.text)
+        if owed and self._rounds < GATE_ROUNDS:
+            self._rounds += 1
+            return owed
+        self._verdict = verdict
+        return ""
+
+    async def _prove(self) -> Verdict:
+        if not self.state.touched:
+            if self.proof.has_user_checks:
+                tree = await self.start_tree()
+                return await self.proof.judge(tree, tree, self.state.criteria, self.state.prompt)
+            return Verdict("answered", "nothing was changed")
+        self.progress("judge", "checking the result in a clean copy")
+        start = await self.start_tree()
+        final = await self.parts.workspace.snapshot()
+        return await self.proof.judge(start, final, self.state.criteria, self.state.prompt)
+
+    # --- opening and closing a turn -------------------------------------------------------------------------------
+
+    def _open(self, parts: tuple[Text | Image, ...]) -> None:
+        for notice in self.parts.store.notices:
+            self.record(Noticed(notice))
+        for call in self.state.unknown:
+            self.record(_unknown_outcome(call))
+        if parts:
+            self.record(InputReceived(new_id(), parts, self.parts.model.profile.name), durable=True)
+
+    async def _close(self, stop: Stop) -> TurnEnded:
+        verdict = (
+            self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
+        )
+        if not verdict.tree and self.state.touched and stop.outcome != "interrupted":
+            verdict = await self.proof.with_diff(verdict, await self.start_tree())
+        if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
+            verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
+        if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
+            verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
+        self._verdict = None
+        spent = self.spent
+        ended = TurnEnded(
+            self.state.turn,
+            verdict,
+            self.state.last_text or verdict.why,
+            spent.steps,
+            round(spent.seconds, 3),
+            self.state.dollars,
+            self.state.selected,
+        )
+        self.record(ended, durable=True)
+        return ended
+
+    def _first_tokens(self) -> int:
+        request = ModelRequest(self.options.system, self._specs, ())
+        return request_tokens(request) + self.state.added_tokens
+
+
+_BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
+
+
+async def _tool_loop(run: Run) -> Stop:
+    return await run.take_steps()
+
+
+def _criteria(debug: dict[str, Json]) -> tuple[Criterion, ...]:
+    declared = debug.get("criteria")
+    if not isinstance(declared, list):
+        return ()
+    rows = (cast("dict[str, Json]", item) for item in cast("list[Json]", declared) if isinstance(item, dict))
+    return tuple(
+        Criterion(str(row["text"]), str(row.get("check") or ""), str(row.get("expect") or ""))
+        for row in rows
+        if row.get("text")
+    )
+
+
+def _unknown_outcome(call: ToolCall) -> CallFinished:
+    text = (
+        f"The program was stopped while {call.name} ran; whether it had its effect is unknown. "
+        "Look at the state of things before doing it again."
+    )
+    return CallFinished(ToolResult(call.id, (Text(text),), is_error=True), "outcome unknown")

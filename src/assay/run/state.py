@@ -1,0 +1,157 @@
+"""What a run knows: folds of its log and nothing else, so that a resumed run knows the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.core.budget import Spent
+from assay.core.check import Criterion, OutcomeName
+from assay.core.events import (
+    AttemptFinished,
+    CallDecided,
+    CallFinished,
+    Compacted,
+    ContextAdded,
+    CriteriaDeclared,
+    Framed,
+    InputReceived,
+    ModelReplied,
+    TurnEnded,
+)
+from assay.core.messages import Image, Message, Text, ToolCall, Usage
+from assay.core.model import estimate_tokens
+from assay.core.store import Record
+from assay.sessions.fold import History
+
+_FINAL: frozenset[OutcomeName] = frozenset({"answered", "verified", "partial", "unverified", "failed", "usage"})
+"""Outcomes after which a turn is over; after any other it can be gone on with."""
+_QUIET = frozenset({"read", "none"})
+_IMAGE_TOKENS = 1_500
+
+
+class State:
+    def __init__(self) -> None:
+        self._history = History()
+        self._open_calls: dict[str, ToolCall] = {}
+        self._begun: set[str] = set()
+        self.seen: dict[str, str] = {}
+        self.has_context = False
+        self.last_usage: Usage | None = None
+        self.added_tokens = 0
+        """Tokens put into the history since the last reply, estimated."""
+        self._reset("", "")
+
+    def _reset(self, turn: str, prompt: str) -> None:
+        self.turn = turn
+        self.prompt = prompt
+        self.frame = ""
+        self.open = bool(turn)
+        self.spent = Spent()
+        self.dollars: float | None = 0.0
+        self.criteria: tuple[Criterion, ...] = ()
+        self.touched = False
+        """A call that may have changed something was allowed in this turn."""
+        self.asked_in_vain = ""
+        """The first call of this turn that needed an approval nobody gave."""
+        self.denials: list[ToolCall] = []
+        self.last_text = ""
+        self.selected = 0
+
+    def messages(self) -> Sequence[Message]:
+        return self._history.messages()
+
+    @property
+    def pending(self) -> list[ToolCall]:
+        """Calls of the last reply that never began, or that only read: they may be run now."""
+        return [call for call in self._open_calls.values() if call.id not in self._begun]
+
+    @property
+    def unknown(self) -> list[ToolCall]:
+        """Calls whose effect had been let loose when the log ends: never repeated by themselves."""
+        return [call for call in self._open_calls.values() if call.id in self._begun]
+
+    def apply(self, record: Record) -> None:
+        self._history.apply(record)
+        match record.event:
+            case InputReceived() as event:
+                self._input(event)
+            case ContextAdded(owner=owner, text=text):
+                self.has_context = self.has_context or owner == "environment"
+                self.added_tokens += estimate_tokens(text)
+            case Framed(tree=tree):
+                self.frame = tree
+            case ModelReplied() as event:
+                self._reply(event)
+            case CallDecided() as event:
+                self._decided(event)
+            case CallFinished() as event:
+                self._finished(event)
+            case CriteriaDeclared(criteria=criteria):
+                self.criteria = criteria
+            case Compacted():
+                self.last_usage = None
+                self.added_tokens = sum(_weigh(message) for message in self._history.messages())
+            case AttemptFinished(result="green", number=number):
+                self.selected = number
+                self.touched = True
+            case TurnEnded(verdict=verdict):
+                self.open = verdict.outcome not in _FINAL
+            case _:
+                pass
+
+    def _input(self, event: InputReceived) -> None:
+        # A turn that was cut short keeps its frame: evidence compares with the files before anything was changed.
+        frame, touched, spoken = (self.frame, self.touched, self.prompt) if self.open else ("", False, "")
+        words = "".join(part.text for part in event.parts if isinstance(part, Text))
+        self._reset(event.turn, f"{spoken}\n{words}".strip())
+        self.frame, self.touched = frame, touched
+        self.added_tokens += sum(
+            estimate_tokens(part.text) if isinstance(part, Text) else _IMAGE_TOKENS for part in event.parts
+        )
+
+    def _reply(self, event: ModelReplied) -> None:
+        message, spent = event.message, self.spent
+        dollars = spent.dollars + (event.dollars or 0.0)
+        self.spent = Spent(spent.steps + 1, spent.usage + message.usage, dollars)
+        self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + event.dollars
+        if message.failure is None:
+            self.last_usage = message.usage
+            self.added_tokens = 0
+            self.last_text = message.text.strip() or self.last_text
+            self._open_calls = {call.id: call for call in message.calls}
+            self._begun = set()
+
+    def _decided(self, event: CallDecided) -> None:
+        call = self._open_calls.get(event.call)
+        if event.decision.verdict == "allow":
+            if any(effect.kind not in _QUIET for effect in event.effects):
+                self._begun.add(event.call)
+                self.touched = True
+            return
+        if call:
+            self.denials.append(call)
+        if event.decision.verdict == "ask" and not self.asked_in_vain:
+            self.asked_in_vain = f"{event.tool} needs the user's approval: {event.decision.reason}"
+
+    def _finished(self, event: CallFinished) -> None:
+        self._open_calls.pop(event.result.call, None)
+        self._begun.discard(event.result.call)
+        self.seen.update(event.seen)
+        if event.finish and isinstance(summary := event.debug.get("summary"), str) and summary:
+            self.last_text = summary
+        self.added_tokens += sum(
+            estimate_tokens(part.text) if isinstance(part, Text) else _IMAGE_TOKENS for part in event.result.content
+        )
+
+
+def _weigh(message: Message) -> int:
+    weight = 0
+    for part in message.parts:
+        match part:
+            case Image():
+                weight += _IMAGE_TOKENS
+            case Text(text):
+                weight += estimate_tokens(text)
+            case _:
+                weight += estimate_tokens(str(part))
+    return weight

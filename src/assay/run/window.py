@@ -1,0 +1,40 @@
+"""Middleware that compacts before the window is full, and the recovery from a provider's own "too long"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from assay.context.compact import compact
+from assay.core.events import Compacted
+from assay.core.store import EventStore
+from assay.loop.turn import Inject, Middleware, Stop
+
+FULL_AT = 0.8
+"""Share of the context at which history is compacted; the rest is room for the reply and for one large result."""
+KEEP = 0.25
+"""Share of the context that stays verbatim."""
+
+
+class Window(Middleware):
+    """Compacts the log's view when the next request would come near the model's context."""
+
+    def __init__(
+        self, store: EventStore, context: int, next_input: Callable[[], int], record: Callable[[Compacted], None]
+    ):
+        self._store = store
+        self._context = context
+        self._next_input = next_input
+        self._record = record
+
+    async def before_step(self) -> Stop | Inject | None:
+        if self._next_input() > FULL_AT * self._context:
+            self.shrink(int(KEEP * self._context))
+        return None
+
+    def shrink(self, keep_tokens: int) -> bool:
+        """Compact so that about `keep_tokens` stay verbatim. False when nothing can be gained."""
+        event = compact(list(self._store.records()), keep_tokens)
+        if event is None:
+            return False
+        self._record(event)
+        return True

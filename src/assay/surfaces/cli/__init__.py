@@ -1,0 +1,1 @@
+"""The command line: flags, sub-commands, and the headless task."""

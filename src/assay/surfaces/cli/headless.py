@@ -1,0 +1,178 @@
+"""One task without a terminal: `assay -p`. Result on standard output, progress on standard error, exit by outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from assay.app.compose import Task, Wish, open_task
+from assay.core.budget import Budget
+from assay.core.check import EXIT_CODES
+from assay.core.errors import InvalidArguments, UsageError
+from assay.core.events import AttemptFinished, ModelReplied, TurnEnded
+from assay.core.messages import Image, Json, Text
+from assay.core.store import Record
+from assay.run.bus import Seen
+from assay.surfaces.cli.flags import Parsed
+from assay.surfaces.cli.result import Totals, init_line, result_object, stream_line
+from assay.surfaces.cli.status import Status
+from assay.surfaces.cli.terminal import write_err, write_out
+
+STDIN_CAP = 10_000_000
+"""Bytes of standard input that are read at most."""
+
+
+def run_headless(parsed: Parsed, prompt: str | None) -> int:
+    """Carry out the task; returns the exit code. Raises `AssayError` for what went wrong before a turn could begin."""
+    wish = read_wish(parsed, Path.cwd())
+    attached = read_stdin()
+    if prompt is None:
+        prompt, attached = attached, ""
+    if not prompt.strip() and wish.session is None:
+        raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
+    return asyncio.run(_carry_out(parsed, wish, prompt, attached))
+
+
+def read_wish(parsed: Parsed, directory: Path) -> Wish:
+    """What the flags ask for. Raises `UsageError`."""
+    resume = parsed.text("resume")
+    return Wish(
+        directory=directory,
+        environ=dict(os.environ),
+        model=parsed.text("model"),
+        fallback=tuple(name for name in (parsed.text("fallback_model") or "").split(",") if name.strip()),
+        base_url=parsed.text("base_url"),
+        api_key_env=parsed.text("api_key_env"),
+        dialect=parsed.text("dialect"),
+        permission_mode=parsed.text("permission_mode"),
+        allowed=tuple(parsed.many("allowedTools")),
+        disallowed=tuple(parsed.many("disallowedTools")),
+        tools=tuple(" ".join(parsed.many("tools")).replace(",", " ").split()) if "tools" in parsed.given else None,
+        budget=Budget(
+            parsed.whole("max_turns"),
+            parsed.whole("max_tokens_total"),
+            parsed.number("max_budget_usd"),
+            parsed.number("max_seconds"),
+        ),
+        system=parsed.text("system_prompt"),
+        append_system=parsed.text("append_system_prompt") or "",
+        add_dirs=tuple(parsed.many("add_dir")),
+        settings=parsed.text("settings"),
+        setting_sources=parsed.text("setting_sources"),
+        schema=read_schema(parsed.text("json_schema")),
+        effort=parsed.text("effort"),
+        thinking=parsed.text("thinking"),
+        checks=tuple(parsed.many("check")),
+        no_sandbox=parsed.on("no_sandbox"),
+        session=resume if resume else ("" if parsed.on("continue") else None),
+        fork=parsed.on("fork_session"),
+    )
+
+
+def read_schema(text: str | None) -> dict[str, Json] | None:
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Json])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise UsageError(f"--json-schema is not a JSON object: {error}") from error
+
+
+def read_stdin() -> str:
+    """What comes in through a pipe; nothing from a terminal."""
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        return ""
+    try:
+        return sys.stdin.buffer.read(STDIN_CAP).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> int:
+    style = parsed.text("output_format") or "text"
+    verbose = parsed.on("verbose")
+    async with open_task(wish) as task:
+        for notice in task.notices:
+            write_err(f"! {notice}")
+        banner = "" if task.confined else "UNCONFINED"
+        output = Output(task, style, partial=parsed.on("include_partial_messages"))
+        task.run.bus.subscribe(Status(quiet=style == "stream-json", verbose=verbose, banner=banner))
+        task.run.bus.subscribe(output)
+        _catch_signals(task)
+        output.begin(str(wish.directory), wish.permission_mode or "default")
+        parts: tuple[Text | Image, ...] = (Text(task.compose_prompt(prompt, attached)),) if prompt.strip() else ()
+        ended = await task.turn(parts)
+        output.end(ended)
+    return EXIT_CODES[ended.verdict.outcome]
+
+
+def _catch_signals(task: Task) -> None:
+    """The first signal ends the turn in order; a second one ends the process at once, children included."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def caught(number: int) -> None:
+        seen.append(number)
+        if len(seen) > 1:
+            task.kill()
+            os._exit(130)
+        task.run.interrupt()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, caught, number)
+
+
+class Output:
+    """Standard output of a turn, in one of the three formats."""
+
+    def __init__(self, task: Task, style: str, *, partial: bool):
+        self._task = task
+        self._style = style
+        self._partial = partial
+        self._totals = Totals()
+
+    def begin(self, directory: str, mode: str) -> None:
+        if self._style == "stream-json":
+            tools = list(self._task.run.parts.tools)
+            self._put(
+                init_line(self._task.session, directory, self._task.profile.name, tools, mode, self._task.version)
+            )
+
+    def __call__(self, seen: Seen) -> None:
+        match seen:
+            case Record(event=ModelReplied() as event):
+                self._totals.add(event, self._task.profile.model)
+            case Record(event=AttemptFinished(number=number, result=result)):
+                self._totals.attempts = number
+                self._totals.first_passed = self._totals.first_passed or (number == 1 and result == "green")
+            case _:
+                pass
+        if self._style == "stream-json" and (line := stream_line(seen, self._task.session, partial=self._partial)):
+            self._put(line)
+
+    def end(self, ended: TurnEnded) -> None:
+        if self._style == "text":
+            if ended.text:
+                write_out(ended.text.rstrip() + "\n")
+            for line in self._task.summary(ended):
+                write_err(line)
+            return
+        structured: Json = None
+        if self._task.answer:
+            try:
+                structured = self._task.answer.read(ended.text)
+            except InvalidArguments:
+                structured = None
+        denials = self._task.run.state.denials
+        self._put(result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured))
+
+    def _put(self, value: dict[str, Json]) -> None:
+        # ASCII only: a line must stay a line for readers that split at U+2028, and lone surrogates must survive.
+        import json
+
+        write_out(json.dumps(value, separators=(",", ":")) + "\n")

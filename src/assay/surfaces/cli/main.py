@@ -1,0 +1,128 @@
+"""Which command was asked for, and its help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from assay._version import __version__
+from assay.surfaces.cli.flags import FLAGS, Parsed, describe, parse
+
+COMMANDS: dict[str, str] = {
+    "resume": "go on with an earlier session: assay resume [ID] [-p PROMPT]",
+    "sessions": "list, show, export or delete stored sessions",
+    "models": "the catalogue, and the local model store: list, pull, where, serve",
+    "check": "discover and run this project's checks, print the evidence table; no model",
+    "doctor": "prove what works here: providers, local model, sandbox, terminal",
+    "demo": "the main job, end to end, on a real project",
+}
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out the command line; returns the exit code. Never shows a traceback unless --verbose asks for it."""
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one clear line instead of a traceback
+        return _explain(error, verbose="--verbose" in arguments)
+
+
+def _explain(error: Exception, *, verbose: bool) -> int:
+    from assay.core.errors import AssayError
+
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
+    if isinstance(error, AssayError):
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    sys.stderr.write(f"error: {type(error).__name__}: {error} (this is a defect of assay; --verbose shows where)\n")
+    return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in COMMANDS:
+        return _command(arguments[0])(arguments[1:])
+    parsed = parse(arguments)
+    if parsed.on("version"):
+        sys.stdout.write(f"{__version__} (assay)\n")
+        return 0
+    if parsed.on("help"):
+        sys.stdout.write(help_text())
+        return 0
+    return _prompt(parsed)
+
+
+def _prompt(parsed: Parsed) -> int:
+    from assay.core.errors import UsageError
+
+    if len(parsed.words) > 1:
+        raise UsageError(f"one prompt is enough; got '{parsed.words[1]}' as well. Put the prompt in quotes")
+    if not parsed.on("print"):
+        hint = parsed.words[0] if parsed.words else "fix the failing test"
+        raise UsageError(f'the interactive screen is not built yet; run one task with: assay -p "{hint[:60]}"')
+    from assay.surfaces.cli.headless import run_headless
+
+    return run_headless(parsed, parsed.words[0] if parsed.words else None)
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    if name == "resume":
+        return _resume
+    if name == "sessions":
+        from assay.surfaces.cli.sessions import run_sessions
+
+        return run_sessions
+    if name == "models":
+        from assay.surfaces.cli.models import run_models
+
+        return run_models
+    if name == "check":
+        from assay.surfaces.cli.check import run_check
+
+        return run_check
+    if name == "doctor":
+        from assay.surfaces.cli.doctor import run_doctor
+
+        return run_doctor
+    from assay.surfaces.cli.demo import run_demo
+
+    return run_demo
+
+
+def _resume(arguments: list[str]) -> int:
+    """`assay resume [ID] [-p [PROMPT]]`: the same as `--resume ID`, or `--continue` without an ID."""
+    parsed = parse(arguments)
+    if parsed.on("help"):
+        sys.stdout.write(f"{COMMANDS['resume']}\n\nTakes the options of `assay -p`.\n")
+        return 0
+    words = parsed.words
+    identity = words.pop(0) if words else None
+    if identity:
+        parsed.given["resume"] = identity
+    else:
+        parsed.given["continue"] = True
+    parsed.given["print"] = True  # without a screen, going on is a headless task
+    return _prompt(parsed)
+
+
+def help_text() -> str:
+    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    return f"""assay {__version__}: a coding agent that proves its work
+
+usage: assay -p [OPTIONS] "PROMPT"
+       assay COMMAND [...]
+
+commands:
+{commands}
+
+options:
+{describe(FLAGS)}
+
+exit codes: 0 answered or verified, 1 failed, 2 usage, 3 key or quota, 4 provider unavailable, 5 budget, 6 stuck,
+7 no sandbox, 8 needs approval, 9 storage, 10 partial or unverified, 130 interrupted
+"""

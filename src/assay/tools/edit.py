@@ -1,0 +1,113 @@
+"""The edit tool: exact search and replace, once unless told otherwise, that touches no byte it was not asked to."""
+
+from msgspec import Struct
+
+from assay.core.errors import ChangedMeanwhile, FileMissing, WorkspaceError
+from assay.core.messages import Json
+from assay.core.policy import Effect
+from assay.core.tool import ToolContext, ToolOutcome
+from assay.core.workspace import FileContent, Stamp
+from assay.tools.bound import refused
+from assay.tools.change import written
+from assay.tools.nearmiss import near_misses
+from assay.tools.paths import relative, tidy
+from assay.tools.read import FILE_BYTES
+from assay.tools.schema import read_arguments, tool_spec
+from assay.tools.textfile import TextFile, decode, encode_new
+
+_PLACES = 1_000
+"""Occurrences that are counted; beyond that it is "more than"."""
+
+
+class EditArguments(Struct, forbid_unknown_fields=True):
+    path: str
+    old: str
+    new: str
+    all: bool = False
+
+
+class EditTool:
+    def __init__(self) -> None:
+        self.spec = tool_spec("edit", EditArguments)
+
+    def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
+        asked = read_arguments("edit", arguments, EditArguments)
+        return (Effect("write", tidy(asked.path)),)
+
+    async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
+        asked = read_arguments("edit", arguments, EditArguments)
+        path = relative(tidy(asked.path), context.workspace.root)
+        try:
+            return _edit(path, asked, context)
+        except ChangedMeanwhile:
+            return refused(f"{path}: changed on disk while it was edited; nothing was written. Read it again.")
+        except WorkspaceError as error:
+            return refused(f"{error}" if path in str(error) else f"{path}: {error}")
+
+
+def _edit(path: str, asked: EditArguments, context: ToolContext) -> ToolOutcome:
+    old, new = asked.old.replace("\r\n", "\n"), asked.new.replace("\r\n", "\n")
+    try:
+        content = context.workspace.read_file(path, FILE_BYTES)
+    except FileMissing:
+        return _create(path, asked.new, None, context) if not old else refused(f"{path}: no such file")
+    if not old:
+        if content.data:
+            return refused(f"{path}: exists and is not empty, so `old` can't be empty")
+        return _create(path, asked.new, content.stamp, context)
+    if old == new:
+        return refused(f"{path}: `old` and `new` are the same; nothing to do")
+    if context.seen.get(path, content.stamp.digest) != content.stamp.digest:
+        return refused(f"{path}: changed since you saw it (by someone else, or a command). Read it again, then edit.")
+    file = decode(content.data)
+    if file is None:
+        return refused(f"{path}: not a text file; edit it with shell")
+    places = _places(file.view, old)
+    if not places:
+        return refused(f"{path}: `old` is not in the file. {near_misses(file.view, old)}")
+    if len(places) > 1 and not asked.all:
+        return refused(f"{path}: {_positions(file, places)}. Add lines around it to `old`, or set all.")
+    return _replace(path, asked.all, (old, new), (file, content), context)
+
+
+def _replace(
+    path: str, every: bool, texts: tuple[str, str], target: tuple[TextFile, FileContent], context: ToolContext
+) -> ToolOutcome:
+    (old, new), (file, content) = texts, target
+    spans: list[tuple[int, int]] = []
+    at = file.view.find(old)
+    while at >= 0:
+        spans.append((at, at + len(old)))
+        at = file.view.find(old, at + len(old)) if every else -1
+    data = file.replaced(spans, new)
+    stamp = context.workspace.write_file(path, data, content.stamp)
+    first = file.line_at(spans[0][0])
+    where = (
+        f"line {first}" if "\n" not in new.strip("\n") else f"lines {first}-{first + new.strip(chr(10)).count(chr(10))}"
+    )
+    if len(spans) > 1:
+        where = f"{len(spans)} places, first at line {first}"
+    after = decode(data)
+    return written(path, f"edited {path}: {where}", (file.view, after.view if after else ""), stamp)
+
+
+def _create(path: str, text: str, expect: Stamp | None, context: ToolContext) -> ToolOutcome:
+    stamp = context.workspace.write_file(path, encode_new(text), expect)
+    return written(path, f"created {path}", (None, text), stamp)
+
+
+def _places(view: str, old: str) -> list[int]:
+    """Starts of all occurrences, overlapping ones too: any of them makes a match ambiguous."""
+    places: list[int] = []
+    at = view.find(old)
+    while at >= 0 and len(places) <= _PLACES:
+        places.append(at)
+        at = view.find(old, at + 1)
+    return places
+
+
+def _positions(file: TextFile, places: list[int]) -> str:
+    lines = list(dict.fromkeys(file.line_at(place) for place in places[:10]))
+    count = f"more than {_PLACES}" if len(places) > _PLACES else str(len(places))
+    more = ", …" if len(places) > 10 else ""
+    return f"`old` occurs {count} times (line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}{more})"

@@ -1,0 +1,70 @@
+"""Arguments of tools: one struct declares them, checks them and describes them to the model."""
+
+import re
+from pathlib import Path
+from typing import TypeVar, cast, get_args, get_origin
+
+from msgspec import Struct, ValidationError, convert
+
+from assay.core.errors import InvalidArguments
+from assay.core.messages import Json
+from assay.core.model import ToolSpec
+
+Arguments = TypeVar("Arguments", bound=Struct)
+
+_PLAIN = {str: "string", int: "integer", bool: "boolean"}
+_AT = re.compile(r" - at `\$\.?(.*)`$")
+
+
+def tool_spec(name: str, arguments: type[Struct]) -> ToolSpec:
+    """The spec of tool `name`, whose text lies in `NAME.md` beside this file: the description, an empty line, then one
+    line `argument: what it is` for each argument that needs words."""
+    text = Path(__file__).with_name(f"{name}.md").read_text("utf-8")
+    description, _, rest = text.partition("\n\n")
+    notes = dict(line.split(": ", 1) for line in rest.splitlines() if line)
+    return ToolSpec(name, description.replace("\n", " ").strip(), _object(arguments, notes))
+
+
+def read_arguments(tool: str, arguments: dict[str, Json], kind: type[Arguments]) -> Arguments:
+    """`arguments` as a `kind`. A null counts as absent, and "3" passes for 3: weak models write both.
+
+    Raises `InvalidArguments` in one line that names the argument and what was expected.
+    """
+    given = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        return convert(given, kind, strict=False)
+    except ValidationError as error:
+        raise InvalidArguments(f"{tool}: {_explain(str(error), kind)}") from None
+
+
+def _explain(message: str, kind: type[Struct]) -> str:
+    place = _AT.search(message)
+    where = place.group(1) if place else ""
+    what = message[: place.start()] if place else message
+    what = what.replace("`", "'")
+    if what.startswith("Object missing required field"):
+        return f"{where + ': ' if where else ''}{what.rsplit(' ', 1)[-1]} is missing"
+    if what.startswith("Object contains unknown field") and not where:
+        return f"there is no {what.rsplit(' ', 1)[-1]}; the arguments are {', '.join(kind.__struct_fields__)}"
+    return f"{where or 'arguments'}: {what[:1].lower()}{what[1:]}"
+
+
+def _object(kind: type[Struct], notes: dict[str, str]) -> dict[str, Json]:
+    types: dict[str, object] = kind.__annotations__
+    fields = kind.__struct_fields__
+    properties: dict[str, Json] = {}
+    for field in fields:
+        shape = _shape(types[field])
+        if field in notes:
+            shape["description"] = notes[field]
+        properties[field] = shape
+    required = list(fields[: len(fields) - len(kind.__struct_defaults__)])
+    schema: dict[str, Json] = {"type": "object", "properties": properties}
+    # An empty list is valid but costs tokens in every request.
+    return schema | {"required": required} if required else schema
+
+
+def _shape(of: object) -> dict[str, Json]:
+    if get_origin(of) is list:
+        return {"type": "array", "items": _object(cast("type[Struct]", get_args(of)[0]), {})}
+    return {"type": _PLAIN[cast("type", of)]}

