@@ -44,6 +44,7 @@ UNIT = "import unittest\n\n@unittest.skipIf(1, '')\ndef test_x(): pass\n"
         ("tests/random.py", "", ["shadow tests/random.py:0"]),
         ("unittest/__init__.py", "", ["shadow unittest/__init__.py:0"]),
         ("src/json.py", "", ["shadow src/json.py:0"]),
+        ("calc.py", CALC + "x = " + "-" * 5000 + "1\n", ["deep calc.py:0"]),
     ],
 )  # fmt: skip
 async def test_found(project: Project, path: str, text: str, expected: list[str]) -> None:

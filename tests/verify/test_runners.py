@@ -103,6 +103,8 @@ async def test_results_of_plain_commands(project: Project, command: str, result:
 
 async def test_an_empty_suite_is_absent_and_a_missing_pytest_unknown(project: Project, suite: Check) -> None:
     workspace = project({"a.py": ""})
+    empty = check_of(f"{sys.executable} -m unittest", "--check")
+    assert (await execute(workspace, empty, "tree")).result == "absent"
     assert (await execute(workspace, suite, "tree")).result == "absent"
     workspace.put("bin/python3", "#!/bin/sh\necho No module named pytest; exit 1\n")
     Path(workspace.root, "bin/python3").chmod(0o755)

@@ -23,7 +23,7 @@ def adds_only(path: str, before: bytes, after: bytes) -> bool:
     if path.endswith(".py"):
         try:
             return _adds_only_python(ast.parse(before), ast.parse(after))
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     old, new = before.splitlines(), iter(after.splitlines())
     return b"\0" not in before and all(line in new for line in old)
