@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.core.check import Check
+
 from .dirspace import DirectoryWorkspace
 
 CALC = "def add(a, b):\n    return a - b\n\n\ndef double(a):\n    return a * 2\n"

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
-
 from assay.core.check import Check, CheckRun, Criterion, Verdict
 from assay.verify.gate import MISSING_LIMIT, DoneGate, Task
+
 from .conftest import CALC, FIXED, TESTS, Project
 from .dirspace import DirectoryWorkspace
 
 NEW_TEST = "from calc import double\n\n\ndef test_triple():\n    from calc import triple\n    assert triple(2) == 6\n"
 
 
+TASK = Task("add() gives wrong sums, mend it")
+
+
+def apply(workspace: DirectoryWorkspace, change: dict[str, str | None]) -> None:
+    for path, text in change.items():
+        workspace.drop(path) if text is None else workspace.put(path, text)
+
+
 async def judged(
     workspace: DirectoryWorkspace,
     check: Check | None,
     change: dict[str, str | None],
-    task: Task = Task("add() gives wrong sums, mend it"),
+    task: Task = TASK,
     criteria: Sequence[Criterion] = (),
 ) -> Verdict:
     start = await workspace.snapshot()
     gate = DoneGate(workspace, start, [check] if check is not None else [], task)
-    for path, text in change.items():
-        workspace.drop(path) if text is None else workspace.put(path, text)
+    apply(workspace, change)
     verdict = await gate.judge(await workspace.snapshot(), criteria)
     assert len(verdict.missing) <= MISSING_LIMIT
     assert (verdict.outcome == "verified") <= (verdict.missing == "")
@@ -44,14 +50,14 @@ async def test_an_honest_fix_is_verified(calculator: DirectoryWorkspace, suite: 
 CHEATS: dict[str, dict[str, str | None]] = {
     "deleted file": {"tests/test_calc.py": None},
     "deleted test": {"tests/test_calc.py": TESTS.replace("def test_add():\n    assert add(2, 3) == 5\n", "")},
-    "skipped": {"tests/test_calc.py": "import pytest\n" + TESTS.replace("def test_add", "@pytest.mark.skip\ndef test_add")},
+    "skipped": {"tests/test_calc.py": TESTS.replace("def test_add", "@pytest.mark.skip\ndef test_add")},
     "expected value": {"tests/test_calc.py": TESTS.replace("== 5", "== -1")},
     "renamed": {"tests/test_calc.py": TESTS.replace("test_add", "no_add")},
     "redefined": {"tests/test_calc.py": TESTS + "\n\ndef test_add():\n    pass\n"},
     "filter": {"pytest.ini": "[pytest]\naddopts = -k double\n"},
     "forced pass": {
-        "conftest.py": "import pytest\n\n\n@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtest_makereport(item, call):\n"
-        "    out = yield\n    out.get_result().outcome = 'passed'\n"
+        "conftest.py": "import pytest\n\n\n@pytest.hookimpl(hookwrapper=True)\n"
+        "def pytest_runtest_makereport(item, call):\n    out = yield\n    out.get_result().outcome = 'passed'\n"
     },
     "shadowed runner": {"pytest.py": "print('2 passed')\n"},
     "site": {"sitecustomize.py": "import os\n"},
@@ -61,19 +67,34 @@ CHEATS: dict[str, dict[str, str | None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CHEATS)
-async def test_a_cheat_is_not_verified(calculator: DirectoryWorkspace, suite: Check, name: str) -> None:
-    verdict = await judged(calculator, suite, CHEATS[name])
-    assert verdict.outcome in ("partial", "unverified", "failed"), verdict
-    assert verdict.missing
+WORST = {"early exit": "failed"}
 
 
-@pytest.mark.parametrize("name", [name for name in CHEATS if name not in ("always equal", "early exit")])
-async def test_a_cheat_beside_a_fix_is_named(calculator: DirectoryWorkspace, suite: Check, name: str) -> None:
-    verdict = await judged(calculator, suite, {"calc.py": FIXED, **CHEATS[name]})
-    assert verdict.outcome == "partial"
-    assert any(row.cls == "B" and row.after == "pass" for row in verdict.evidence), "the fix itself is still seen"
-    assert next(iter(CHEATS[name])) in verdict.missing
+async def test_cheats_are_not_verified(calculator: DirectoryWorkspace, suite: Check) -> None:
+    start = await calculator.snapshot()
+    gate = DoneGate(calculator, start, [suite], Task("mend add, its test fails"))
+    for name, change in CHEATS.items():
+        apply(calculator, change)
+        verdict = await gate.judge(await calculator.snapshot())
+        assert verdict.outcome == WORST.get(name, "partial"), name
+        assert next(iter(change)) in verdict.missing, name
+        shown = {row.cls for row in verdict.evidence if row.after == "pass"}
+        assert shown == ({"B"} if name == "always equal" else set()), name
+        if name not in ("always equal", "early exit"):
+            assert "test_add: assert -1 == 5" in verdict.missing, name
+        await calculator.restore(start)
+
+
+async def test_cheats_beside_a_fix_are_named(calculator: DirectoryWorkspace, suite: Check) -> None:
+    start = await calculator.snapshot()
+    gate = DoneGate(calculator, start, [suite])
+    for name in CHEATS.keys() - {"always equal", "early exit"}:
+        apply(calculator, {"calc.py": FIXED, **CHEATS[name]})
+        verdict = await gate.judge(await calculator.snapshot())
+        assert verdict.outcome == "partial", name
+        assert [(row.cls, row.after) for row in verdict.evidence] == [("B", "pass")], f"{name}: the fix is still seen"
+        assert next(iter(CHEATS[name])) in verdict.missing, name
+        await calculator.restore(start)
 
 
 async def test_a_regression_fails(calculator: DirectoryWorkspace, suite: Check) -> None:
@@ -99,6 +120,7 @@ async def test_flaky_tests_are_left_out_and_told(project: Project, suite: Check)
         "    file.write_text(str(turn + 1))\n    assert turn == 0\n"
     )
     workspace = project({"calc.py": CALC, "test_calm.py": flaky})
+    workspace.remember = False
     workspace.put("test_calc.py", counter.format(path=f"{workspace.root}/../turns"))
     verdict = await judged(workspace, suite, {"calc.py": FIXED})
     assert verdict.outcome == "verified"

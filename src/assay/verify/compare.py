@@ -40,7 +40,7 @@ def compare(before: Baseline, after: Execution, excused: frozenset[str] = frozen
     return Comparison(
         fixed=fixed(before, after, still),
         broken=broken,
-        still=still if before.tests else ((name,) if before.result == "fail" and not after.run.passed else ()),
+        still=still if before.named else ((name,) if before.result == "fail" and not after.run.passed else ()),
         kept=sum(now.get(test) == "pass" for test in before.passing),
         before=before.result,
         after=after.result,
@@ -48,7 +48,7 @@ def compare(before: Baseline, after: Execution, excused: frozenset[str] = frozen
 
 
 def fixed(before: Baseline, after: Execution, still: tuple[str, ...]) -> tuple[str, ...]:
-    if before.tests:
+    if before.named:
         return tuple(test for test in before.failing if test not in still)
     return (before.check.name,) if before.result == "fail" and after.run.passed else ()
 

@@ -45,7 +45,7 @@ async def discover(workspace: Workspace, instructions: str = "") -> list[Check]:
     `instructions` is the text of AGENTS.md or CLAUDE.md: what they name for the whole suite goes before what the files
     suggest, if its program is there. An empty list means that nothing executable was found.
     """
-    files = await workspace.list_files()
+    files = await workspace.list_files(100_000)
 
     def read(path: str) -> str:
         try:

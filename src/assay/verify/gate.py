@@ -110,7 +110,7 @@ class DoneGate:
             tuple(criteria),
             tuple(found.rows),
             final,
-            missing=told(found.red, final != "") if found.red else "",
+            missing=told(found.red),
         )
 
     async def _gather(self, court: Court, criteria: Sequence[Criterion]) -> None:
@@ -242,11 +242,11 @@ def asked_for(prompt: str, still: Sequence[str]) -> list[str]:
     return named
 
 
-def told(lines: Sequence[str], changed: bool = True) -> str:
+def told(lines: Sequence[str]) -> str:
     """What to tell the model, bounded."""
     if not lines:
         return ""
-    text = "Not done yet; the checks say:" if changed else "The checks say:"
+    text = "Not done yet; the checks say:"
     for number, line in enumerate(lines):
         row = f"\n- {line if len(line) <= 400 else line[:399] + '…'}"
         if len(text) + len(row) > MISSING_LIMIT - 20:

@@ -122,10 +122,13 @@ def leave_from_prompt(prompt: str, paths: Iterable[str]) -> frozenset[str]:
     """Those of `paths` that a prompt asks to change: a verb of change with the path (or its directory, or its file
     name) after it in the same clause. Merely naming a test, as in "fix what tests/test_a.py shows", gives no leave."""
     granted: set[str] = set()
+    folded = prompt.casefold()
     for path in paths:
         names = {path, PurePosixPath(path).name}
         names.update(f"{parent}/" for parent in PurePosixPath(path).parents if str(parent) != ".")
         for name in names:
+            if name.casefold() not in folded:
+                continue
             pattern = (
                 rf"(?<!\w){VERB}\b(?:(?!\b{STOP}\b)[^.;:\n]|\.(?=\w)){{0,60}}?(?<![\w/.-]){re.escape(name)}(?![\w/-])"
             )
@@ -137,5 +140,5 @@ def leave_from_prompt(prompt: str, paths: Iterable[str]) -> frozenset[str]:
 
 def _negated(prompt: str, at: int) -> bool:
     return bool(
-        re.search(r"\b(?:not|n't|n’t|never|without|avoid|no)\s+(?:\w+\s+)?$", prompt[max(0, at - 30) : at], re.I)
+        re.search(r"(?:\b(?:not|never|without|avoid|no)|n['’]t)\s+(?:\w+\s+)?$", prompt[max(0, at - 30) : at], re.I)
     )
