@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -11,6 +12,7 @@ from assay.core.workspace import Workspace
 from assay.verify.baseline import Phase
 from assay.verify.discover import discover, gating
 from assay.verify.gate import DoneGate, Task
+from assay.verify.receipt import receipt_of, write_receipt
 from assay.verify.runners import check_of
 
 Observe = Callable[[CheckRun, Phase], None]
@@ -66,6 +68,19 @@ class Proof:
 
     async def judge(self, start: str, final: str, criteria: Sequence[Criterion], prompt: str) -> Verdict:
         return await (await self.gate(start, prompt)).judge(final, criteria)
+
+    async def write_receipt(self, verdict: Verdict, start: str, folder: str) -> str:
+        """Put the receipt of `verdict` into `folder`; its path, or "" when it cannot be written there."""
+        if not folder:
+            return ""
+        path = Path(folder) / f"receipt-{verdict.tree[:12]}.json"
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(write_receipt(await receipt_of(self._workspace, start, verdict)))
+        except OSError:
+            # The evidence is in the log all the same; a receipt is the portable form of it.
+            return ""
+        return str(path)
 
     async def with_diff(self, verdict: Verdict, start: str) -> Verdict:
         """`verdict` with the tree as it is now and how far it is from `start`; no check is run."""

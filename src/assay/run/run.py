@@ -26,6 +26,7 @@ from assay.core.events import (
     ContextAdded,
     CriteriaDeclared,
     Event,
+    EvidenceRecorded,
     Framed,
     InputReceived,
     Noticed,
@@ -327,6 +328,10 @@ class Run:
         if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         self._verdict = None
+        for row in verdict.evidence:
+            self.record(EvidenceRecorded(row))
+        if verdict.evidence and self.state.frame:
+            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
         spent = self.spent
         ended = TurnEnded(
             self.state.turn,
