@@ -223,8 +223,8 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
 
 def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
     said = settings.permissions
-    asked = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
-    mode: PermissionMode = asked or said.default_mode or "default"
+    asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
+    mode = asked or said.default_mode or "default"
     bounds = Bounds(
         workspace.root,
         added=(*said.additional_directories, *wish.add_dirs),

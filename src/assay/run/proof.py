@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -11,9 +12,10 @@ from assay.core.check import Check, CheckRun, Criterion, DiffStat, Verdict
 from assay.core.workspace import Workspace
 from assay.verify.baseline import Phase
 from assay.verify.discover import discover, gating
-from assay.verify.gate import DoneGate, Task
-from assay.verify.receipt import receipt_of, write_receipt
 from assay.verify.runners import check_of
+
+if TYPE_CHECKING:
+    from assay.verify.gate import DoneGate
 
 Observe = Callable[[CheckRun, Phase], None]
 
@@ -52,6 +54,8 @@ class Proof:
 
     async def gate(self, start: str, prompt: str) -> DoneGate:
         """The done gate for one start tree; executions that it made are remembered."""
+        from assay.verify.gate import DoneGate, Task  # not on the way to the first request
+
         if (start, prompt) not in self._gates:
             await self.discover()
             task = Task(prompt, self._user, self._grants)
@@ -73,6 +77,8 @@ class Proof:
         """Put the receipt of `verdict` into `folder`; its path, or "" when it cannot be written there."""
         if not folder:
             return ""
+        from assay.verify.receipt import receipt_of, write_receipt
+
         path = Path(folder) / f"receipt-{verdict.tree[:12]}.json"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

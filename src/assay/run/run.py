@@ -221,7 +221,8 @@ class Run:
         """The first context of a session: the environment, with what fails now, and the instruction files."""
         checks = await self.proof.discover()
         red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
-        card = await environment_card(self.parts.workspace, checks, red)
+        names = await self.parts.workspace.list_files()
+        card = environment_card(self.parts.workspace, names, checks, red)
         fragments = [card, *self.options.instructions]
         if text := self._schema.instruction:
             fragments.append(Fragment("schema", text))
