@@ -136,4 +136,4 @@ async def test_write_keeps_encoding_and_line_ends(bench: Bench) -> None:
 
 async def test_write_tells_of_broken_syntax(bench: Bench) -> None:
     outcome = await bench.call(WriteTool(), path="a.py", content="def f(:\n")
-    assert "no longer valid Python: line 1" in text_of(outcome)
+    assert "Python syntax error in line 1" in text_of(outcome)

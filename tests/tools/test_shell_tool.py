@@ -82,7 +82,9 @@ def test_plain(text: str, left: str) -> None:
 @given(st.text(max_size=300))
 def test_nothing_a_terminal_obeys_is_left(text: str) -> None:
     for clean in (plain(text), visible(text), one_line(text)):
-        assert not any(ord(character) < 32 and character not in "\n\t" or 0x7F <= ord(character) < 0xA0 for character in clean)
+        assert not any(
+            (ord(character) < 32 and character not in "\n\t") or 0x7F <= ord(character) < 0xA0 for character in clean
+        )
         clean.encode("utf-8")
     assert "\n" not in one_line(text)
     assert len(one_line(text, 40)) <= 40
@@ -98,7 +100,7 @@ def test_what_is_left_out_is_counted(text: str, limit: int) -> None:
         number, _, rest = rest.partition(" of ")
         tail = rest.partition("…]\n")[2]
         # A head without a line end gets one, which is counted as shown.
-        assert text.startswith(head) or text.startswith(head[:-1])
+        assert text.startswith((head, head[:-1]))
         assert text.endswith(tail)
         assert int(number) + len(head) + len(tail) == len(text)
 

@@ -36,17 +36,26 @@ def test_filters(tools: list[str] | None, disallowed: list[str], left: tuple[str
 
 
 def test_names_people_type() -> None:
-    assert [tool_named(name) for name in ("Bash", "MultiEdit", "read", "LS", "Task")] == ["shell", "edit", "read", "read", ""]
+    assert [tool_named(name) for name in ("Bash", "MultiEdit", "read", "LS", "Task")] == [
+        "shell",
+        "edit",
+        "read",
+        "read",
+        "",
+    ]
 
 
 def test_the_specs_stay_small() -> None:
     wire = [
-        {"type": "function", "function": {"name": spec.name, "description": spec.description, "parameters": spec.parameters}}
+        {
+            "type": "function",
+            "function": {"name": spec.name, "description": spec.description, "parameters": spec.parameters},
+        }
         for spec in (tool.spec for tool in toolbox())
     ]
     text = json.dumps(wire, separators=(",", ":"))
-    # 560 tokens of o200k; the rough count of core runs some fifteen percent above it on JSON.
-    assert estimate_tokens(text) <= 700
+    # 556 tokens of o200k, of 560 allowed; the rough count of core is a fifth higher on JSON.
+    assert estimate_tokens(text) <= 682
     for tool in wire:
         assert tool["function"]["description"]
         json.dumps(tool["function"]["parameters"])

@@ -94,7 +94,7 @@ class Provider(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     dialect: DialectName = "openai-chat"
     base_url_variable: str = ""
     elsewhere: DialectName | None = None
-    """The dialect to expect behind another base URL than `base_url`; what is known of this server then does not hold."""
+    """The dialect to expect behind another base URL than `base_url`; its quirks are then not this server's."""
     keys: tuple[Key, ...] = ()
     """Variables that may hold the key, the first that is set counts."""
     key_required: bool = True

@@ -140,14 +140,17 @@ class MemoryWorkspace:
         parts: list[str] = []
         for change in await self.changes(before, after):
             sides = [self.trees[tree].get(change.path) for tree in (before, after)]
-            names = [f"{side}/{change.path}" if data is not None else "/dev/null" for side, data in zip("ab", sides, strict=True)]
+            names = [
+                f"{side}/{change.path}" if data is not None else "/dev/null"
+                for side, data in zip("ab", sides, strict=True)
+            ]
             parts.append(f"diff --git a/{change.path} b/{change.path}\n")
             if change.added < 0:
                 parts.append(f"Binary files {names[0]} and {names[1]} differ\n")
                 continue
             old, new = ((data or b"").decode("utf-8", "surrogateescape").splitlines(True) for data in sides)
-            for line in difflib.unified_diff(old, new, *names):
-                parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+            lines = difflib.unified_diff(old, new, names[0], names[1])
+            parts += [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
         return "".join(parts)
 
     async def read_at(self, tree: str, path: str) -> bytes | None:

@@ -93,9 +93,7 @@ def equip(scratch: Scratch, root: str, ignored: list[str], sandbox: Sandbox | No
         if directory and mounts and len(layers) < MOST_LAYERS:
             layers.append(_layer(scratch, root, name, len(layers), overlays=sandbox is not None and sandbox.overlays))
         elif directory and not mounts:
-            with contextlib.suppress(OSError):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(source, target_is_directory=True)
+            _link_into(source, target)
         elif not directory:
             budget -= _copy_file(source, target, min(BIGGEST_FILE, budget))
     repository = Path(root, ".git")
@@ -117,6 +115,14 @@ def _layer(scratch: Scratch, root: str, name: str, number: int, *, overlays: boo
     upper.mkdir()
     upper.with_name(f"{number}.work").mkdir()
     return Layer(f"{root}/{name}", f"{root}/{name}", "overlay", str(upper))
+
+
+def _link_into(source: Path, target: Path) -> None:
+    """A real directory of links, since a pattern that ignores a directory does not ignore a link in its place."""
+    with contextlib.suppress(OSError):
+        target.mkdir(parents=True)
+        for child in source.iterdir():
+            (target / child.name).symlink_to(child)
 
 
 def _copy_file(source: Path, target: Path, most: int) -> int:

@@ -86,25 +86,33 @@ def _sha1(common: Path) -> bool:
 
 class Store(NamedTuple):
     git: Path
-    index: Path
+    entries: Path
+    """The index file."""
     older: Path
     """The store of the generation before; it may be absent."""
 
+    def again(self) -> Store:
+        """The same store with an index of its own, not there yet."""
+        return Store(self.git, index_file(self.git), self.older)
 
-def open_store(state: Path, root: str, origin: str) -> Store:
-    """The private git directory below `state`, made when it isn't there, and a fresh index in it for `root`.
 
-    All copies of `origin` share the directory, so it must lend from that repository whoever opens it."""
+def index_file(git: Path) -> Path:
+    """A new name for an index; it starts with our process, so that leftovers of a killed one are told."""
+    return git / f"index.{os.getpid()}.{os.urandom(4).hex()}"
+
+
+def open_store(state: Path, root: str) -> Store:
+    """The private git directory below `state`, made when it isn't there, and a fresh index in it for `root`."""
     git, older = state / "git", state / "git.old"
     with contextlib.suppress(OSError):
         if time.time() - (git / "HEAD").stat().st_mtime > GENERATION:
             shutil.rmtree(older, ignore_errors=True)
             git.rename(older)
-    repository = find_repository(origin)
-    _furnish(git, state, origin, repository)
-    index = git / f"index.{os.getpid()}.{os.urandom(4).hex()}"
+    repository = find_repository(root)
+    _furnish(git, state, root, repository)
+    index = index_file(git)
     _sweep(git)
-    seed = _seed(root, repository) if root == origin else None
+    seed = _seed(root, repository)
     last = git / "index.last"
     if seed:
         index.write_bytes(seed[0])
@@ -119,7 +127,7 @@ def open_store(state: Path, root: str, origin: str) -> Store:
 def keep_index(store: Store) -> None:
     """Leave the index for the next one who opens the store."""
     with contextlib.suppress(OSError):
-        store.index.replace(store.git / "index.last")
+        store.entries.replace(store.git / "index.last")
 
 
 def _furnish(git: Path, state: Path, root: str, repository: Repository | None) -> None:

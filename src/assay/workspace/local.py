@@ -83,9 +83,7 @@ class LocalWorkspace:
         argv = sandbox.argv(
             self._view, limited(command.argv), inside, read_only=command.read_only, info=info[1] if info else -1
         )
-        return await self._runner.run(
-            Launch(argv, "/", env, command.timeout, command.limit, command.spill, info)
-        )
+        return await self._runner.run(Launch(argv, "/", env, command.timeout, command.limit, command.spill, info))
 
     def _directory(self, cwd: str) -> str:
         """`cwd` without links, relative to the root; it must be a directory in it."""
@@ -155,9 +153,7 @@ class LocalWorkspace:
             copies.discard(scratch.top)
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
-        twin = LocalWorkspace(
-            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ
-        )
+        twin = LocalWorkspace(scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ)
         twin._trees = self._trees.at(twin._root)
         await twin._trees.materialise(tree)
         ignored = await self._trees.ignored()

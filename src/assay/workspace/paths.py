@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace, ReadOnly, StorageFull, WorkspaceError
@@ -42,7 +42,13 @@ def components(root: str, path: str) -> list[str]:
         if not path.startswith(top):
             raise OutsideWorkspace(f"{shown(path)}: outside the workspace {root}")
         path = path[len(top) :]
-    return [part for part in path.split("/") if part not in ("", ".")]
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    depth = 0
+    for part in parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            raise OutsideWorkspace(f"{shown(path)}: leads out of the workspace {root}")
+    return parts
 
 
 class Place:
@@ -106,7 +112,7 @@ class _Walk:
 
 
 @contextmanager
-def place(root: str, path: str, *, create: bool = False, follow: bool = True) -> Iterator[Place]:
+def place(root: str, path: str, *, create: bool = False, follow: bool = True) -> Generator[Place]:
     """Resolve `path` beneath `root`. `create` makes missing directories; without `follow` a link at the end stays one.
 
     Raises `OutsideWorkspace` when the path or a link in it leaves the root, `FileMissing` when a directory of it is
@@ -135,7 +141,7 @@ def place(root: str, path: str, *, create: bool = False, follow: bool = True) ->
                 else:
                     todo += [part for part in target.split("/") if part not in ("", ".")][::-1]
             elif todo:
-                walk.down(name, create)
+                walk.down(name, create and ".." not in todo)
             else:
                 yield Place(walk.here, name, [*walk.names, name])
                 return

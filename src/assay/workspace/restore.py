@@ -70,10 +70,9 @@ def remove(root: str, path: str) -> None:
                 raise told(error, path, "remove it") from error
     parent = path.rpartition("/")[0]
     while parent:
-        with contextlib.suppress(WorkspaceError):
-            with place(root, parent, follow=False) as at:
-                try:
-                    os.rmdir(at.name, dir_fd=at.directory)
-                except OSError:  # not empty, or not there
-                    return
+        with contextlib.suppress(WorkspaceError), place(root, parent, follow=False) as at:
+            try:
+                os.rmdir(at.name, dir_fd=at.directory)
+            except OSError:  # not empty, or not there
+                return
         parent = parent.rpartition("/")[0]

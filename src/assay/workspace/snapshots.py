@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assay.core.errors import StorageFull, WorkspaceError
 from assay.core.workspace import Change, ChangeKind
-from assay.workspace.gitstore import Store, keep_index, open_store
+from assay.workspace.gitstore import Store, index_file, keep_index, open_store
 from assay.workspace.ignores import Ignores, patterns, walk
 from assay.workspace.trees import Difference
 
@@ -32,11 +32,9 @@ DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--
 class GitTrees:
     """Implements `Trees`. The private directory is opened at the first use."""
 
-    def __init__(self, root: str, state: Path, binary: str, *, keeps: bool = True, origin: str = "") -> None:
-        """`keeps`: leave the index in `state` for the next one to start from. `origin`: the directory that `root` is a
-        copy of; its repository lends the objects."""
-        self._origin = origin or root
-        self._root, self._state, self._binary, self._keeps = root, state, binary, keeps
+    def __init__(self, root: str, state: Path, binary: str, origin: GitTrees | None = None) -> None:
+        """`origin` is whose directory `root` is a copy of: its objects and rules hold here too."""
+        self._root, self._state, self._binary, self._origin = root, state, binary, origin
         self._store: Store | None = None
         self._lock = asyncio.Lock()
         self._nested: set[str] = set()
@@ -45,19 +43,20 @@ class GitTrees:
         self._fresh = False
 
     def at(self, root: str) -> GitTrees:
-        return GitTrees(root, self._state, self._binary, keeps=False, origin=self._origin)
+        return GitTrees(root, self._state, self._binary, self)
 
     def close(self) -> None:
         if self._store:
-            if self._fresh and self._keeps:
+            if self._fresh and self._origin is None:
                 keep_index(self._store)
-            self._store.index.unlink(missing_ok=True)
+            self._store.entries.unlink(missing_ok=True)
             self._store = None
 
     def _opened(self) -> Store:
         if self._store is None:
             try:
-                self._store = open_store(self._state, self._root, self._origin)
+                origin = self._origin
+                self._store = origin._opened().again() if origin else open_store(self._state, self._root)
             except OSError as error:
                 raise WorkspaceError(f"{self._state}: can't keep snapshots there: {error.strerror}") from error
         return self._store
@@ -71,7 +70,7 @@ class GitTrees:
             "LC_ALL": "C",
             "GIT_DIR": str(store.git),
             "GIT_WORK_TREE": self._root,
-            "GIT_INDEX_FILE": str(index or store.index),
+            "GIT_INDEX_FILE": str(index or store.entries),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ATTR_NOSYSTEM": "1",
@@ -87,7 +86,7 @@ class GitTrees:
     ) -> tuple[int, bytes, bytes]:
         store = self._opened()
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond, and the waiting is done in a thread
                 (self._binary, *arguments),
                 cwd=self._root,
                 env=self._environment(store, older, index),
@@ -126,11 +125,11 @@ class GitTrees:
         for _ in range(100):
             self._nested = {path for path in self._nested if os.path.lexists(os.path.join(self._root, path, ".git"))}  # noqa: PTH118
             excluded = [f":(exclude,literal,top){path}" for path in sorted(self._nested)]
-            bulk = () if self._opened().index.exists() else ("-c", "core.bigFileThreshold=1")
-            code, _, err = await self._run(
-                *bulk, "add", "-A", "--ignore-errors", "--", ":/", *excluded, older=False
-            )
-            found = {os.fsdecode(_unquoted(next(filter(None, groups)))) for groups in NESTED.findall(err)} - self._nested
+            bulk = () if self._opened().entries.exists() else ("-c", "core.bigFileThreshold=1")
+            code, _, err = await self._run(*bulk, "add", "-A", "--ignore-errors", "--", ":/", *excluded, older=False)
+            found = {
+                os.fsdecode(_unquoted(next(filter(None, groups)))) for groups in NESTED.findall(err)
+            } - self._nested
             if found:
                 self._nested |= found
             elif b"No space left" in err:
@@ -147,7 +146,7 @@ class GitTrees:
         raise WorkspaceError(f"{self._root}: too many repositories inside it")
 
     def _start_over(self) -> None:
-        index = self._opened().index
+        index = self._opened().entries
         for file in (index, index.with_name(f"{index.name}.lock"), index.with_name("index.last")):
             file.unlink(missing_ok=True)
         self._entered = None
@@ -192,7 +191,9 @@ class GitTrees:
             path = os.fsdecode(raw)
             full = os.path.join(self._root, path)  # noqa: PTH118 - undecodable names stay as they are
             if path.endswith("/") or (raw and os.path.isdir(full) and not os.path.islink(full)):  # noqa: PTH112, PTH114
-                paths.update(inner for inner, _ in walk(self._root, Ignores(patterns(versioned=True)), path.rstrip("/")))
+                paths.update(
+                    inner for inner, _ in walk(self._root, Ignores(patterns(versioned=True)), path.rstrip("/"))
+                )
             elif raw and os.path.lexists(full):
                 paths.add(path)
             if len(paths) >= limit:
@@ -271,7 +272,7 @@ class GitTrees:
     async def compose(self, tree: str, paths: list[str], source: str) -> str:
         tops = [path.strip("/") for path in paths]
         old, new = await self._listed(tree, tops), await self._listed(source, tops)
-        index = self._opened().git / f"index.{os.getpid()}.{os.urandom(4).hex()}"
+        index = index_file(self._opened().git)
         try:
             await self._git("read-tree", _name(tree), index=index)
             lines = [f"0 {'0' * 40}\t{path}" for path in old] + [f"{entry}\t{path}" for path, entry in new.items()]

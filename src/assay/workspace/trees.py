@@ -11,7 +11,7 @@ class Difference(NamedTuple):
     path: str
     kind: ChangeKind
     mode: int
-    """Of the file afterwards, in git's numbers (0o100644, 0o100755, 0o120000 for a symbolic link); 0 when it is gone."""
+    """Of the file afterwards, in git's numbers: 0o100644, 0o100755, 0o120000 for a symbolic link, 0 when it is gone."""
 
 
 class Trees(Protocol):

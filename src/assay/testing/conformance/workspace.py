@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from assay.core.workspace import Command, Workspace
 
 
 @contextmanager
-def refused(kind: type[WorkspaceError]) -> Iterator[None]:
+def refused(kind: type[WorkspaceError]) -> Generator[None]:
     """The block must raise `kind`, with one line of text."""
     try:
         yield
@@ -35,7 +35,8 @@ def refused(kind: type[WorkspaceError]) -> Iterator[None]:
 
 class Suite:
     def workspace(self, directory: Path) -> AbstractAsyncContextManager[Workspace]:
-        """A fresh, empty workspace, closed when the context ends."""
+        """A fresh, empty workspace, closed when the context ends. May use `directory`."""
+        del directory
         raise AssertionError("give the suite a workspace")
 
 
