@@ -14,12 +14,12 @@ from assay.app.model import make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.strategy import strategy_for
 from assay.context.instructions import instruction_fragments
-from assay.context.prompt import system_text, task_text
+from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
 from assay.core.clock import SystemClock
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import TurnEnded
-from assay.core.messages import Image, Json, Text, ToolCall
+from assay.core.messages import Json, Text, ToolCall
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import Decision, Effect
 from assay.core.workspace import Workspace
@@ -87,11 +87,12 @@ class Task:
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
 
-    def compose_prompt(self, prompt: str, attached: str) -> str:
-        return task_text(prompt, attached)
-
-    async def turn(self, parts: tuple[Text | Image, ...]) -> TurnEnded:
-        """One turn, by the strategy that follows from the model's profile."""
+    async def turn(self, prompt: str, attached: str = "") -> TurnEnded:
+        """One turn, by the strategy that follows from the model's profile. `attached` came in through a pipe. Without a
+        prompt, a turn that was cut short is gone on with."""
+        parts: tuple[Text, ...] = (Text(prompt),) if prompt.strip() else ()
+        if parts and attached.strip():
+            parts = (*parts, Text(attachment(attached)))
         if not parts and not self.run.state.open:
             raise UsageError("this session has no unfinished turn to go on with; give a prompt")
         return await self.run.turn(parts, strategy_for(self.profile))

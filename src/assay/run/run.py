@@ -219,9 +219,9 @@ class Run:
 
     async def _introduce(self) -> None:
         """The first context of a session: the environment, with what fails now, and the instruction files."""
-        checks = await self.proof.discover()
+        names = await self.parts.workspace.list_files(100_000)
+        checks = self.proof.suggest(names)
         red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
-        names = await self.parts.workspace.list_files()
         card = environment_card(self.parts.workspace, names, checks, red)
         fragments = [card, *self.options.instructions]
         if text := self._schema.instruction:
@@ -267,6 +267,7 @@ class Run:
 
     async def _before_effect(self) -> None:
         await self.start_tree()
+        await self.proof.discover()
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
