@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -119,9 +122,21 @@ class Task:
         lines.append(f"session: {self.session}")
         return lines
 
-    def kill(self) -> None:
-        """End every child process at once; for a second Ctrl-C."""
-        self.run.parts.workspace.kill()
+    def interrupt_on_signals(self) -> None:
+        """From now on the first Ctrl-C, TERM or hang-up ends the turn in order; a second one ends the process at once,
+        children included. To be called inside the running loop."""
+        loop = asyncio.get_running_loop()
+        seen: list[int] = []
+
+        def caught(number: int) -> None:
+            seen.append(number)
+            if len(seen) > 1:
+                self.run.parts.workspace.kill()
+                os._exit(130)
+            self.run.interrupt()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, caught, number)
 
 
 @contextlib.asynccontextmanager
