@@ -157,7 +157,7 @@ class HttpModel:
         host = self._endpoint.base_url.partition("://")[2].partition("/")[0] or self._endpoint.base_url
         where = f"{self._profile.name} at {host}"
         answer = f"HTTP {status}: " if status is not None and status != 200 else ""
-        text = one_line(self._endpoint.scrub(f"{where}: {answer}{words}")) + self._advice(kind)
+        text = one_line(self._endpoint.scrub(f"{where}: {answer}{words}")).rstrip(".") + self._advice(kind)
         return Failure(kind, text, status, asked)
 
     def _advice(self, kind: FailureKind) -> str:
