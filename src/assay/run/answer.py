@@ -62,8 +62,8 @@ class StructuredAnswer:
 def first_breach(value: Json, schema: dict[str, Json], where: str) -> str:
     """The first place where `value` breaks `schema`, in one line; empty when there is none.
 
-    Understands type, enum, const, properties, required, additionalProperties: false, items, anyOf, oneOf and allOf (JSON
-    Schema 2020-12); other keywords are hints to the model and are not checked.
+    Understands type, enum, const, properties, required, additionalProperties: false, items, anyOf, oneOf and allOf
+    (JSON Schema 2020-12); other keywords are hints to the model and are not checked.
     """
     types = schema.get("type")
     names = cast("list[str]", types if isinstance(types, list) else [types] if isinstance(types, str) else [])
@@ -74,7 +74,8 @@ def first_breach(value: Json, schema: dict[str, Json], where: str) -> str:
     if "const" in schema and value != schema["const"]:
         return f"{where} must be {schema['const']}"
     if isinstance(value, dict):
-        return _object_breach(cast("dict[str, Json]", value), schema, where) or _combined(value, schema, where)
+        breach = _object_breach(cast("dict[str, Json]", value), schema, where)
+        return breach or _combined(cast("Json", value), schema, where)
     if isinstance(value, list) and isinstance(inner := schema.get("items"), dict):
         for index, item in enumerate(cast("list[Json]", value)):
             if breach := first_breach(item, cast("dict[str, Json]", inner), f"{where}[{index}]"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,16 +22,18 @@ from assay.core.errors import AssayError, StorageError
 from assay.core.events import (
     CallDecided,
     CallFinished,
+    CheckFinished,
     ContextAdded,
     CriteriaDeclared,
     Event,
+    EvidenceRecorded,
     Framed,
     InputReceived,
     Noticed,
     TurnEnded,
 )
 from assay.core.ids import new_id
-from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall
+from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall, ToolResult
 from assay.core.model import Model, ModelRequest, Reasoning, ToolSpec
 from assay.core.policy import Decision, Effect, Gate
 from assay.core.store import EventStore
@@ -64,7 +67,6 @@ class RunParts(Struct, frozen=True):
     tools: Mapping[str, Tool]
     gate: Gate
     clock: Clock
-    proof: Proof
     approve: Approve
     spill: str = ""
     """A directory for output too long to show."""
@@ -78,6 +80,10 @@ class RunOptions(Struct, frozen=True):
     budget: Budget = Budget()
     reasoning: Reasoning = Reasoning()
     schema: dict[str, Json] | None = None
+    checks: tuple[str, ...] = ()
+    """The user's acceptance checks, shell lines."""
+    grants: tuple[str, ...] = ()
+    """Protected paths that settings release."""
 
 
 class Run:
@@ -94,6 +100,16 @@ class Run:
         self._specs: tuple[ToolSpec, ...] = tuple(tool.spec for tool in parts.tools.values())
         self._window = Window(parts.store, parts.model.profile.context, self.next_input, self.record)
         self._schema = StructuredAnswer(options.schema)
+        self.receipt = ""
+        """Where the receipt of the last turn lies."""
+        self.proof = Proof(
+            parts.workspace,
+            options.checks,
+            options.grants,
+            "\n".join(fragment.text for fragment in options.instructions),
+            lambda run, phase: self.record(CheckFinished(run, phase)),
+            self._permits,
+        )
         self._task: asyncio.Task[object] | None = None
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
@@ -203,9 +219,10 @@ class Run:
 
     async def _introduce(self) -> None:
         """The first context of a session: the environment, with what fails now, and the instruction files."""
-        checks = await self.parts.proof.discover()
-        red = await self.parts.proof.red_now(await self.start_tree()) if self.parts.proof.has_user_checks else []
-        card = await environment_card(self.parts.workspace, checks, red)
+        names = await self.parts.workspace.list_files(100_000)
+        checks = self.proof.suggest(names)
+        red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
+        card = environment_card(self.parts.workspace, names, checks, red)
         fragments = [card, *self.options.instructions]
         if text := self._schema.instruction:
             fragments.append(Fragment("schema", text))
@@ -250,6 +267,12 @@ class Run:
 
     async def _before_effect(self) -> None:
         await self.start_tree()
+        await self.proof.discover()
+
+    async def _permits(self, command: str) -> bool:
+        """The gate's word on a command that a model named as the check of a criterion."""
+        decision = await self.parts.gate.decide("shell", (Effect("execute", command),))
+        return decision.verdict == "allow"
 
     async def _recover(self, failure: Failure) -> bool:
         if failure.kind == "context_too_long" and self._compactions < _COMPACTIONS:
@@ -277,14 +300,14 @@ class Run:
 
     async def _prove(self) -> Verdict:
         if not self.state.touched:
-            if self.parts.proof.has_user_checks:
+            if self.proof.has_user_checks:
                 tree = await self.start_tree()
-                return await self.parts.proof.judge(tree, tree, self.state.criteria, self.state.prompt)
+                return await self.proof.judge(tree, tree, self.state.criteria, self.state.prompt)
             return Verdict("answered", "nothing was changed")
         self.progress("judge", "checking the result in a clean copy")
         start = await self.start_tree()
         final = await self.parts.workspace.snapshot()
-        return await self.parts.proof.judge(start, final, self.state.criteria, self.state.prompt)
+        return await self.proof.judge(start, final, self.state.criteria, self.state.prompt)
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
 
@@ -301,12 +324,16 @@ class Run:
             self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
         )
         if not verdict.tree and self.state.touched and stop.outcome != "interrupted":
-            verdict = await self.parts.proof.with_diff(verdict, await self.start_tree(), self.state.prompt)
+            verdict = await self.proof.with_diff(verdict, await self.start_tree())
         if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
         if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         self._verdict = None
+        for row in verdict.evidence:
+            self.record(EvidenceRecorded(row))
+        if verdict.evidence and self.state.frame:
+            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
         spent = self.spent
         ended = TurnEnded(
             self.state.turn,
@@ -336,16 +363,15 @@ def _criteria(debug: dict[str, Json]) -> tuple[Criterion, ...]:
     declared = debug.get("criteria")
     if not isinstance(declared, list):
         return ()
-    rows: list[Criterion] = []
-    for item in declared:  # type: ignore[reportUnknownVariableType]  # JSON: each item is checked below
-        if isinstance(item, dict) and isinstance(text := item.get("text"), str):  # type: ignore[reportUnknownMemberType]
-            rows.append(Criterion(text, str(item.get("check") or ""), str(item.get("expect") or "")))  # type: ignore[reportUnknownMemberType]
-    return tuple(rows)
+    rows = (cast("dict[str, Json]", item) for item in cast("list[Json]", declared) if isinstance(item, dict))
+    return tuple(
+        Criterion(str(row["text"]), str(row.get("check") or ""), str(row.get("expect") or ""))
+        for row in rows
+        if row.get("text")
+    )
 
 
 def _unknown_outcome(call: ToolCall) -> CallFinished:
-    from assay.core.messages import ToolResult
-
     text = (
         f"The program was stopped while {call.name} ran; whether it had its effect is unknown. "
         "Look at the state of things before doing it again."

@@ -1,4 +1,4 @@
-"""One task without a terminal: `assay -p`. Result on standard output, progress on standard error, exit code by outcome."""
+"""One task without a terminal: `assay -p`. Result on standard output, progress on standard error, exit by outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assay.core.budget import Budget
 from assay.core.check import EXIT_CODES
 from assay.core.errors import InvalidArguments, UsageError
 from assay.core.events import AttemptFinished, ModelReplied, TurnEnded
-from assay.core.messages import Image, Json, Text
+from assay.core.messages import Json
 from assay.core.store import Record
 from assay.run.bus import Seen
 from assay.surfaces.cli.flags import Parsed
@@ -52,7 +52,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         permission_mode=parsed.text("permission_mode"),
         allowed=tuple(parsed.many("allowedTools")),
         disallowed=tuple(parsed.many("disallowedTools")),
-        tools=tuple(parsed.many("tools")) if "tools" in parsed.given else None,
+        tools=tuple(" ".join(parsed.many("tools")).replace(",", " ").split()) if "tools" in parsed.given else None,
         budget=Budget(
             parsed.whole("max_turns"),
             parsed.whole("max_tokens_total"),
@@ -105,8 +105,7 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
         task.run.bus.subscribe(output)
         _catch_signals(task)
         output.begin(str(wish.directory), wish.permission_mode or "default")
-        parts: tuple[Text | Image, ...] = (Text(task.compose_prompt(prompt, attached)),) if prompt.strip() else ()
-        ended = await task.turn(parts)
+        ended = await task.turn(prompt, attached)
         output.end(ended)
     return EXIT_CODES[ended.verdict.outcome]
 

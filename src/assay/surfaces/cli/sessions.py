@@ -22,7 +22,7 @@ from assay.surfaces.cli.terminal import one_line, write_err, write_out
 FLAGS = (
     Flag("--all", "switch", "list: sessions of every project; delete: every session"),
     Flag("--json", "switch", "list, show: as JSON"),
-    Flag("--format", "choice", "export: events, a readable transcript, or the log as it is", "", ("jsonl", "md", "raw")),
+    Flag("--format", "choice", "export: events, a transcript, or the log as it is", "", ("jsonl", "md", "raw")),
     Flag("--output", "text", "export: into a file instead of standard output", "-o", value="FILE"),
     Flag("--older-than", "float", "delete: those not used for that many days", value="DAYS"),
     Flag("--help", "switch", "print this", "-h"),
@@ -62,7 +62,7 @@ def _one(words: list[str], action: str) -> str:
 
 
 def _list(sessions: Sessions, *, everywhere: bool, as_json: bool) -> int:
-    found = sessions.summaries("" if everywhere else os.getcwd())
+    found = sessions.summaries("" if everywhere else str(Path.cwd()))
     if as_json:
         write_out(msgspec.json.encode(found).decode() + "\n")
         return 0

@@ -74,13 +74,14 @@ class Bubblewrap:
     def _workspace(self, view: Confinement, read_only: bool) -> list[str]:
         bind = "--ro-bind" if read_only else "--bind"
         args = [bind, view.source, view.root]
-        if view.source != view.root:
-            args += [bind, view.source, view.source]
         repository = git_directory(view.root)
         if repository:
             args += ["--ro-bind", repository, repository]
         for layer in view.layers:
             args += _layer(layer, read_only or not self.overlays)
+        if view.source != view.root:
+            # The copy's own path leads to the same view, for whoever was told that one.
+            args += ["--symlink", view.root, view.source]
         if beneath(self.home, [view.root]):
             for name in SECRETS:
                 path = Path(self.home, name)
@@ -93,7 +94,9 @@ class Bubblewrap:
 
 def _layer(layer: Layer, read_only: bool) -> list[str]:
     if layer.kind == "read" or read_only:
-        return ["--ro-bind", layer.source, layer.target]
+        return ["--ro-bind-try", layer.source, layer.target]
+    if layer.kind == "write":
+        return ["--bind", layer.source, layer.target]
     return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
 
 
@@ -104,6 +107,4 @@ def _protected(view: Confinement) -> list[str]:
         source, target = f"{view.source}/{name}", f"{view.root}/{name}"
         if os.path.exists(source) and os.path.realpath(source) == source:  # noqa: PTH110
             args += ["--ro-bind", source, target]
-            if view.source != view.root:
-                args += ["--ro-bind", source, source]
     return args

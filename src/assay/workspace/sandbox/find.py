@@ -30,7 +30,7 @@ try read_shadow '[ -s /etc/shadow ]'
 try secret_in_environment 'env | grep -q ASSAY_PROBE_API_KEY'
 try remount '[ -n "$LINUX" ] && mount -o remount,bind,rw /usr'
 try kernel_settings '[ -n "$LINUX" ] && cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern'
-try other_processes '[ -n "$LINUX" ] && [ -e "/proc/$PARENT/environ" ] && grep -q ASSAY_PROBE_API_KEY "/proc/$PARENT/environ"'
+try other_processes '[ -n "$LINUX" ] && grep -q ASSAY_PROBE_API_KEY "/proc/$PARENT/environ"'
 try network '[ -n "$LINUX" ] && grep -v -e "lo:" /proc/net/dev | grep -q ":"'
 if echo x > inside && [ -s inside ]; then say write_inside works; else say write_inside fails; fi
 """

@@ -68,8 +68,8 @@ def _base_of(venv: Path) -> list[str]:
 def tool_roots(environ: Mapping[str, str], home: str, root: str) -> list[str]:
     """Directories outside the system trees that hold interpreters and toolchains, shortest first, none in another."""
     wanted: list[str] = [f"{home}/{name}" for name in TOOL_HOMES]
-    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "JAVA_HOME", "GOROOT", "PYENV_ROOT", "RUSTUP_HOME", "NVM_DIR"):
-        wanted.append(environ.get(name, ""))
+    named = ("VIRTUAL_ENV", "CONDA_PREFIX", "JAVA_HOME", "GOROOT", "PYENV_ROOT", "RUSTUP_HOME", "NVM_DIR")
+    wanted += [environ.get(name, "") for name in named]
     wanted += [sys.prefix, sys.base_prefix]
     for entry in environ.get("PATH", "").split(os.pathsep):
         if entry.startswith("/") and not beneath(os.path.normpath(entry), SYSTEM):

@@ -1,0 +1,209 @@
+"""The operating-system port on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
+from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
+from assay.workspace import copies, files
+from assay.workspace.environment import clean_environment
+from assay.workspace.plain import PlainTrees
+from assay.workspace.process import Launch, Runner, limited
+from assay.workspace.restore import put_back, remove
+from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
+from assay.workspace.sandbox.view import beneath
+from assay.workspace.snapshots import GitTrees, git_binary
+from assay.workspace.trees import Trees
+
+
+class Beside(NamedTuple):
+    """Directories outside the root that belong to the work, absolute and resolved; snapshots leave them out."""
+
+    writable: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    """Names of further variables that commands get."""
+
+    def layers(self) -> tuple[Layer, ...]:
+        writable = tuple(Layer(path, path, "write") for path in self.writable)
+        return (*writable, *(Layer(path, path, "read") for path in self.readable))
+
+
+class LocalWorkspace:
+    """Implements `core.workspace.Workspace` for the directory `root`.
+
+    `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
+    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        sandbox: Sandbox | None,
+        state_dir: str | Path,
+        environ: Mapping[str, str] | None = None,
+        beside: Beside = Beside(),  # noqa: B008 - frozen
+    ) -> None:
+        self._root = os.path.realpath(root)
+        if not os.path.isdir(self._root):  # noqa: PTH112
+            raise FileMissing(f"{root}: no such directory")
+        self._environ = dict(os.environ if environ is None else environ)
+        self._state = Path(os.path.realpath(state_dir))
+        self._sandbox = sandbox
+        self._runner = Runner()
+        git = git_binary(self._root, self._environ.get("PATH", os.defpath))
+        self._trees: Trees = GitTrees(self._root, self._state, git) if git else PlainTrees(self._root, self._state)
+        self._beside = beside
+        self._view = Confinement(self._root, self._root, layers=beside.layers())
+        self._cache = ""
+
+    @property
+    def root(self) -> str:
+        return self._root
+
+    @property
+    def seen_root(self) -> str:
+        """Where commands see the root: for a sandboxed copy, the path of the original; both paths lead to the copy."""
+        return self._view.root
+
+    @property
+    def confined(self) -> bool:
+        return self._sandbox is not None
+
+    async def run(self, command: Command) -> CommandResult:
+        """Raises `FileMissing`, `NotAFile` or `OutsideWorkspace` for a bad `cwd`. Without a sandbox, `read_only` binds
+        nobody."""
+        below = self._directory(command.cwd)
+        sandbox = self._sandbox
+        if sandbox is None:
+            home = self._environ.get("HOME", "/")
+            env = self._environment(home) | command.env
+            cwd = f"{self._root}/{below}" if below else self._root
+            return await self._runner.run(
+                Launch(limited(command.argv), cwd, env, command.timeout, command.limit, command.spill)
+            )
+        if not self._view.cache:
+            self._cache = tempfile.mkdtemp(prefix="assay-cache-")
+            self._view = self._view._replace(cache=self._cache)
+        inside = f"{self._view.root}/{below}" if below else self._view.root
+        info = os.pipe() if sandbox.owns_processes else None
+        env = self._environment(sandbox.home) | command.env
+        argv = sandbox.argv(
+            self._view, limited(command.argv), inside, read_only=command.read_only, info=info[1] if info else -1
+        )
+        return await self._runner.run(Launch(argv, "/", env, command.timeout, command.limit, command.spill, info))
+
+    def _environment(self, home: str) -> dict[str, str]:
+        named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
+        return clean_environment(self._environ, home) | named
+
+    def _directory(self, cwd: str) -> str:
+        """`cwd` without links, relative to the root; it must be a directory in it."""
+        full = os.path.realpath(os.path.join(self._root, cwd))  # noqa: PTH118 - an absolute one stays absolute
+        if not beneath(full, [self._root]):
+            raise OutsideWorkspace(f"{cwd}: outside the workspace {self._root}")
+        if not os.path.isdir(full):  # noqa: PTH112
+            kind = NotAFile if os.path.lexists(full) else FileMissing
+            raise kind(f"{cwd or self._root}: no such directory to run a command in")
+        return full[len(self._root) :].strip("/")
+
+    def read_file(self, path: str, limit: int | None = None) -> FileContent:
+        return files.read_file(self._top(path, (*self._beside.writable, *self._beside.readable)), path, limit)
+
+    def write_file(self, path: str, data: bytes, expect: Stamp | None) -> Stamp:
+        return files.write_file(self._top(path, self._beside.writable), path, data, expect)
+
+    def delete_file(self, path: str, expect: Stamp) -> None:
+        files.delete_file(self._top(path, self._beside.writable), path, expect)
+
+    def _top(self, path: str, tops: tuple[str, ...]) -> str:
+        """The directory that `path` is resolved beneath: the root, unless it lies in one beside it."""
+        return next((top for top in tops if path.startswith(top + "/") and not beneath(path, [self._root])), self._root)
+
+    async def list_files(self, limit: int = 20_000) -> list[str]:
+        """Undecodable bytes of names are surrogates (`os.fsdecode`)."""
+        return await self._trees.list_files(limit)
+
+    async def snapshot(self) -> str:
+        return await self._trees.snapshot()
+
+    async def changes(self, before: str, after: str) -> list[Change]:
+        return await self._trees.changes(before, after)
+
+    async def patch(self, before: str, after: str) -> str:
+        """Bytes that are no UTF-8 are surrogates: encode with `surrogateescape` and it applies."""
+        return await self._trees.patch(before, after)
+
+    async def read_at(self, tree: str, path: str) -> bytes | None:
+        return (await self._trees.read(tree, [path])).get(path)
+
+    async def compose(self, tree: str, paths: list[str], source: str) -> str:
+        return await self._trees.compose(tree, paths, source)
+
+    async def restore(self, tree: str) -> list[Change]:
+        now = await self._trees.snapshot()
+        changes = await self._trees.changes(now, tree)
+        wanted = await self._trees.differences(now, tree)
+        data = await self._trees.read(tree, [each.path for each in wanted if each.kind != "deleted"])
+        for each in wanted:
+            if each.kind == "deleted":
+                remove(self._root, each.path)
+        for each in wanted:
+            if each.path in data:
+                put_back(self._root, each.path, each.mode, data[each.path])
+        return changes
+
+    @asynccontextmanager
+    async def copy(self, tree: str) -> AsyncGenerator[LocalWorkspace, None]:
+        """In the sandbox the copy's commands see it at the original path, with ignored directories laid over it; their
+        writes stay in the copy."""
+        scratch = await asyncio.to_thread(copies.make, self._state)
+        try:
+            twin = await self._twin(tree, scratch)
+            try:
+                yield twin
+            finally:
+                await twin.aclose()
+        finally:
+            # Not in a thread: a cancelled task could not wait for it.
+            copies.discard(scratch.top)
+
+    async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
+        beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        twin = LocalWorkspace(
+            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=beside
+        )
+        twin._trees = self._trees.at(twin._root)
+        await twin._trees.materialise(tree)
+        ignored = await self._trees.ignored()
+        layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
+        mounted = self._sandbox is not None and self._sandbox.owns_processes
+        if mounted:
+            twin._view = Confinement(twin._root, self._view.root, str(scratch.cache), self._carried(layers))
+        return twin
+
+    def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """What lies over the copy; directories beside the work can only be read from it."""
+        mine = (layer._replace(kind="read") if layer.kind == "write" else layer for layer in self._view.layers)
+        return (*mine, *layers)
+
+    def kill(self) -> None:
+        """End every command at once, without waiting for anything."""
+        self._runner.kill_all()
+
+    async def aclose(self) -> None:
+        """Ends every command and removes what is temporary. May be called twice."""
+        self._runner.kill_all()
+        self._trees.close()
+        if self._cache:
+            copies.discard(Path(self._cache))
+            self._cache = ""
+            self._view = self._view._replace(cache="")
