@@ -84,9 +84,7 @@ class HttpModel:
             failure: Failure | None = None
             response: Response | None = None
             try:
-                response = await self._http.post(
-                    self._dialect.url(self._endpoint.base_url), self._endpoint.headers(), body
-                )
+                response = await self._http.post(url, headers, body)
                 reader = SseReader()
                 failure = await self._refusal(response)
                 while failure is None and not decoder.done and (data := await response.read()):
