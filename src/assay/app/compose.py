@@ -26,6 +26,7 @@ from assay.core.messages import Json, Text, ToolCall
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import Decision, Effect
 from assay.core.workspace import Workspace
+from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
@@ -151,6 +152,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     async with contextlib.AsyncExitStack() as stack:
         model = make_model(wish.model or settings.model, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
+        if isinstance(model, HttpModel):
+            # The authorities of TLS are parsed in a thread while the rest is put together.
+            warming = asyncio.create_task(model.warm())
+            stack.callback(warming.cancel)
         store = _open_store(Sessions(paths.state, version=__version__, clock=clock), wish)
         stack.callback(store.close)
         workspace = await stack.enter_async_context(
