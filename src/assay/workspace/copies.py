@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -56,6 +55,7 @@ def _sweep(home: Path) -> None:
 
 def discard(top: Path) -> None:
     """Remove a directory tree, read-only directories in it included."""
+    import shutil
 
     def again(function: Callable[[str], object], path: str, _: object) -> None:
         with contextlib.suppress(OSError):
@@ -132,6 +132,8 @@ def _copy_file(source: Path, target: Path, most: int) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source.readlink())
         elif stat.S_ISREG(status.st_mode) and status.st_size <= most:
+            import shutil
+
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
             return status.st_size

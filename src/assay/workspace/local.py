@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,18 +71,19 @@ class LocalWorkspace:
             env = clean_environment(self._environ, home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
             return await self._runner.run(
-                Launch(limited(command.argv), cwd, env, command.timeout, command.limit, command.spill)
+                Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
             )
         if not self._view.cache:
+            import tempfile
+
             self._cache = tempfile.mkdtemp(prefix="assay-cache-")
             self._view = self._view._replace(cache=self._cache)
         inside = f"{self._view.root}/{below}" if below else self._view.root
-        info = os.pipe() if sandbox.owns_processes else None
         env = clean_environment(self._environ, sandbox.home) | command.env
-        argv = sandbox.argv(
-            self._view, limited(command.argv), inside, read_only=command.read_only, info=info[1] if info else -1
-        )
-        return await self._runner.run(Launch(argv, "/", env, command.timeout, command.limit, command.spill, info))
+        line = limited(command.argv, first=sandbox.owns_processes)
+        argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
+        launch = Launch(argv, "/", env, command.timeout, command.limit, command.spill, owned=sandbox.owns_processes)
+        return await self._runner.run(launch)
 
     def _directory(self, cwd: str) -> str:
         """`cwd` without links, relative to the root; it must be a directory in it."""
@@ -149,8 +149,8 @@ class LocalWorkspace:
             finally:
                 await twin.aclose()
         finally:
-            # Not in a thread: a cancelled task could not wait for it.
-            copies.discard(scratch.top)
+            # The removal of many files takes its time; it goes on in its thread when this task is cancelled meanwhile.
+            await asyncio.shield(asyncio.to_thread(copies.discard, scratch.top))
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
         twin = LocalWorkspace(scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ)
