@@ -39,7 +39,7 @@ async def test_nothing_outside_is_written_or_read(boxed: LocalWorkspace | NoSand
     assert "the secret" not in out
     assert "wrote /usr" not in out
     assert "wrote /etc" not in out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "secret"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "secret", "state"]
     assert await said(boxed, "echo x > mine && cat mine && ls -A ~ | grep -c ssh") == "x\n0\n"
 
 

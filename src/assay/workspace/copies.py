@@ -30,15 +30,21 @@ class Scratch(NamedTuple):
 
 
 def make(state: Path) -> Scratch:
-    """New directories below `state`; those of killed processes go."""
-    home = state / "copies"
+    """New directories below `state`."""
+    top = own_directory(state / "copies")
+    scratch = Scratch(top, top / "files", top / "changes", top / "cache")
+    for directory in scratch[1:]:
+        directory.mkdir()
+    return scratch
+
+
+def own_directory(home: Path) -> Path:
+    """A new directory in `home` that bears our process id; those that killed processes left there go."""
     home.mkdir(parents=True, exist_ok=True)
     _sweep(home)
     top = home / f"{os.getpid()}-{os.urandom(6).hex()}"
-    scratch = Scratch(top, top / "files", top / "changes", top / "cache")
-    for directory in scratch:
-        directory.mkdir()
-    return scratch
+    top.mkdir()
+    return top
 
 
 def _sweep(home: Path) -> None:

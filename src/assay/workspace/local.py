@@ -74,9 +74,7 @@ class LocalWorkspace:
                 Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
             )
         if not self._view.cache:
-            import tempfile
-
-            self._cache = tempfile.mkdtemp(prefix="assay-cache-")
+            self._cache = str(copies.own_directory(self._state / "caches"))
             self._view = self._view._replace(cache=self._cache)
         inside = f"{self._view.root}/{below}" if below else self._view.root
         env = clean_environment(self._environ, sandbox.home) | command.env
