@@ -1,4 +1,4 @@
-"""A server on loopback that plays a script: one step for each request it gets."""
+"""A server on loopback that plays a script, one step for each request it gets; and a clock that needs no waiting."""
 
 from __future__ import annotations
 
@@ -123,3 +123,21 @@ def refuse(status: int, body: object, **headers: str) -> Step:
         await exchange.send("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
 
     return step
+
+
+class FakeClock:
+    """Time passes only in `sleep`."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds

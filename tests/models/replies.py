@@ -1,4 +1,4 @@
-"""The same reply as each provider streams it: thinking, text, two calls, usage. Bytes in the shape that servers send."""
+"""The same reply as each provider streams it: thinking, text, two calls, usage. In the bytes that servers send."""
 
 from __future__ import annotations
 

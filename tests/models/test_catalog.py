@@ -113,9 +113,12 @@ def test_settings_extend_the_catalogue():
             "mine": {"baseUrl": "http://localhost:9/v1", "keys": [{"name": "MINE"}], "defaults": {"context": 9000}},
             "anthropic": {"baseUrl": "https://gateway.example.com"},
         },
-        "models": {"mine/big": {"images": True, "price": {"input": 1, "output": 2}}, "anthropic/claude-opus-5": {"context": 5}},
+        "models": {
+            "mine/big": {"images": True, "price": {"input": 1, "output": 2}},
+            "anthropic/claude-opus-5": {"context": 5},
+        },
         "aliases": {"big": "mine/big"},
-    }  # fmt: skip
+    }
     profile, endpoint = resolve("big", environ={"MINE": "k"}, settings=settings)
     assert (profile.context, profile.images, endpoint.base_url) == (9000, True, "http://localhost:9/v1")
     assert profile.price is not None and profile.price.cache_read == 1, "an unknown cache price is the full one"

@@ -5,6 +5,9 @@ import time
 from email.utils import formatdate
 
 import pytest
+from tests.models.cases import native, request, user
+from tests.models.loopback import FakeClock, cut, refuse, reset, serving, stall, stream
+from tests.models.replies import TEXT, WHOLE, anthropic
 
 from assay.core.errors import AssayError, AuthError, ProviderUnavailable, UsageError
 from assay.core.messages import Failure, Text, UserMessage
@@ -13,32 +16,11 @@ from assay.models.client import HttpModel
 from assay.models.endpoint import Endpoint
 from assay.models.failures import failure_error
 from assay.models.http import Timeouts
-from tests.models.cases import native, request, user
-from tests.models.loopback import cut, refuse, reset, serving, stall, stream
-from tests.models.replies import TEXT, WHOLE, anthropic
 
 DIALECTS = list(WHOLE)
 KEY = "sk-very-secret-0123456789"
 HELLO = ModelRequest("Be brief.", (), [UserMessage((Text("Hello."),))], session="s-1")
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-
-
-class FakeClock:
-    """Time passes only in `sleep`."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
 
 
 def model(url: str, dialect: str = "anthropic", clock: FakeClock | None = None, **timeouts: float) -> HttpModel:
@@ -236,10 +218,11 @@ async def test_an_error_in_the_stream_is_retried():
 
 
 async def test_an_answer_that_is_no_stream():
-    async with serving(refuse(200, {"error": {"message": "overloaded", "type": "overloaded_error"}}, content_type="application/json"),
-                       refuse(200, {"content": []}, content_type="application/json")) as server:  # fmt: skip
+    error = refuse(200, {"error": {"message": "busy", "type": "overloaded_error"}}, content_type="application/json")
+    other = refuse(200, {"content": []}, content_type="application/json")
+    async with serving(error, other) as server:
         events, last = await ask(model(server.url))
-    assert "overloaded" in next(event.reason for event in events if isinstance(event, Retrying))
+    assert "busy" in next(event.reason for event in events if isinstance(event, Retrying))
     assert last.message.failure.kind == "protocol" and "not as a stream" in last.message.failure.message
 
 

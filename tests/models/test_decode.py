@@ -5,12 +5,6 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from assay.core.messages import Text, Thinking, ToolCall, Usage
-from assay.core.model import CallDelta, TextDelta, ThinkingDelta
-from assay.models.dialects import base
-from assay.models.dialects.values import StreamFailed
-from assay.models.sse import SseReader, TooLong
 from tests.models.replies import (
     TEXT,
     WHOLE,
@@ -23,6 +17,12 @@ from tests.models.replies import (
     message,
     responses,
 )
+
+from assay.core.messages import Text, Thinking, ToolCall, Usage
+from assay.core.model import CallDelta, TextDelta, ThinkingDelta
+from assay.models.dialects import base
+from assay.models.dialects.values import StreamFailed
+from assay.models.sse import SseReader, TooLong
 
 DIALECTS = list(WHOLE)
 
@@ -283,12 +283,17 @@ def test_anthropic_thinking_without_a_seal_is_not_sent_back():
     assert [block["type"] for block in reply.native.blocks] == ["text"]
 
 
+FIELDS = ["type", "choices", "delta", "index", "item", "usage", "response", "tool_calls", "function", "id"]
+KINDS = ["content_block_start", "content_block_delta", "message_start", "message_delta", "response.output_item.done"]
+KINDS += ["response.output_item.added", "response.completed", "response.output_text.delta", ""]
+scalars = st.none() | st.integers() | st.text(max_size=5)
+shapes = st.recursive(
+    scalars, lambda x: st.lists(x, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), x, max_size=3)
+)
+
+
 @settings(max_examples=60, deadline=None)
-@given(junk=st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda x: st.lists(x, max_size=2) | st.dictionaries(
-    st.sampled_from(["type", "choices", "delta", "index", "item", "usage", "response", "tool_calls", "function", "id", "content_block"]), x, max_size=3)),
-    kind=st.sampled_from(["content_block_start", "content_block_delta", "message_start", "message_delta",
-    "response.output_item.done", "response.output_item.added", "response.completed", "response.output_text.delta", ""]),
-    dialect=st.sampled_from(DIALECTS))  # fmt: skip
+@given(junk=shapes, kind=st.sampled_from(KINDS), dialect=st.sampled_from(DIALECTS))
 def test_events_of_any_shape_never_crash(junk, kind, dialect):
     found = decoder(dialect)
     value = {"type": kind} | (junk if isinstance(junk, dict) else {"choices": junk, "item": junk, "delta": junk})

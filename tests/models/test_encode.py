@@ -3,16 +3,17 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.models.cases import CALLS, CASES, NATIVES, PIXEL, PROFILES, READ, SHELL, native, request, said, user
 
 from assay.core.messages import AssistantMessage, Image, Native, Text, Thinking, ToolCall, ToolResult, UserMessage
 from assay.core.model import ModelRequest, Profile, Reasoning
 from assay.models.client import dialect_for
-from tests.models.cases import CALLS, CASES, NATIVES, PIXEL, PROFILES, READ, SHELL, native, request, said, user
 
 DIALECTS = list(PROFILES)
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -92,7 +93,7 @@ def answers(draw, calls: tuple[ToolCall, ...]) -> UserMessage:
 
 def check_anthropic(body: dict) -> None:
     roles = [message["role"] for message in body["messages"]]
-    assert roles[0] == "user" and all(a != b for a, b in zip(roles, roles[1:], strict=False))
+    assert roles[0] == "user" and all(a != b for a, b in pairwise(roles))
     open_calls: set[str] = set()
     for message in body["messages"]:
         blocks = message["content"]
@@ -226,35 +227,57 @@ def profile(dialect: str, reasoning: str = "none", *quirks: str, **more) -> Prof
     return Profile("x/m", "m", dialect, reasoning=reasoning, quirks=frozenset(quirks), max_output=64_000, **more)
 
 
+ENABLED = {"thinking": {"type": "enabled", "budget_tokens": 8192}}
+DISABLED = {"thinking": {"type": "disabled"}}
+SEALED = {"include": ["reasoning.encrypted_content"]}
+
+
 @pytest.mark.parametrize(
-    ("facts", "reasoning", "expected"),
-    [
-        (profile("anthropic", "budget"), Reasoning(), {}),
-        (profile("anthropic", "budget"), Reasoning("budget", budget=100), {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
-        (profile("anthropic", "budget"), Reasoning(effort="medium"), {"thinking": {"type": "enabled", "budget_tokens": 8192}}),
-        (profile("anthropic", "budget"), Reasoning("off", effort="high"), {}),
-        (profile("anthropic", "adaptive"), Reasoning("off"), {"thinking": {"type": "disabled"}}),
-        (profile("anthropic", "adaptive", "always_thinks"), Reasoning("off"), {"output_config": {"effort": "low"}}),
-        (profile("anthropic", "adaptive", "off_is_between_tools"), Reasoning("off"), {"thinking": {"type": "between_tools"}}),
-        (profile("anthropic", "adaptive"), Reasoning("off", effort="max"), {"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}),
-        (profile("anthropic", "adaptive"), Reasoning("budget", budget=9000), {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
-        (profile("anthropic"), Reasoning("adaptive", effort="high"), {}),
-        (profile("openai-chat", "effort"), Reasoning("off"), {"reasoning_effort": "none"}),
-        (profile("openai-chat", "effort", "no_effort_none"), Reasoning("off"), {"reasoning_effort": "low"}),
-        (profile("openai-chat", "effort"), Reasoning(effort="max"), {"reasoning_effort": "high"}),
-        (profile("openai-chat", "effort", "effort_xhigh"), Reasoning(effort="max"), {"reasoning_effort": "xhigh"}),
-        (profile("openai-chat", "effort", "thinking_toggle"), Reasoning("off"), {"thinking": {"type": "disabled"}}),
-        (profile("openai-chat", "effort", "thinking_toggle", "effort_from_high"), Reasoning("adaptive", effort="low"), {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
-        (profile("openai-chat", "effort", "reasoning_object"), Reasoning("budget", budget=2000), {"reasoning": {"max_tokens": 2000}}),
-        (profile("openai-chat", "effort", "reasoning_object"), Reasoning(effort="low"), {"reasoning": {"effort": "low"}}),
-        (profile("openai-chat", "none", "template_thinking"), Reasoning("off"), {"chat_template_kwargs": {"enable_thinking": False}}),
-        (profile("openai-chat"), Reasoning("adaptive", effort="max"), {}),
-        (profile("openai-responses", "effort", "effort_max"), Reasoning(effort="max"), {"reasoning": {"effort": "max"}, "include": ["reasoning.encrypted_content"]}),
-        (profile("openai-responses"), Reasoning(effort="max"), {}),
+    ("facts", "asked", "expected"),
+    [  # dialect, control over thinking, quirks | mode, budget, effort | what the body then says
+        ("anthropic budget", Reasoning(), {}),
+        ("anthropic budget", Reasoning("budget", budget=8192), ENABLED),
+        ("anthropic budget", Reasoning(effort="medium"), ENABLED),
+        ("anthropic budget", Reasoning("off", effort="high"), {}),
+        ("anthropic adaptive", Reasoning("off"), DISABLED),
+        ("anthropic adaptive", Reasoning("off", effort="max"), DISABLED | {"output_config": {"effort": "high"}}),
+        ("anthropic adaptive always_thinks", Reasoning("off"), {"output_config": {"effort": "low"}}),
+        ("anthropic adaptive off_is_between_tools", Reasoning("off"), {"thinking": {"type": "between_tools"}}),
+        (
+            "anthropic adaptive",
+            Reasoning("budget", budget=9000),
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+        ),
+        ("anthropic none", Reasoning("adaptive", effort="high"), {}),
+        ("openai-chat effort", Reasoning("off"), {"reasoning_effort": "none"}),
+        ("openai-chat effort no_effort_none", Reasoning("off"), {"reasoning_effort": "low"}),
+        ("openai-chat effort", Reasoning(effort="max"), {"reasoning_effort": "high"}),
+        ("openai-chat effort effort_xhigh", Reasoning(effort="max"), {"reasoning_effort": "xhigh"}),
+        ("openai-chat effort thinking_toggle", Reasoning("off"), DISABLED),
+        (
+            "openai-chat effort thinking_toggle effort_from_high",
+            Reasoning("adaptive", effort="low"),
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
+        ),
+        (
+            "openai-chat effort reasoning_object",
+            Reasoning("budget", budget=2000),
+            {"reasoning": {"max_tokens": 2000}},
+        ),
+        ("openai-chat effort reasoning_object", Reasoning(effort="low"), {"reasoning": {"effort": "low"}}),
+        (
+            "openai-chat none template_thinking",
+            Reasoning("off"),
+            {"chat_template_kwargs": {"enable_thinking": False}},
+        ),
+        ("openai-chat none", Reasoning("adaptive", effort="max"), {}),
+        ("openai-responses effort effort_max", Reasoning(effort="max"), {"reasoning": {"effort": "max"}} | SEALED),
+        ("openai-responses none", Reasoning(effort="max"), {}),
     ],
-)  # fmt: skip
-def test_thinking_and_effort_become_the_providers_own_controls(facts, reasoning, expected):
-    body = encode(facts.dialect, request(user("Hi."), reasoning=reasoning), facts)
+)
+def test_thinking_and_effort_become_the_providers_own_controls(facts, asked, expected):
+    dialect, control, *quirks = facts.split()
+    body = encode(dialect, request(user("Hi."), reasoning=asked), profile(dialect, control, *quirks))
     controls = ("thinking", "output_config", "reasoning", "reasoning_effort", "chat_template_kwargs", "include")
     assert {key: body[key] for key in controls if key in body} == expected
 

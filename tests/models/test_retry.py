@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import get_args
 
 import pytest
@@ -22,8 +23,14 @@ def pauses(kind: FailureKind, random: float = 0.5, **more) -> list[float]:
     return found
 
 
-@given(kinds=st.lists(st.sampled_from(KINDS), min_size=20, max_size=20), chances=st.lists(st.floats(0, 1), min_size=20, max_size=20),
-       asked=st.none() | st.floats(0, 100))  # fmt: skip
+TWENTY = {"min_size": 20, "max_size": 20}
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), **TWENTY),
+    chances=st.lists(st.floats(0, 1), **TWENTY),
+    asked=st.none() | st.floats(0, 100),
+)
 def test_all_ends_within_a_minute_and_eight_requests(kinds, chances, asked):
     chance = iter(chances)
     retries = Retries(RetryPolicy(), 0.0, lambda: next(chance))
@@ -48,7 +55,7 @@ def test_what_no_retry_can_mend(kind):
 def test_pauses_grow_and_differ():
     calm, wild = pauses("overloaded", 0.1), pauses("overloaded", 0.9)
     assert calm != wild and len(calm) == 7
-    assert all(a < b for a, b in zip(calm[:4], calm[1:5], strict=True))
+    assert all(a < b for a, b in pairwise(calm[:5]))
     assert sum(pauses("network")) < 3, "a server that is not there is told soon"
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.models.loopback import FakeClock
 
 from assay.core.messages import AssistantMessage, Failure, FailureKind, Text, UserMessage
 from assay.core.model import Finished, ModelRequest, Profile, Retrying, TextDelta
 from assay.models.router import BACK_AFTER, FallbackModel
-from tests.models.test_client import FakeClock
 
 HELLO = ModelRequest("", (), [UserMessage((Text("Hello."),))])
 

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models.loopback import Exchange, chunk, refuse, serving, stream
 
 from assay.models.http import Http, HttpxWire, Timeouts, proxy_for, tls_context
 from assay.models.wire import Address, Chunks, DirectWire, WireError, parse_head
-from tests.models.loopback import Exchange, chunk, refuse, serving, stream
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 

@@ -149,6 +149,7 @@ async def test_a_new_test_that_failed_before_is_class_c(calculator: DirectoryWor
     )
     assert verdict.outcome == "verified", verdict
     assert {row.cls for row in verdict.evidence} == {"C", "D"}
+    assert calculator.copies == 5, "the baseline twice, the old tests once, the new ones before and after"
 
 
 async def test_a_test_added_to_an_existing_file_counts_too(calculator: DirectoryWorkspace, suite: Check) -> None:

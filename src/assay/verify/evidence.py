@@ -55,6 +55,8 @@ class Court:
         self.added = added
         """The source text that the change added, for names that a new test may miss on the start tree."""
         self.found = Findings()
+        self._tried: tuple[Execution, Execution] | None = None
+        """The run of the new tests, on the start tree and on the accepted one."""
 
     def row(
         self, criterion: str, cls: EvidenceClass, before: Result, after: Result, done: Execution, note: str = ""
@@ -122,6 +124,7 @@ class Court:
         before = await self.runs.get(narrowed, self.trees.tried, "baseline")
         after = await self.runs.get(narrowed, self.trees.accepted, "final")
         known = await self.ledger.of(check)
+        self._tried = (before, after)
         fresh = [test for test in after.run.tests if test not in known.tests and test not in known.flaky]
         if not after.run.tests:
             if before.result == "fail" and after.run.passed and known.result in ("pass", "absent"):
@@ -174,8 +177,10 @@ class Court:
         """Run the check that a criterion names: on the start tree with the new tests, and on the accepted tree."""
         found = self.found
         check = criterion_command(criterion.check, primary)
-        before = await self.runs.get(check, self.trees.tried, "baseline")
-        after = await self.runs.get(check, self.trees.accepted, "final")
+        before, after = self._within_new_tests(check) or (
+            await self.runs.get(check, self.trees.tried, "baseline"),
+            await self.runs.get(check, self.trees.accepted, "final"),
+        )
         if after.result in ("unknown", "absent"):
             found.weak.append(f"the check of “{criterion.text}” could not run: `{check.command}` {failure_of(after)}")
             return
@@ -193,6 +198,14 @@ class Court:
             found.kept.add(criterion.text)
         elif cls == "D":
             found.weak.append(f"“{criterion.text}” has weak evidence only: no test that existed or was added shows it")
+
+    def _within_new_tests(self, check: Check) -> tuple[Execution, Execution] | None:
+        """What the run of the new tests said about one of them, when that is all that `check` asks for."""
+        base, _, test = check.command.rpartition(" ")
+        if self._tried is None or base != pytest_base(check):
+            return None
+        parts = [part_of(done, check, test.strip("'")) for done in self._tried]
+        return (parts[0], parts[1]) if parts[1].run.tests else None
 
     def _class_of(
         self, before: Execution, after: Execution, criterion: Criterion, flaky: set[str]
@@ -219,6 +232,20 @@ def expected(test: str, criteria: Sequence[Criterion]) -> str:
         ):
             return criterion.expect
     return ""
+
+
+def part_of(done: Execution, check: Check, test: str) -> Execution:
+    """An execution as if only `test` (a file, a class or a function by its node id) had been asked for; a module that
+    could not be loaded stays."""
+    tests = {
+        name: result
+        for name, result in done.run.tests.items()
+        if name == test or name.startswith((f"{test}::", f"{test}[")) or test.startswith(f"{name}::")
+    }
+    passed = "pass" in tests.values() and not {"fail", "error"} & set(tests.values())
+    return Execution(
+        check, structs.replace(done.run, tests=tests, passed=passed), done.output, done.report, done.reported
+    )
 
 
 def narrow(check: Check, paths: Sequence[str]) -> Check:

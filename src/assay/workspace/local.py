@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
@@ -20,6 +21,19 @@ from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
+
+
+class Beside(NamedTuple):
+    """Directories outside the root that belong to the work, absolute and resolved; snapshots leave them out."""
+
+    writable: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    """Names of further variables that commands get."""
+
+    def layers(self) -> tuple[Layer, ...]:
+        writable = tuple(Layer(path, path, "write") for path in self.writable)
+        return (*writable, *(Layer(path, path, "read") for path in self.readable))
 
 
 class LocalWorkspace:
@@ -36,6 +50,7 @@ class LocalWorkspace:
         sandbox: Sandbox | None,
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
+        beside: Beside = Beside(),  # noqa: B008 - frozen
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -46,7 +61,8 @@ class LocalWorkspace:
         self._runner = Runner()
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else PlainTrees(self._root, self._state)
-        self._view = Confinement(self._root, self._root)
+        self._beside = beside
+        self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
 
     @property
@@ -69,7 +85,7 @@ class LocalWorkspace:
         sandbox = self._sandbox
         if sandbox is None:
             home = self._environ.get("HOME", "/")
-            env = clean_environment(self._environ, home) | command.env
+            env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
             return await self._runner.run(
                 Launch(limited(command.argv), cwd, env, command.timeout, command.limit, command.spill)
@@ -79,11 +95,15 @@ class LocalWorkspace:
             self._view = self._view._replace(cache=self._cache)
         inside = f"{self._view.root}/{below}" if below else self._view.root
         info = os.pipe() if sandbox.owns_processes else None
-        env = clean_environment(self._environ, sandbox.home) | command.env
+        env = self._environment(sandbox.home) | command.env
         argv = sandbox.argv(
             self._view, limited(command.argv), inside, read_only=command.read_only, info=info[1] if info else -1
         )
         return await self._runner.run(Launch(argv, "/", env, command.timeout, command.limit, command.spill, info))
+
+    def _environment(self, home: str) -> dict[str, str]:
+        named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
+        return clean_environment(self._environ, home) | named
 
     def _directory(self, cwd: str) -> str:
         """`cwd` without links, relative to the root; it must be a directory in it."""
@@ -96,13 +116,17 @@ class LocalWorkspace:
         return full[len(self._root) :].strip("/")
 
     def read_file(self, path: str, limit: int | None = None) -> FileContent:
-        return files.read_file(self._root, path, limit)
+        return files.read_file(self._top(path, (*self._beside.writable, *self._beside.readable)), path, limit)
 
     def write_file(self, path: str, data: bytes, expect: Stamp | None) -> Stamp:
-        return files.write_file(self._root, path, data, expect)
+        return files.write_file(self._top(path, self._beside.writable), path, data, expect)
 
     def delete_file(self, path: str, expect: Stamp) -> None:
-        files.delete_file(self._root, path, expect)
+        files.delete_file(self._top(path, self._beside.writable), path, expect)
+
+    def _top(self, path: str, tops: tuple[str, ...]) -> str:
+        """The directory that `path` is resolved beneath: the root, unless it lies in one beside it."""
+        return next((top for top in tops if path.startswith(top + "/") and not beneath(path, [self._root])), self._root)
 
     async def list_files(self, limit: int = 20_000) -> list[str]:
         """Undecodable bytes of names are surrogates (`os.fsdecode`)."""
@@ -153,7 +177,10 @@ class LocalWorkspace:
             copies.discard(scratch.top)
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
-        twin = LocalWorkspace(scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ)
+        beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        twin = LocalWorkspace(
+            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=beside
+        )
         twin._trees = self._trees.at(twin._root)
         await twin._trees.materialise(tree)
         ignored = await self._trees.ignored()
@@ -164,7 +191,13 @@ class LocalWorkspace:
         return twin
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        return (*self._view.layers, *layers)
+        """What lies over the copy; directories beside the work can only be read from it."""
+        mine = (layer._replace(kind="read") if layer.kind == "write" else layer for layer in self._view.layers)
+        return (*mine, *layers)
+
+    def kill(self) -> None:
+        """End every command at once, without waiting for anything."""
+        self._runner.kill_all()
 
     async def aclose(self) -> None:
         """Ends every command and removes what is temporary. May be called twice."""

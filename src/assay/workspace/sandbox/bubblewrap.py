@@ -94,7 +94,9 @@ class Bubblewrap:
 
 def _layer(layer: Layer, read_only: bool) -> list[str]:
     if layer.kind == "read" or read_only:
-        return ["--ro-bind", layer.source, layer.target]
+        return ["--ro-bind-try", layer.source, layer.target]
+    if layer.kind == "write":
+        return ["--bind", layer.source, layer.target]
     return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
 
 
