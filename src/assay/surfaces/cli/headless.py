@@ -139,7 +139,7 @@ class Output:
 
     def end(self, ended: TurnEnded) -> None:
         if self._style == "text":
-            if ended.text:
+            if ended.text != ended.verdict.why:  # words of the model, not ours about what went wrong
                 write_out(ended.text.rstrip() + "\n")
             for line in self._task.summary(ended):
                 write_err(line)
