@@ -20,7 +20,7 @@ from bench.session import Outcome, Told, drive, homes
 PROMPT = "Run the commands that I give you, one at a time, until I tell you to stop. Then say so."
 STALL = 100.0
 """Seconds of silence in the middle of a reply."""
-BEGUN, WHOLE = "begun.txt", "whole.txt"
+BEGUN, WHOLE = "begun.trace", "whole.trace"
 _PADDING = "true; " * 12
 
 

@@ -72,6 +72,7 @@ def _claude(*more: str) -> Callable[[Drive], Started]:
             "ANTHROPIC_BASE_URL": drive.url,
             "ANTHROPIC_API_KEY": "sk-bench",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "ENABLE_TOOL_SEARCH": "true",  # as at the vendor's own address; fewer tools are sent
             **dict.fromkeys(switches, "1"),
         }
 
@@ -109,7 +110,14 @@ def _mini(drive: Drive) -> Started:
 
 def _aider(drive: Drive) -> Started:
     flags = ["--model", "openai/bench-model", "--yes-always", "--no-check-update", "--analytics-disable"]
-    flags += ["--no-show-model-warnings", "--no-show-release-notes", "--no-detect-urls", "--no-gitignore"]
+    flags += [
+        "--no-show-model-warnings",
+        "--no-show-release-notes",
+        "--edit-format",
+        "diff",
+        "--no-detect-urls",
+        "--no-gitignore",
+    ]
     return [*flags, "--message", drive.prompt, "calc.py"], {
         "OPENAI_API_BASE": f"{drive.url}/v1",
         "OPENAI_API_KEY": "sk-bench",

@@ -43,7 +43,7 @@ def homes() -> Iterator[Homes]:
 
 
 def make_project(root: Path) -> None:
-    """A git project of three files, one commit: a bug, its failing test, a readme."""
+    """A git project of three files, one commit: a bug, its failing test, a readme. Git ignores `*.trace` in it."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     write_project(root)
@@ -51,6 +51,8 @@ def make_project(root: Path) -> None:
     git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     for words in (["init", "-q", "."], ["add", "-A"], ["commit", "-q", "-m", "start"]):
         subprocess.run([*git, *words], cwd=root, check=True, stdin=subprocess.DEVNULL)
+    (root / ".git" / "info").mkdir(exist_ok=True)
+    (root / ".git" / "info" / "exclude").write_text("*.trace\n")
 
 
 class Told(NamedTuple):
