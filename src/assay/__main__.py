@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> int:
     """Run the `assay` command; returns its exit code."""
+    if sys.argv[1:] in (["--version"], ["-v"]):
+        from assay._version import __version__
+
+        sys.stdout.write(f"{__version__} (assay)\n")
+        return 0
+    # Nearly all that is made on the way to the first request stays in use; looking for garbage in it is wasted.
+    gc.set_threshold(50_000, 20, 50)
     from assay.surfaces.cli.main import run
 
     return run(sys.argv[1:])

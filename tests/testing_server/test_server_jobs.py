@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.testing_server.client import answered, ask, request_body, said
 
-from assay.testing.server import Call, Tool, serve_in_thread
+from assay.testing.server import Call, Tool
 from assay.testing.server.jobs import AFTER, PROJECT_FILE, PROMPT, echo, five_step, write_project
 from assay.testing.server.roles import as_text, resolve
 from assay.testing.server.script import ScriptError
@@ -189,8 +189,3 @@ def test_help_names_every_fault(capsys):
         main(["--help"])
     told = capsys.readouterr().out
     assert [name for name in CATALOGUE if f"\n  {name} " not in told] == []
-
-
-def test_a_job_in_a_thread_for_other_programs():
-    with serve_in_thread(echo(1), order="request") as server:
-        assert server.url.startswith("http://127.0.0.1:")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -14,24 +17,26 @@ from assay.app.model import make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.strategy import strategy_for
 from assay.context.instructions import instruction_fragments
-from assay.context.prompt import system_text, task_text
+from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
 from assay.core.clock import SystemClock
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import TurnEnded
-from assay.core.messages import Image, Json, Text, ToolCall
-from assay.core.model import EFFORTS, Model, Profile, Reasoning
+from assay.core.messages import Json, Text, ToolCall
+from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import Decision, Effect
 from assay.core.workspace import Workspace
-from assay.policy.gate import PolicyGate
+from assay.models.client import HttpModel
+from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
+from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
 from assay.run.run import Run, RunOptions, RunParts
-from assay.sessions.index import Sessions
+from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
-from assay.workspace.local import LocalWorkspace
+from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.find import find_sandbox
-from assay.workspace.sandbox.port import NoSandbox
+from assay.workspace.sandbox.port import NoSandbox, Sandbox
 
 
 class Wish(Struct, frozen=True):
@@ -64,6 +69,9 @@ class Wish(Struct, frozen=True):
     fork: bool = False
 
 
+_TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
+
+
 class Task:
     """A run with what a surface needs around it."""
 
@@ -86,11 +94,12 @@ class Task:
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
 
-    def compose_prompt(self, prompt: str, attached: str) -> str:
-        return task_text(prompt, attached)
-
-    async def turn(self, parts: tuple[Text | Image, ...]) -> TurnEnded:
-        """One turn, by the strategy that follows from the model's profile."""
+    async def turn(self, prompt: str, attached: str = "") -> TurnEnded:
+        """One turn, by the strategy that follows from the model's profile. `attached` came in through a pipe. Without a
+        prompt, a turn that was cut short is gone on with."""
+        parts: tuple[Text, ...] = (Text(prompt),) if prompt.strip() else ()
+        if parts and attached.strip():
+            parts = (*parts, Text(attachment(attached)))
         if not parts and not self.run.state.open:
             raise UsageError("this session has no unfinished turn to go on with; give a prompt")
         return await self.run.turn(parts, strategy_for(self.profile))
@@ -100,7 +109,8 @@ class Task:
         from assay.verify.table import evidence_table
 
         verdict = ended.verdict
-        lines = [f"{verdict.outcome}: {verdict.why}"]
+        word = "error" if verdict.outcome in _TROUBLE else verdict.outcome
+        lines = [f"{word}: {verdict.why}"]
         if verdict.evidence:
             lines += evidence_table(verdict.evidence)
         lines += [f"not checked: {item}" for item in verdict.unchecked]
@@ -117,9 +127,21 @@ class Task:
         lines.append(f"session: {self.session}")
         return lines
 
-    def kill(self) -> None:
-        """End every child process at once; for a second Ctrl-C."""
-        self.run.parts.workspace.kill()
+    def interrupt_on_signals(self) -> None:
+        """From now on the first Ctrl-C, TERM or hang-up ends the turn in order; a second one ends the process at once,
+        children included. To be called inside the running loop."""
+        loop = asyncio.get_running_loop()
+        seen: list[int] = []
+
+        def caught(number: int) -> None:
+            seen.append(number)
+            if len(seen) > 1:
+                self.run.parts.workspace.kill()
+                os._exit(130)
+            self.run.interrupt()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, caught, number)
 
 
 @contextlib.asynccontextmanager
@@ -130,31 +152,30 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
     )
     clock = SystemClock()
+    sandbox = _sandbox(paths, wish.environ, no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
         model = make_model(wish.model or settings.model, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
-        workspace = await stack.enter_async_context(
-            open_workspace(
-                wish.directory,
-                paths,
-                wish.environ,
-                no_sandbox=wish.no_sandbox,
-                extra=(*settings.permissions.additional_directories, *wish.add_dirs),
-                visible=settings.environment,
-            )
-        )
+        if isinstance(model, HttpModel):
+            # The authorities of TLS are parsed in a thread while the rest is put together.
+            warming = asyncio.create_task(model.warm())
+            stack.callback(warming.cancel)
         store = _open_store(Sessions(paths.state, version=__version__, clock=clock), wish)
         stack.callback(store.close)
+        workspace = await stack.enter_async_context(
+            _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store))
+        )
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        mode = wish.permission_mode or settings.permissions.default_mode or "default"
+        gate = _gate(wish, settings, workspace, str(store.spill))
+        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
         parts = RunParts(
             store,
             model,
             workspace,
-            {tool.spec.name: tool for tool in toolbox(wish.tools, wish.disallowed, read_only=mode == "plan")},
-            _gate(wish, settings, workspace, mode),
+            {tool.spec.name: tool for tool in tools},
+            gate,
             clock,
             _nobody_approves,
             str(store.spill),
@@ -173,24 +194,46 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
 
 @contextlib.asynccontextmanager
 async def open_workspace(
-    directory: Path,
-    paths: Paths,
-    environ: Mapping[str, str],
-    *,
-    no_sandbox: bool,
-    extra: tuple[str, ...] = (),
-    visible: tuple[str, ...] = (),
+    directory: Path, paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool
 ) -> AsyncGenerator[LocalWorkspace]:
     """The workspace of a directory, its commands confined. Raises `SandboxUnavailable` when that is not possible and
     `no_sandbox` was not said."""
-    sandbox = None if no_sandbox else find_sandbox(paths.state, environ)
-    if isinstance(sandbox, NoSandbox):
-        raise SandboxUnavailable(f"{sandbox.reason}; or run commands unconfined with --no-sandbox")
-    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=paths.state / "workspaces", environ=environ)
+    sandbox = _sandbox(paths, environ, no_sandbox=no_sandbox)
+    async with _workspace(directory, paths, environ, sandbox, Beside()) as workspace:
+        yield workspace
+
+
+def _sandbox(paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool) -> Sandbox | None:
+    found = None if no_sandbox else find_sandbox(paths.state, environ)
+    if isinstance(found, NoSandbox):
+        raise SandboxUnavailable(f"{found.reason}; or run commands unconfined with --no-sandbox")
+    return found
+
+
+@contextlib.asynccontextmanager
+async def _workspace(
+    directory: Path, paths: Paths, environ: Mapping[str, str], sandbox: Sandbox | None, beside: Beside
+) -> AsyncGenerator[LocalWorkspace]:
+    state = paths.state / "workspaces" / project_key(str(directory))
+    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside)
     try:
         yield workspace
     finally:
         await workspace.aclose()
+
+
+def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:
+    """What is in reach outside the workspace: added directories, and this session's spilled output to read."""
+    added = (*settings.permissions.additional_directories, *wish.add_dirs)
+    directories = tuple(_directory(path, wish.directory) for path in added)
+    return Beside(directories, (str(store.spill),), settings.environment)
+
+
+def _directory(path: str, base: Path) -> str:
+    found = (base / Path(path).expanduser()).resolve()
+    if not found.is_dir():
+        raise UsageError(f"--add-dir: {path} is not a directory")
+    return str(found)
 
 
 def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
@@ -203,18 +246,20 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
-def _gate(wish: Wish, settings: Settings, workspace: Workspace, mode: str) -> PolicyGate:
-    rules = settings.permissions
-    return PolicyGate(
+def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
+    said = settings.permissions
+    asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
+    mode = asked or said.default_mode or "default"
+    bounds = Bounds(
         workspace.root,
-        mode=mode,
-        allow=(*rules.allow, *wish.allowed),
-        ask=rules.ask,
-        deny=(*rules.deny, *wish.disallowed),
-        add_dirs=(*rules.additional_directories, *wish.add_dirs),
+        added=(*said.additional_directories, *wish.add_dirs),
+        readable=(spill,),
         confined=workspace.confined,
         unconfined_ok=wish.no_sandbox,
+        commands_read_only=mode == "plan",
     )
+    rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
+    return RuleGate(bounds, mode, rules)
 
 
 async def _nobody_approves(call: ToolCall, effects: tuple[Effect, ...], decision: Decision) -> bool:
@@ -234,7 +279,7 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
 
 
 def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level = next((word for word in EFFORTS if word == effort), None)
+    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
     if thinking is None:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):

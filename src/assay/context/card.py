@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 from collections import Counter
 
 from assay.core.check import Check, CheckRun
@@ -16,12 +16,12 @@ TAIL_CAP = 2_400
 _TOP = 40
 
 
-async def environment_card(workspace: Workspace, checks: list[Check], red: list[CheckRun]) -> Fragment:
-    """Directory, platform, files two levels deep, how to run the checks, and the end of each check that is red now."""
-    names = await workspace.list_files(5_000)
+def environment_card(workspace: Workspace, names: list[str], checks: list[Check], red: list[CheckRun]) -> Fragment:
+    """Directory, platform, files two levels deep (`names`: all), how to run the checks, and the end of each check
+    that is red now."""
     lines = [
-        f"directory: {workspace.root} ({_git_state(workspace)}; {platform.system()})",
-        f"files ({len(names)}{'+' if len(names) == 5_000 else ''}): {_outline(names)}",
+        f"directory: {workspace.root} ({_git_state(workspace)}; {sys.platform})",
+        f"files ({len(names)}): {_outline(names)}",
     ]
     if checks:
         lines.append("checks: " + "; ".join(f"`{check.command}`" for check in checks[:4]))

@@ -8,7 +8,6 @@ time. A poll whose output changes is progress and never counts. Thresholds: rese
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -71,6 +70,8 @@ class Stuck(Middleware):
 
 def _fingerprint(call: ToolCall, finished: CallFinished) -> bytes:
     """A digest of what was asked and what came back, blind to ids and to how long it took."""
+    import json  # after the first reply; not on the way to the first request
+
     digest = sha256(call.name.encode())
     digest.update(json.dumps(call.arguments, sort_keys=True).encode())
     for part in finished.result.content:

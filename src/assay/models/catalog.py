@@ -42,6 +42,7 @@ Quirk = Literal[
     "no_stream_usage",  # refuses `stream_options`
     "prompt_cache_key",  # Chat Completions: takes a key for its prompt cache
     "no_cache_key",  # Responses: refuses that key
+    "prompt_progress",  # llama.cpp: tells how far it has read, and so notices at once that nobody listens any more
     "cache_prompt",  # llama.cpp: keep the prompt's state for the next request
     "no_schema",  # can't hold its text to a JSON Schema
     "random_seed",  # Mistral's name for `seed`
@@ -94,7 +95,7 @@ class Provider(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     dialect: DialectName = "openai-chat"
     base_url_variable: str = ""
     elsewhere: DialectName | None = None
-    """The dialect to expect behind another base URL than `base_url`; what is known of this server then does not hold."""
+    """The dialect to expect behind another base URL than `base_url`; its quirks are then not this server's."""
     keys: tuple[Key, ...] = ()
     """Variables that may hold the key, the first that is set counts."""
     key_required: bool = True

@@ -7,7 +7,6 @@ from typing import Literal
 from msgspec import Struct
 
 from assay.core.policy import Decision, Effect
-from assay.policy.commands import allows, is_opaque, might_be
 from assay.policy.paths import ProtectedNames, path_matches, place_of, within
 from assay.policy.rules import Rule, Rules
 
@@ -89,7 +88,7 @@ class RuleGate:
             return Decision("ask", f"{_said(effect)} changes the run's own limits; that needs approval", "control")
         if effect.kind in ("write", "delete"):
             if not within(place_of(effect.target, self._bounds.root), self._writable):
-                return Decision("deny", f"{effect.target} is outside the workspace (see --add-dir)", "outside")
+                return Decision("deny", f"{_shown(effect.target)} is outside the workspace (see --add-dir)", "outside")
             if self.mode == "plan":
                 return Decision("deny", "plan mode: files can't be changed; present the plan instead", "mode plan")
         if effect.kind == "execute" and self.mode == "plan" and not self._plan_may_execute():
@@ -110,7 +109,7 @@ class RuleGate:
                 if self.mode == "bypassPermissions":
                     return Decision("allow", "", f"mode {self.mode}")
                 return Decision(
-                    "ask", f"{effect.target} is outside the workspace; reading it needs approval", "outside"
+                    "ask", f"{_shown(effect.target)} is outside the workspace; reading it needs approval", "outside"
                 )
             case "write" | "delete":
                 if name := self._protected.part_of(place_of(effect.target, bounds.root), self._root):
@@ -140,6 +139,8 @@ class RuleGate:
             # A pattern on a tool that we can't interpret: the whole tool, to be safe.
             return True
         if rule.subject == "command":
+            from assay.policy.commands import might_be
+
             return might_be(rule, effect.target)
         if rule.subject == "network":
             return _host_matches(rule.pattern, effect.target)
@@ -154,6 +155,8 @@ class RuleGate:
             # An allow rule spares the question, not the sandbox.
             if not (self._bounds.confined or self._bounds.unconfined_ok):
                 return ""
+            from assay.policy.commands import allows
+
             return allows(tuple(rule for rule in rules if rule.subject == "command"), effect.target)
         return next((rule.text for rule in rules if self._surely_matches(rule, effect)), "")
 
@@ -175,12 +178,21 @@ class RuleGate:
     def _hidden_from_rules(self, command: str) -> bool:
         """A deny or ask rule restricts commands, and this one might be what it names without showing it."""
         restricted = any(rule.subject == "command" for rule in (*self._rules.deny, *self._rules.ask))
-        return restricted and is_opaque(command)
+        if not restricted:
+            return False
+        from assay.policy.commands import is_opaque
+
+        return is_opaque(command)
 
 
 def _said(effect: Effect) -> str:
-    target = " ".join(effect.target.split())
-    return f"{effect.kind} {target if len(target) <= 80 else target[:79] + '…'}".strip()
+    return f"{effect.kind} {_shown(effect.target)}".strip()
+
+
+def _shown(target: str) -> str:
+    """One short line without anything that can't be seen."""
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(target[:400].split()))
+    return line if len(line) <= 80 else line[:79] + "…"
 
 
 def _host_matches(pattern: str, host: str) -> bool:

@@ -26,6 +26,7 @@ from assay.core.events import (
     ContextAdded,
     CriteriaDeclared,
     Event,
+    EvidenceRecorded,
     Framed,
     InputReceived,
     Noticed,
@@ -218,9 +219,10 @@ class Run:
 
     async def _introduce(self) -> None:
         """The first context of a session: the environment, with what fails now, and the instruction files."""
-        checks = await self.proof.discover()
+        names = await self.parts.workspace.list_files(100_000)
+        checks = self.proof.suggest(names)
         red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
-        card = await environment_card(self.parts.workspace, checks, red)
+        card = environment_card(self.parts.workspace, names, checks, red)
         fragments = [card, *self.options.instructions]
         if text := self._schema.instruction:
             fragments.append(Fragment("schema", text))
@@ -265,6 +267,7 @@ class Run:
 
     async def _before_effect(self) -> None:
         await self.start_tree()
+        await self.proof.discover()
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
@@ -327,6 +330,10 @@ class Run:
         if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         self._verdict = None
+        for row in verdict.evidence:
+            self.record(EvidenceRecorded(row))
+        if verdict.evidence and self.state.frame:
+            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
         spent = self.spent
         ended = TurnEnded(
             self.state.turn,

@@ -3,8 +3,8 @@
     ROOT/sessions/PROJECT-KEY/ID.jsonl      the log
     ROOT/sessions/PROJECT-KEY/ID/           what its tools spilled
 
-There is no index file: a list reads both ends of each log, which for 1,000 sessions takes about a tenth of a second
-(tests/sessions, docs/performance.md), and nothing can be out of date.
+There is no index file: a list reads both ends of each log, which for 1,000 sessions takes about a tenth of a second,
+and nothing can be out of date.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Sessions:
         self._clock = clock or SystemClock()
 
     def create(self, directory: str, session: str = "") -> SessionLog:
-        """A new session for a project directory, begun and on disk; `session` when a host chose its id."""
+        """A new session for a project directory; `session` when a host chose its id. It is on disk with its first input."""
         if session and not _ID.fullmatch(session):
             raise UsageError(f"bad session id {session!r}: letters, digits, - and _ only, at most 128")
         if session and any(self._paths(session)):
             raise UsageError(f"session {session} exists already; go on with it by --resume {session}")
         log = self._new(project_key(directory), session or new_id())
-        log.append(SessionStarted(log.session, os.path.realpath(directory), self._version), durable=True)
+        log.append(SessionStarted(log.session, os.path.realpath(directory), self._version))
         return log
 
     def open(self, prefix: str) -> SessionLog:

@@ -59,9 +59,9 @@ class SessionLog:
 
     @classmethod
     def create(cls, path: Path, *, clock: Clock | None = None) -> SessionLog:
-        """A new log at `path`, whose directory is made (mode 0700) if need be. Raises StorageError."""
+        """A new log at `path`, whose directories are made (mode 0700) if need be. Raises StorageError."""
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(path.parent)
         except OSError as error:
             raise _failure("make the directory", path.parent, error) from error
         log = cls._locked(path, os.O_CREAT | os.O_EXCL, clock)
@@ -94,6 +94,8 @@ class SessionLog:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
         except FileNotFoundError:
             raise UsageError(f"no session log at {path}; `assay sessions list` shows what there is") from None
+        except FileExistsError:
+            raise StorageError(f"can't make the session log {path}: it exists; choose another session id") from None
         except OSError as error:
             raise _failure("open the session log", path, error) from error
         try:
@@ -214,6 +216,13 @@ class SessionLog:
             self._descriptor = -1
 
 
+def _make_private(path: Path) -> None:
+    """Like `mkdir(parents=True)`, which would leave the parents open to everyone."""
+    if not path.is_dir():
+        _make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -230,6 +239,5 @@ def _failure(verb: str, path: Path, error: OSError) -> StorageError:
         errno.EDQUOT: "free some of the quota, then go on with --resume",
         errno.EROFS: "set ASSAY_HOME to a directory that can be written",
         errno.EACCES: "set ASSAY_HOME to a directory that can be written",
-        errno.EEXIST: "choose another session id",
     }.get(error.errno or 0, "check that disk, or set ASSAY_HOME to another place")
     return StorageError(f"can't {verb} {path}: {error.strerror or error}; {advice}")

@@ -8,17 +8,18 @@ from pathlib import Path
 from assay.core.errors import StorageError, UsageError
 from assay.core.store import Record
 from assay.sessions.line import MARK, Line, decode_body, link, parse_line
-from assay.sessions.migrate import HEADER, VERSION, version_of
+from assay.sessions.migrate import VERSION, version_of
 
-SEED = link(b"", HEADER)
-"""The chain value before the first record."""
+SEED = b"9835262552176c24"
+"""The chain value before the first record: `link` of nothing and the format line, which no import should wait for."""
 
 
 class Scan:
     """One pass over a log. Iterating yields the verified lines, oldest first; afterwards the counts are final.
 
     A line that fails its checks is searched for whole records glued to rubble; what follows a damaged place is
-    accepted by its own checksum, and the break in the chain is counted. Nothing is written.
+    accepted by its own checksum, and the break in the chain is counted. Numbers only grow: a record that comes again is
+    skipped. Nothing is written.
     """
 
     def __init__(self, path: Path) -> None:

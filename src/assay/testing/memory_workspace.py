@@ -172,5 +172,8 @@ class MemoryWorkspace:
         twin.commands = self.commands
         yield twin
 
+    def kill(self) -> None:
+        """There are no processes here."""
+
     async def aclose(self) -> None:
         """There is nothing to close."""

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from inspect import isawaitable
+from itertools import count
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -73,9 +74,10 @@ def _finish(answer: Reply, profile: Profile, step: int) -> AssistantMessage:
     if isinstance(answer, Failure):
         return _failed(answer, profile.name)
     message = reply(answer) if isinstance(answer, str) else answer
+    places = count(1)
     numbered = (
-        replace(part, id=f"call_{step}_{index}") if isinstance(part, ToolCall) and not part.id else part
-        for index, part in enumerate(message.parts, 1)
+        replace(part, id=f"call_{step}_{next(places)}") if isinstance(part, ToolCall) and not part.id else part
+        for part in message.parts
     )
     return replace(message, parts=tuple(numbered), model=message.model or profile.name)
 

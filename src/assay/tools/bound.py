@@ -6,34 +6,35 @@ import re
 
 from assay.core.tool import ToolOutcome, failed
 
-_ESCAPE = re.compile(
+_STRUCK = r"[^\x08\n]\x08"
+_ESCAPE = (
     r"\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC: titles, links, clipboard
     r"|\x1b[PX^_][^\x1b\n]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|\x1b[ -/]*[0-~]"
 )
-_STRUCK = re.compile(r"[^\x08\n]\x08")
 # C0 but tab and newline, DEL, C1, Arabic letter mark, directional marks, embeddings and isolates, line separators,
 # surrogates, tags (invisible copies of ASCII).
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f"
-_OBEYED = re.compile(f"[{_CONTROL}]")
-_UNSEEN = re.compile(f"[{_CONTROL}\u00ad\u034f\u180e\u200b-\u200d\u2060-\u2064\ufeff]")
+_OBEYED = f"[{_CONTROL}]"
+_UNSEEN = f"[{_CONTROL}\u00ad\u034f\u180e\u200b-\u200d\u2060-\u2064\ufeff]"
+# Patterns are text here, and compiled (and kept) by `re` when first used: most starts of the program use none.
 
 
 def visible(text: str) -> str:
     """`text` with control, directional, tag and surrogate characters written as \\xNN or \\uNNNN. Zero-width joiners,
     which some scripts and emoji need, stay."""
-    return _OBEYED.sub(_written, text)
+    return re.sub(_OBEYED, _written, text)
 
 
 def has_hidden(text: str) -> bool:
     """True when `visible` would change `text`."""
-    return _OBEYED.search(text) is not None
+    return re.search(_OBEYED, text) is not None
 
 
 def one_line(text: str, limit: int = 120) -> str:
     """`text` as one line of at most `limit` characters, with nothing in it that can't be seen."""
-    flat = _UNSEEN.sub(_written, " ".join(text[: limit * 4].split()))
+    flat = re.sub(_UNSEEN, _written, " ".join(text[: limit * 4].split()))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
@@ -41,11 +42,11 @@ def plain(text: str) -> str:
     """What a terminal would have been left with: escape sequences gone, overwritten progress lines reduced to their
     last state, other control characters made visible."""
     if "\x1b" in text or "\x9b" in text:
-        text = _ESCAPE.sub("", text)
+        text = re.sub(_ESCAPE, "", text)
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     if "\x08" in text:
-        text = _STRUCK.sub("", text)
+        text = re.sub(_STRUCK, "", text)
     return visible(text)
 
 

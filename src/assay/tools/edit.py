@@ -1,5 +1,7 @@
 """The edit tool: exact search and replace, once unless told otherwise, that touches no byte it was not asked to."""
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from assay.core.errors import ChangedMeanwhile, FileMissing, WorkspaceError
@@ -8,12 +10,12 @@ from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import FileContent, Stamp
 from assay.tools.bound import refused
-from assay.tools.change import written
-from assay.tools.nearmiss import near_misses
 from assay.tools.paths import relative, tidy
 from assay.tools.read import FILE_BYTES
 from assay.tools.schema import read_arguments, tool_spec
-from assay.tools.textfile import TextFile, decode, encode_new
+
+if TYPE_CHECKING:
+    from assay.tools.textfile import TextFile
 
 _PLACES = 1_000
 """Occurrences that are counted; beyond that it is "more than"."""
@@ -46,6 +48,8 @@ class EditTool:
 
 
 def _edit(path: str, asked: EditArguments, context: ToolContext) -> ToolOutcome:
+    from assay.tools.textfile import decode
+
     old, new = asked.old.replace("\r\n", "\n"), asked.new.replace("\r\n", "\n")
     try:
         content = context.workspace.read_file(path, FILE_BYTES)
@@ -64,6 +68,8 @@ def _edit(path: str, asked: EditArguments, context: ToolContext) -> ToolOutcome:
         return refused(f"{path}: not a text file; edit it with shell")
     places = _places(file.view, old)
     if not places:
+        from assay.tools.nearmiss import near_misses
+
         return refused(f"{path}: `old` is not in the file. {near_misses(file.view, old)}")
     if len(places) > 1 and not asked.all:
         return refused(f"{path}: {_positions(file, places)}. Add lines around it to `old`, or set all.")
@@ -71,8 +77,11 @@ def _edit(path: str, asked: EditArguments, context: ToolContext) -> ToolOutcome:
 
 
 def _replace(
-    path: str, every: bool, texts: tuple[str, str], target: tuple[TextFile, FileContent], context: ToolContext
+    path: str, every: bool, texts: tuple[str, str], target: tuple["TextFile", FileContent], context: ToolContext
 ) -> ToolOutcome:
+    from assay.tools.change import written
+    from assay.tools.textfile import decode
+
     (old, new), (file, content) = texts, target
     spans: list[tuple[int, int]] = []
     at = file.view.find(old)
@@ -82,9 +91,8 @@ def _replace(
     data = file.replaced(spans, new)
     stamp = context.workspace.write_file(path, data, content.stamp)
     first = file.line_at(spans[0][0])
-    where = (
-        f"line {first}" if "\n" not in new.strip("\n") else f"lines {first}-{first + new.strip(chr(10)).count(chr(10))}"
-    )
+    last = first + new.strip("\n").count("\n")
+    where = f"line {first}" if last == first else f"lines {first}-{last}"
     if len(spans) > 1:
         where = f"{len(spans)} places, first at line {first}"
     after = decode(data)
@@ -92,6 +100,9 @@ def _replace(
 
 
 def _create(path: str, text: str, expect: Stamp | None, context: ToolContext) -> ToolOutcome:
+    from assay.tools.change import written
+    from assay.tools.textfile import encode_new
+
     stamp = context.workspace.write_file(path, encode_new(text), expect)
     return written(path, f"created {path}", (None, text), stamp)
 
@@ -106,7 +117,7 @@ def _places(view: str, old: str) -> list[int]:
     return places
 
 
-def _positions(file: TextFile, places: list[int]) -> str:
+def _positions(file: "TextFile", places: list[int]) -> str:
     lines = list(dict.fromkeys(file.line_at(place) for place in places[:10]))
     count = f"more than {_PLACES}" if len(places) > _PLACES else str(len(places))
     more = ", …" if len(places) > 10 else ""

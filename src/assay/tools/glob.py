@@ -6,11 +6,15 @@ import re
 
 
 def glob_regex(glob: str) -> re.Pattern[str]:
-    """A pattern to `fullmatch` workspace-relative paths with. What does not close, as `[a`, stands for itself."""
+    """A pattern to `fullmatch` workspace-relative paths with. What makes no sense, as `[a` or `[z-a]`, is literal."""
     rooted = "/" in glob.rstrip("/")
-    body = _translated(glob.lstrip("/").rstrip("/"))
+    name = glob.lstrip("/").rstrip("/")
     # A name that matches a directory means what lies in it.
-    return re.compile(f"{'' if rooted else '(?:.*/)?'}{body}(?:/.*)?", re.DOTALL)
+    around = ("" if rooted else "(?:.*/)?") + "{}(?:/.*)?"
+    try:
+        return re.compile(around.replace("{}", _translated(name)), re.DOTALL)
+    except re.error:
+        return re.compile(around.replace("{}", re.escape(name)), re.DOTALL)
 
 
 def _translated(glob: str) -> str:

@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,10 +12,11 @@ from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import FileContent, Workspace
 from assay.tools.bound import has_hidden, one_line, refused, visible
-from assay.tools.kinds import image_type, kind_of
 from assay.tools.paths import nothing, relative, tidy
 from assay.tools.schema import read_arguments, tool_spec
-from assay.tools.textfile import TextFile, decode
+
+if TYPE_CHECKING:
+    from assay.tools.textfile import TextFile
 
 LINES = 2_000
 CHARACTERS = 50_000
@@ -101,6 +103,9 @@ def _paths(asked: ReadArguments) -> list[str]:
 
 
 def _shown(path: str, content: FileContent, asked: ReadArguments, room: int) -> ToolOutcome:
+    from assay.tools.kinds import image_type, kind_of
+    from assay.tools.textfile import decode
+
     data, seen = content.data, {path: content.stamp.digest}
     if media_type := image_type(data):
         if len(data) > IMAGE_BYTES:
@@ -120,7 +125,7 @@ def _shown(path: str, content: FileContent, asked: ReadArguments, room: int) -> 
     return ToolOutcome((Text(body),), one_line(display), {"bytes": len(data), "encoding": file.encoding}, seen=seen)
 
 
-def _numbered(file: TextFile, asked: ReadArguments, room: int) -> tuple[str, int, int, int]:
+def _numbered(file: "TextFile", asked: ReadArguments, room: int) -> tuple[str, int, int, int]:
     """The part asked for, with notes; the first and last line shown and the number of lines."""
     lines = file.view.split("\n")
     if not lines[-1]:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from shutil import which
 
 from msgspec import Struct
 
@@ -12,7 +11,6 @@ from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, Workspace
 from assay.tools.bound import one_line, refused, visible
-from assay.tools.glob import glob_regex
 from assay.tools.grep import FILE_BYTES, SECONDS, Found, grep
 from assay.tools.paths import nothing, relative, tidy
 from assay.tools.schema import read_arguments, tool_spec
@@ -78,6 +76,8 @@ async def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
             workspace.read_file(path, FILE_BYTES)
             files = [path]
     if glob:
+        from assay.tools.glob import glob_regex
+
         matches = glob_regex(glob).fullmatch
         files = [file for file in files if matches(file)]
     return files
@@ -85,19 +85,22 @@ async def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
 
 async def _ripgrep(workspace: Workspace, asked: SearchArguments, path: str) -> Found | None:
     """What ripgrep finds; None when there is none, or it does not take the pattern (look-around, back-references)."""
+    from shutil import which
+
     program = which("rg")
     if not program:
         return None
     argv = [program, "--no-config", "--color=never", "--no-heading", "--line-number", "--with-filename", "--null"]
-    argv += ["--sort=path", "--hidden", "--no-require-git", "--glob=!.git", f"--max-filesize={FILE_BYTES}"]
+    argv += ["--sort=path", "--hidden", "--no-require-git", f"--max-filesize={FILE_BYTES}"]
     argv += [f"--max-columns={WIDTH * 2}", "--max-columns-preview", "--max-count=1000"]
     if asked.glob:
         argv.append(f"--glob={asked.glob}")
-    argv += ["--regexp", asked.pattern, "--", "./" + path]
+    argv += ["--glob=!.git", "--regexp", asked.pattern, "--", "./" + path]
     result = await workspace.run(Command(tuple(argv), timeout=SECONDS, limit=_KEPT, read_only=True))
-    if result.exit_code not in (0, 1) or (result.exit_code == 1 and path != "." and result.output):
+    if not result.timed_out and result.exit_code not in (0, 1):
         return None
-    found = Found(partial=result.output_bytes > _KEPT)
+    note = f"stopped after {SECONDS:.0f} s; narrow pattern, path or glob" if result.timed_out else ""
+    found = Found(result.output_bytes > _KEPT, note)
     for row in result.output.split("\n"):
         name, null, rest = row.partition("\0")
         number, colon, text = rest.partition(":")

@@ -1,7 +1,6 @@
 """The shell tool: one command line in the workspace, its output bounded."""
 
 from pathlib import Path
-from shutil import which
 
 from msgspec import Struct
 
@@ -12,7 +11,6 @@ from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, CommandResult
 from assay.tools.bound import head_tail, one_line, plain, refused
-from assay.tools.condense import condense
 from assay.tools.schema import read_arguments, tool_spec
 
 SHOWN = 8_000
@@ -44,7 +42,7 @@ class ShellTool:
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
         asked = read_arguments("shell", arguments, ShellArguments)
         seconds = min(max(asked.timeout, 1), LONGEST)
-        self._shell = self._shell or which("bash") or "/bin/sh"
+        self._shell = self._shell or _found_shell()
         spill = f"{context.spill}/{new_id()}.txt" if context.spill else ""
         command = Command(
             (self._shell, "-c", asked.command),
@@ -60,15 +58,24 @@ class ShellTool:
         return _told(asked.command, seconds, result, spill)
 
 
+def _found_shell() -> str:
+    from shutil import which
+
+    return which("bash") or "/bin/sh"
+
+
 def _told(command: str, seconds: int, result: CommandResult, spill: str) -> ToolOutcome:
+    from assay.tools.condense import condense
+
     clean = plain(result.output).strip("\n")
     brief = condense(clean)
-    # The workspace spills what is beyond KEPT; what is cut only here is kept here.
-    where = result.spill
-    if not where and spill and (len(brief) > SHOWN or brief != clean):
-        where = _spilled(spill, clean)
-    body = head_tail(brief, SHOWN, result.output_bytes if result.output_bytes > KEPT else 0, where)
-    if brief != clean and len(brief) <= SHOWN and where:
+    missing = result.output_bytes if result.output_bytes > KEPT else 0
+    where = ""
+    if missing or brief != clean or len(brief) > SHOWN:
+        # The workspace spills what goes beyond KEPT; what is cut only here is kept here.
+        where = result.spill or (_spilled(spill, clean) if spill else "")
+    body = head_tail(brief, SHOWN, missing, where)
+    if where and brief != clean and len(brief) <= SHOWN and not missing:
         body += f"\n[all of it: {where}]"
     if result.timed_out:
         status = f"timed out after {seconds} s and was stopped"

@@ -24,7 +24,7 @@ def _error(suffix: str, text: str) -> str:
         try:
             json.loads(text)
         except json.JSONDecodeError as error:
-            return f"no longer valid JSON: line {error.lineno}: {error.msg}"
+            return f"JSON error in line {error.lineno}: {error.msg}"
         except RecursionError:
             return ""
     elif suffix == "toml":
@@ -33,7 +33,7 @@ def _error(suffix: str, text: str) -> str:
         try:
             tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            return f"no longer valid TOML: {error}"
+            return f"TOML error: {error}"
         except RecursionError:
             return ""
     return ""
@@ -48,7 +48,7 @@ def _python(text: str) -> str:
             warnings.simplefilter("ignore")
             ast.parse(text)
     except SyntaxError as error:
-        return f"no longer valid Python: line {error.lineno}: {error.msg}"
+        return f"Python syntax error in line {error.lineno}: {error.msg}"
     except (ValueError, RecursionError, MemoryError):
         # A null byte, or nesting beyond this interpreter: nothing is known.
         return ""

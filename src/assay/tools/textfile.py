@@ -53,7 +53,7 @@ class TextFile:
             pieces += (self._raw[done : self._place(start + head)], middle)
             done = self._place(end - tail)
         pieces.append(self._raw[done:])
-        return self._encode("".join(pieces))
+        return self.encoded("".join(pieces))
 
     def rewritten(self, text: str) -> bytes:
         """`text` in this file's encoding, with its mark and its usual line end. Raises as `replaced` does."""
@@ -63,7 +63,7 @@ class TextFile:
             text = text.replace("\n", "\r")
         elif crlf * 2 > self.view.count("\n"):
             text = text.replace("\n", "\r\n")
-        return self._encode(text)
+        return self.encoded(text)
 
     def line_at(self, place: int) -> int:
         """The 1-based line of a position in `view`."""
@@ -96,7 +96,8 @@ class TextFile:
         place = self._place(at)
         return "\r\n" if self._raw.startswith("\r\n", place) else "\n"
 
-    def _encode(self, text: str) -> bytes:
+    def encoded(self, text: str) -> bytes:
+        """`text` as it is, in this encoding. Raises as `replaced` does."""
         try:
             return self._mark + text.encode(self.codec, self._errors)
         except UnicodeEncodeError as error:
@@ -128,7 +129,7 @@ def decode(data: bytes) -> TextFile | None:
 
 def encode_new(text: str) -> bytes:
     """The bytes of a new file. Raises `WorkspaceError` for half of a surrogate pair."""
-    return TextFile("", "utf-8", b"", "strict").rewritten(text)
+    return TextFile("", "utf-8", b"", "strict").encoded(text)
 
 
 def _try(data: bytes, codec: str, mark: bytes, errors: str) -> TextFile | None:

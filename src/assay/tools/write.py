@@ -7,11 +7,9 @@ from assay.core.messages import Json
 from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.tools.bound import refused
-from assay.tools.change import written
 from assay.tools.paths import relative, tidy
 from assay.tools.read import FILE_BYTES
 from assay.tools.schema import read_arguments, tool_spec
-from assay.tools.textfile import decode, encode_new
 
 
 class WriteArguments(Struct, forbid_unknown_fields=True):
@@ -39,6 +37,9 @@ class WriteTool:
 
 
 def _write(path: str, text: str, context: ToolContext) -> ToolOutcome:
+    from assay.tools.change import written
+    from assay.tools.textfile import decode, encode_new
+
     try:
         content = context.workspace.read_file(path, FILE_BYTES)
     except FileMissing:

@@ -23,7 +23,7 @@ def adds_only(path: str, before: bytes, after: bytes) -> bool:
     if path.endswith(".py"):
         try:
             return _adds_only_python(ast.parse(before), ast.parse(after))
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     old, new = before.splitlines(), iter(after.splitlines())
     return b"\0" not in before and all(line in new for line in old)
@@ -54,6 +54,8 @@ def _same(old: ast.stmt, new: ast.stmt) -> bool:
 def _harmless(node: ast.stmt, taken: set[str]) -> bool:
     """A new definition or constant that leaves what exists alone."""
     names = bound(ast.Module([node], []))
+    if "*" in names:
+        return False
     if names & taken or any(
         name.startswith(("pytest", "__", "setUp", "tearDown", "setup", "teardown")) for name in names
     ):

@@ -58,6 +58,11 @@ class Baseline:
         """Steady identities and their results."""
 
     @property
+    def named(self) -> bool:
+        """The runner tells identities."""
+        return bool(self.first.run.tests)
+
+    @property
     def result(self) -> Result:
         """`flaky` when the command as a whole changed its mind and no identities tell which tests did."""
         first = self.first.result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from assay.core.check import Result
@@ -14,7 +16,7 @@ class Comparison(Struct, frozen=True):
     """Identities that failed before and pass now."""
     broken: dict[str, str] = {}
     """What passed before and is not reported as passed now -> why, in one line. A command without identities stands
-    under its own name."""
+    under the name of its check."""
     still: tuple[str, ...] = ()
     """Identities that failed before and don't pass now."""
     kept: int = 0
@@ -31,14 +33,14 @@ def compare(before: Baseline, after: Execution, excused: frozenset[str] = frozen
         test: why_broken(test, after) for test in before.passing if now.get(test) != "pass" and test not in excused
     }
     if broken and not now:
-        broken = {name: f"{len(broken)} tests passed before, now {silence(after)}"}
+        broken = {f"{len(broken)} tests of {name}": f"now {silence(after)}"}
     elif not broken and before.result == "pass" and not after.run.passed:
         broken = whole_command(name, before, after, excused)
     still = tuple(test for test in before.failing if not mended(test, now))
     return Comparison(
         fixed=fixed(before, after, still),
         broken=broken,
-        still=still if before.tests else ((name,) if before.result == "fail" and not after.run.passed else ()),
+        still=still if before.named else ((name,) if before.result == "fail" and not after.run.passed else ()),
         kept=sum(now.get(test) == "pass" for test in before.passing),
         before=before.result,
         after=after.result,
@@ -46,23 +48,23 @@ def compare(before: Baseline, after: Execution, excused: frozenset[str] = frozen
 
 
 def fixed(before: Baseline, after: Execution, still: tuple[str, ...]) -> tuple[str, ...]:
-    if before.tests:
+    if before.named:
         return tuple(test for test in before.failing if test not in still)
     return (before.check.name,) if before.result == "fail" and after.run.passed else ()
 
 
 def whole_command(name: str, before: Baseline, after: Execution, excused: frozenset[str]) -> dict[str, str]:
-    """The command ended red although no steady test did: a threshold, a warning, a crash; or a test without a baseline."""
+    """The command ended red although no steady test did: a threshold, a warning, a crash; or an unknown test."""
     known = before.flaky | excused
     new = [test for test in after.failing if test not in known]
     if after.failing and not new:
         return {}  # only flaky or excused tests are red
     if new:
         return {test: why_broken(test, after) for test in new}
-    return {name: f"passed before, now {silence(after)}"}
+    return {name: f"now {silence(after)}"}
 
 
-def mended(test: str, now: dict[str, str]) -> bool:
+def mended(test: str, now: Mapping[str, str]) -> bool:
     """A test passes now; for a module that could not be loaded: its tests do."""
     if test in now:
         return now[test] == "pass"

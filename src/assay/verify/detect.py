@@ -117,10 +117,11 @@ def syntax(file: Added) -> Iterator[Finding]:
     if not file.path.endswith(".py"):
         return
     try:
-        tree = ast.parse(file.text)
+        yield from [*_walk(file, ast.parse(file.text), entry=_entry_file(file.path))]
     except (SyntaxError, ValueError):
         return
-    yield from _walk(file, tree, entry=_entry_file(file.path))
+    except (RecursionError, MemoryError):
+        yield Finding(file.path, 0, "deep", "is nested too deeply to be examined")
 
 
 def _entry_file(path: str) -> bool:

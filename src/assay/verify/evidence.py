@@ -18,6 +18,8 @@ from assay.verify.runners import Execution, check_of, first_words
 
 STRONG = ("A", "B", "C")
 TASK = "the task as asked"
+DATA = (".json", ".txt", ".csv", ".md", ".rst", ".yaml", ".yml", ".toml", ".xml", ".html", ".bin", ".snap", ".png", "")
+"""Suffixes of what lies beside tests and can't test anything by itself."""
 
 
 class Findings:
@@ -30,8 +32,10 @@ class Findings:
         self.weak: list[str] = []
         """Keeps the outcome from `verified`, and the model could mend it."""
         self.unchecked: list[str] = []
-        self.still: list[str] = []
-        """Existing tests that failed before and fail now."""
+        self.still: dict[str, str] = {}
+        """Existing tests that failed before and fail now -> why, in one line."""
+        self.steady = 0
+        """How many existing tests passed before and pass now."""
         self.kept: set[str] = set()
         """Texts of criteria whose check passed before and passes now."""
 
@@ -51,6 +55,8 @@ class Court:
         self.added = added
         """The source text that the change added, for names that a new test may miss on the start tree."""
         self.found = Findings()
+        self._tried: tuple[Execution, Execution] | None = None
+        """The run of the new tests, on the start tree and on the accepted one."""
 
     def row(
         self, criterion: str, cls: EvidenceClass, before: Result, after: Result, done: Execution, note: str = ""
@@ -95,7 +101,8 @@ class Court:
         if parity.unsteady:
             found.weak.append(f"passed only when tried again: {listed(parity.unsteady)}")
         found.red += [f"{test} passed before, {why}" for test, why in comparison.broken.items()]
-        found.still += comparison.still
+        found.still |= {test: first_words(done.report.reasons.get(test, ""), 160) for test in comparison.still}
+        found.steady += comparison.kept
         if comparison.still:
             found.unchecked.append(f"failed before and still fail: {listed(comparison.still)}")
         if comparison.broken:
@@ -110,12 +117,14 @@ class Court:
 
     async def new_tests(self, check: Check, criteria: Sequence[Criterion]) -> None:
         """Class C for the tests that the change adds, D for those that the start tree passes as well."""
-        narrowed = narrow(
-            check, [path for path in self.division.new_tests if TEST_FILE.fullmatch(PurePosixPath(path).name)]
-        )
+        paths = [path for path in self.division.new_tests if PurePosixPath(path).suffix not in DATA]
+        if not paths:
+            return
+        narrowed = narrow(check, [path for path in paths if TEST_FILE.fullmatch(PurePosixPath(path).name)])
         before = await self.runs.get(narrowed, self.trees.tried, "baseline")
         after = await self.runs.get(narrowed, self.trees.accepted, "final")
         known = await self.ledger.of(check)
+        self._tried = (before, after)
         fresh = [test for test in after.run.tests if test not in known.tests and test not in known.flaky]
         if not after.run.tests:
             if before.result == "fail" and after.run.passed and known.result in ("pass", "absent"):
@@ -123,8 +132,8 @@ class Court:
             return
         self.found.red += [
             f"the new test {test} fails: {first_words(after.report.reasons.get(test, ''))}"
-            for test in (*fresh, *(name for name in after.failing if name not in fresh))
-            if test in after.failing and test not in known.tests
+            for test in fresh
+            if test in after.failing
         ]
         passing = [test for test in fresh if after.run.tests[test] == "pass"]
         doubts = {test: self.doubt(test, before, expected(test, criteria)) for test in passing}
@@ -132,7 +141,7 @@ class Court:
         if proven:
             self.row(TASK, "C", "fail", "pass", after, f"failed on the unchanged tree: {listed(proven)}")
         elif passing:
-            why = listed(sorted({doubt for doubt in doubts.values()}))
+            why = listed(sorted(set(doubts.values())))
             self.row("the new tests pass", "D", before.result, "pass", after, why)
             self.found.weak.append(f"the new tests prove nothing: {listed([f'{t} {d}' for t, d in doubts.items()])}")
 
@@ -157,19 +166,21 @@ class Court:
     def _misses_added_name(self, reason: str) -> bool:
         """The failure is about a name that the change adds."""
         found = re.findall(
-            r"cannot import name '(\w+)'|No module named '([\w.]+)'|has no attribute '(\w+)'|name '(\w+)' is not defined"
-            r"|fixture '(\w+)' not found",
+            r"cannot import name '(\w+)'|No module named '([\w.]+)'|has no attribute '(\w+)'"
+            r"|name '(\w+)' is not defined|fixture '(\w+)' not found",
             reason,
         )
         names = {name.rsplit(".", 1)[-1] for groups in found for name in groups if name}
         return any(re.search(rf"\b{re.escape(name)}\b", self.added) for name in names)
 
     async def criterion_check(self, criterion: Criterion, primary: Check | None) -> None:
-        """Run the check that a criterion names: before on the start tree with the new tests, after on the accepted tree."""
+        """Run the check that a criterion names: on the start tree with the new tests, and on the accepted tree."""
         found = self.found
         check = criterion_command(criterion.check, primary)
-        before = await self.runs.get(check, self.trees.tried, "baseline")
-        after = await self.runs.get(check, self.trees.accepted, "final")
+        before, after = self._within_new_tests(check) or (
+            await self.runs.get(check, self.trees.tried, "baseline"),
+            await self.runs.get(check, self.trees.accepted, "final"),
+        )
         if after.result in ("unknown", "absent"):
             found.weak.append(f"the check of “{criterion.text}” could not run: `{check.command}` {failure_of(after)}")
             return
@@ -187,6 +198,14 @@ class Court:
             found.kept.add(criterion.text)
         elif cls == "D":
             found.weak.append(f"“{criterion.text}” has weak evidence only: no test that existed or was added shows it")
+
+    def _within_new_tests(self, check: Check) -> tuple[Execution, Execution] | None:
+        """What the run of the new tests said about one of them, when that is all that `check` asks for."""
+        base, _, test = check.command.rpartition(" ")
+        if self._tried is None or base != pytest_base(check):
+            return None
+        parts = [part_of(done, check, test.strip("'")) for done in self._tried]
+        return (parts[0], parts[1]) if parts[1].run.tests else None
 
     def _class_of(
         self, before: Execution, after: Execution, criterion: Criterion, flaky: set[str]
@@ -213,6 +232,20 @@ def expected(test: str, criteria: Sequence[Criterion]) -> str:
         ):
             return criterion.expect
     return ""
+
+
+def part_of(done: Execution, check: Check, test: str) -> Execution:
+    """An execution as if only `test` (a file, a class or a function by its node id) had been asked for; a module that
+    could not be loaded stays."""
+    tests = {
+        name: result
+        for name, result in done.run.tests.items()
+        if name == test or name.startswith((f"{test}::", f"{test}[")) or test.startswith(f"{name}::")
+    }
+    passed = "pass" in tests.values() and not {"fail", "error"} & set(tests.values())
+    return Execution(
+        check, structs.replace(done.run, tests=tests, passed=passed), done.output, done.report, done.reported
+    )
 
 
 def narrow(check: Check, paths: Sequence[str]) -> Check:

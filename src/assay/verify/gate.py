@@ -110,7 +110,7 @@ class DoneGate:
             tuple(criteria),
             tuple(found.rows),
             final,
-            missing=told(found.red, final != "") if found.red else "",
+            missing=told(found.red),
         )
 
     async def _gather(self, court: Court, criteria: Sequence[Criterion]) -> None:
@@ -158,13 +158,15 @@ class DoneGate:
     ) -> Verdict:
         found, division = court.found, court.division
         declared = tuple(criteria) or (Criterion(TASK, owner="user"),)
-        asked = [] if self.task.checks else asked_for(self.task.prompt, found.still)
+        asked = [] if self.task.checks else asked_for(self.task.prompt, [*found.still])
         open_criteria = [c.text for c in declared if not covered(c, found, bool(asked))]
         limits = [*found.weak, *(str(suspect) for suspect in suspects)]
         if division.violations:
             limits.insert(0, f"protected paths were changed: {listed(division.violations)}; put them back as they were")
         if asked:
-            limits.append(f"asked for, and still failing: {listed(asked)}")
+            limits.append(f"asked for, and still failing: {reasons(asked, found)}")
+        elif limits and found.still and not found.strong:
+            limits.append(f"failing before and now, with the tests as they were: {reasons([*found.still], found)}")
         outcome, why = conclude(found, limits, open_criteria)
         lines = [*found.red, *limits]
         if not lines and open_criteria and self._provable(division):
@@ -199,7 +201,7 @@ def conclude(found: Findings, limits: Sequence[str], open_criteria: Sequence[str
         return "failed", found.red[0]
     if not open_criteria and not limits:
         return "verified", "every criterion has evidence and nothing regressed"
-    if any(row.after == "pass" for row in found.rows) or any(row.cls == "D" and row.note for row in found.rows):
+    if found.steady or any(row.after == "pass" for row in found.rows):
         return "partial", limits[0] if limits else f"only weak evidence for: {listed(open_criteria)}"
     return "unverified", limits[0] if limits else "nothing executable speaks for the change"
 
@@ -215,9 +217,20 @@ def covered(criterion: Criterion, found: Findings, asked: bool) -> bool:
     return not criterion.check.strip() or criterion.text in found.kept or kept
 
 
+def reasons(tests: Sequence[str], found: Findings) -> str:
+    return listed([f"{test}: {found.still[test]}".rstrip(": ") for test in tests])
+
+
+ALL_TESTS = re.compile(
+    r"\b(?:failing|broken|red|all)\b[^.\n]{0,20}\btests?\b|\b(?:fix|repair|mend)\b[^.\n]{0,20}\btests?\b"
+    r"|\btests?\b[^.\n]{0,20}\b(?:pass|passes|green|fail|fails|failing|red|broken)\b",
+    re.I,
+)
+
+
 def asked_for(prompt: str, still: Sequence[str]) -> list[str]:
     """Failing tests that the prompt asks to see pass: those it names, or all when it speaks of the tests in general."""
-    if re.search(r"\b(?:all|every|failing|broken|the|make)\b[^.\n]{0,30}\btests?\b|\btest suite\b", prompt, re.I):
+    if ALL_TESTS.search(prompt):
         return list(still)
     named: list[str] = []
     for test in still:
@@ -229,11 +242,11 @@ def asked_for(prompt: str, still: Sequence[str]) -> list[str]:
     return named
 
 
-def told(lines: Sequence[str], changed: bool = True) -> str:
+def told(lines: Sequence[str]) -> str:
     """What to tell the model, bounded."""
     if not lines:
         return ""
-    text = "Not done yet; the checks say:" if changed else "The checks say:"
+    text = "Not done yet; the checks say:"
     for number, line in enumerate(lines):
         row = f"\n- {line if len(line) <= 400 else line[:399] + '…'}"
         if len(text) + len(row) > MISSING_LIMIT - 20:

@@ -19,9 +19,9 @@ from assay.verify.additive import adds_only, settings_part
 
 PathKind = Literal["test", "settings", "mixed", "ci", "lock", "other"]
 
-LOCKS = frozenset(
+LOCKS = (
     "poetry.lock uv.lock pdm.lock Pipfile.lock pylock.toml package-lock.json npm-shrinkwrap.json pnpm-lock.yaml "
-    "yarn.lock bun.lock bun.lockb Cargo.lock go.sum Gemfile.lock composer.lock gradle.lockfile".split()
+    "yarn.lock bun.lock bun.lockb Cargo.lock go.sum Gemfile.lock composer.lock gradle.lockfile"
 )
 SETTINGS = re.compile(
     r"conftest\.py|\.?pytest\.(ini|toml)|tox\.(ini|toml)|noxfile\.py|\.coveragerc|sitecustomize\.py|usercustomize\.py"
@@ -66,7 +66,7 @@ class Division(Struct, frozen=True):
 def path_kind(path: str) -> PathKind:
     """What a path is to the checks, by its name alone."""
     pure = PurePosixPath(path)
-    if pure.name in LOCKS:
+    if f" {pure.name} " in f" {LOCKS} ":
         return "lock"
     if CI.search(path):
         return "ci"
@@ -122,10 +122,13 @@ def leave_from_prompt(prompt: str, paths: Iterable[str]) -> frozenset[str]:
     """Those of `paths` that a prompt asks to change: a verb of change with the path (or its directory, or its file
     name) after it in the same clause. Merely naming a test, as in "fix what tests/test_a.py shows", gives no leave."""
     granted: set[str] = set()
+    folded = prompt.casefold()
     for path in paths:
         names = {path, PurePosixPath(path).name}
         names.update(f"{parent}/" for parent in PurePosixPath(path).parents if str(parent) != ".")
         for name in names:
+            if name.casefold() not in folded:
+                continue
             pattern = (
                 rf"(?<!\w){VERB}\b(?:(?!\b{STOP}\b)[^.;:\n]|\.(?=\w)){{0,60}}?(?<![\w/.-]){re.escape(name)}(?![\w/-])"
             )
@@ -137,5 +140,5 @@ def leave_from_prompt(prompt: str, paths: Iterable[str]) -> frozenset[str]:
 
 def _negated(prompt: str, at: int) -> bool:
     return bool(
-        re.search(r"\b(?:not|n't|n’t|never|without|avoid|no)\s+(?:\w+\s+)?$", prompt[max(0, at - 30) : at], re.I)
+        re.search(r"(?:\b(?:not|never|without|avoid|no)|n['’]t)\s+(?:\w+\s+)?$", prompt[max(0, at - 30) : at], re.I)
     )

@@ -79,10 +79,7 @@ async def recheck(workspace: Workspace, receipt: Receipt) -> list[tuple[Evidence
     tree = await workspace.snapshot()
     if tree != receipt.tree:
         raise ReceiptMismatch(
-            f"the files here are tree {tree[:12]}, the receipt speaks for {receipt.tree[:12]}: check out that state first"
+            f"the files here are tree {tree[:12]}, the receipt is for {receipt.tree[:12]}: check out that state first"
         )
     runs = Runs(workspace)
-    found: list[tuple[Evidence, Result]] = []
-    for row in receipt.evidence:
-        found.append((row, (await runs.get(check_of(row.command, "receipt"), tree, "final")).result))
-    return found
+    return [(row, (await runs.get(check_of(row.command, "receipt"), tree, "final")).result) for row in receipt.evidence]

@@ -1,6 +1,6 @@
 """From what a test runner printed or wrote to identities and results. Every parser takes text and never raises.
 
-Sources of the formats: pytest's JUnit XML (family xunit1, which still names the file), `go help testflag` (-json, test2json),
+Sources of the formats: pytest's JUnit XML (family xunit1, which still names the file), `go doc test2json`,
 libtest's plain output, TAP 13/14 and the spec reporter of Node's runner, Jest's `--json`, ctest's plain output.
 """
 
@@ -35,11 +35,11 @@ class Report:
 
 def junit(text: str) -> Report:
     """JUnit XML. Identities read like pytest's node ids (`tests/test_a.py::TestX::test_y[1]`) when a file is named."""
-    from xml.etree import ElementTree  # noqa: S405  (expat from 2.4.1 on bounds entity expansion; external entities are off)
+    from xml.etree import ElementTree
 
     report = Report()
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314  (see the import)
+        root = ElementTree.fromstring(text)  # noqa: S314  (expat from 2.4.1 on bounds entity expansion; external entities are off)
     except (ElementTree.ParseError, ValueError):
         return report
     for case in root.iter("testcase"):

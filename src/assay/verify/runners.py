@@ -29,9 +29,10 @@ d=$(mktemp -d "${TMPDIR:-/tmp}/check.XXXXXXXX") || exit 125
 export ASSAY_REPORT="$d/report"
 export PYTEST_ADDOPTS="${PYTEST_ADDOPTS:+$PYTEST_ADDOPTS }--junitxml=$d/report.xml -o junit_family=xunit1 \
 -o cache_dir=$d/cache --maxfail=0 --continue-on-collection-errors"
+[ -z "$2" ] || export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 if command -v bash >/dev/null 2>&1; then bash -c "$1"; else sh -c "$1"; fi
 code=$?
-printf '\\n%s\\n' "$2"
+printf '\\n%s\\n%s\\n' "$3" "$PWD"
 cat "$d/report.xml" 2>/dev/null || cat "$d/report" 2>/dev/null
 rm -rf "$d"
 exit $code
@@ -57,12 +58,12 @@ class R(unittest.TextTestResult):
         if err is not None: self.put(test, 'fail' if issubclass(err[0], test.failureException) else 'error', err)
 class Runner(unittest.TextTestRunner):
     resultclass = R
-open(os.environ['ASSAY_REPORT'], 'a').close()
+with open(os.environ['ASSAY_REPORT'], 'a') as file: file.write('unittest\\n')
 unittest.main(module=None, testRunner=Runner, argv=['python -m unittest'] + sys.argv[1:])
 """
 
 RUNNERS: tuple[tuple[str, str], ...] = (
-    ("pytest", r"(?<![\w./-])(?:py\.test|pytest)(?![\w-])|/pytest(?![\w-])"),
+    ("pytest", r"(?<![\w.-])(?:py\.test|pytest)(?![\w.-])"),
     ("unittest", r"-m\s+unittest(?!\S)"),
     ("cargo", r"\bcargo\s+(?:\+\S+\s+)?test\b"),
     ("go", r"\bgo\s+test\b"),
@@ -138,15 +139,16 @@ async def execute(workspace: Workspace, check: Check, tree: str) -> Execution:
     line = instrumented(check)
     result = await workspace.run(
         Command(
-            argv=("/bin/sh", "-c", WRAPPER, "check", line, mark),
-            env=environment(workspace, check),
+            argv=("/bin/sh", "-c", WRAPPER, "check", line, "src" if source_layout(workspace) else "", mark),
+            env=environment(check),
             timeout=check.timeout,
             limit=OUTPUT_LIMIT,
         )
     )
-    output, _, raw = result.output.partition(f"\n{mark}\n")
-    report, output = parse(check.runner, output, raw, workspace.root)
-    return finished(check, tree, result, output, report, bool(raw.strip()) or "<testsuites" in raw)
+    output, _, rest = result.output.partition(f"\n{mark}\n")
+    root, _, raw = rest.partition("\n")
+    report, output = parse(check.runner, output, raw, root)
+    return finished(check, tree, result, output, report, bool(raw.strip()))
 
 
 def finished(check: Check, tree: str, result: CommandResult, output: str, report: Report, found: bool) -> Execution:
@@ -167,19 +169,17 @@ def finished(check: Check, tree: str, result: CommandResult, output: str, report
     return Execution(check, run, output, report, found)
 
 
-def environment(workspace: Workspace, check: Check) -> dict[str, str]:
-    """What a check sees besides the cleaned environment. The copy's own `src` comes first on Python's path, or a
-    package installed in editable mode would be read from the original directory instead of the copy."""
+def environment(check: Check) -> dict[str, str]:
+    """What a check sees besides the cleaned environment."""
     found = {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1", "ASSAY_UNITTEST": UNITTEST, "GIT_OPTIONAL_LOCKS": "0"}
     if check.runner in ("jest", "vitest", "node"):
         found["CI"] = "1"
-    if source_layout(workspace):
-        found["PYTHONPATH"] = f"{workspace.root}/src"
     return found
 
 
 def source_layout(workspace: Workspace) -> bool:
-    """A Python project whose packages lie under `src`."""
+    """A Python project whose packages lie under `src`. In a copy that comes first on Python's path, or a package
+    installed in editable mode could be read from the original directory."""
     for name in ("pyproject.toml", "setup.cfg", "setup.py"):
         try:
             if b"src" in workspace.read_file(name, 1_000_000).data:

@@ -35,7 +35,7 @@ class Survey(Struct, frozen=True):
 
     @property
     def result(self) -> Result:
-        """`absent` when there is nothing to run, `fail` when anything is red, `unknown` when something could not run."""
+        """`absent` when there is nothing to run, `fail` if anything is red, `unknown` if something could not run."""
         results = [line.result for line in self.lines]
         for word in ("fail", "flaky", "unknown"):
             if word in results:

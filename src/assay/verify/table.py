@@ -48,7 +48,7 @@ def markdown_table(rows: Sequence[Evidence]) -> list[str]:
 
 
 def columns(head: Sequence[str], body: Sequence[Sequence[str]], width: int, flexible: Sequence[int]) -> list[str]:
-    """Aligned columns two spaces apart. Those in `flexible` share what the others leave, and are cut with an ellipsis."""
+    """Aligned columns two spaces apart; those in `flexible` share what the others leave, and are cut to fit."""
     table = [[clean(cell) for cell in line] for line in (head, *body)]
     sizes = [max(cells(line[at]) for line in table) for at in range(len(head))]
     room = width - sum(size for at, size in enumerate(sizes) if at not in flexible) - 2 * (len(head) - 1)

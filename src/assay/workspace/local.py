@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
@@ -19,6 +20,19 @@ from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
+
+
+class Beside(NamedTuple):
+    """Directories outside the root that belong to the work, absolute and resolved; snapshots leave them out."""
+
+    writable: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    """Names of further variables that commands get."""
+
+    def layers(self) -> tuple[Layer, ...]:
+        writable = tuple(Layer(path, path, "write") for path in self.writable)
+        return (*writable, *(Layer(path, path, "read") for path in self.readable))
 
 
 class LocalWorkspace:
@@ -35,6 +49,7 @@ class LocalWorkspace:
         sandbox: Sandbox | None,
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
+        beside: Beside = Beside(),  # noqa: B008 - frozen
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -45,7 +60,8 @@ class LocalWorkspace:
         self._runner = Runner()
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else PlainTrees(self._root, self._state)
-        self._view = Confinement(self._root, self._root)
+        self._beside = beside
+        self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
 
     @property
@@ -68,7 +84,7 @@ class LocalWorkspace:
         sandbox = self._sandbox
         if sandbox is None:
             home = self._environ.get("HOME", "/")
-            env = clean_environment(self._environ, home) | command.env
+            env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
             return await self._runner.run(
                 Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
@@ -77,11 +93,15 @@ class LocalWorkspace:
             self._cache = str(copies.own_directory(self._state / "caches"))
             self._view = self._view._replace(cache=self._cache)
         inside = f"{self._view.root}/{below}" if below else self._view.root
-        env = clean_environment(self._environ, sandbox.home) | command.env
+        env = self._environment(sandbox.home) | command.env
         line = limited(command.argv, first=sandbox.owns_processes)
         argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
         launch = Launch(argv, "/", env, command.timeout, command.limit, command.spill, owned=sandbox.owns_processes)
         return await self._runner.run(launch)
+
+    def _environment(self, home: str) -> dict[str, str]:
+        named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
+        return clean_environment(self._environ, home) | named
 
     def _directory(self, cwd: str) -> str:
         """`cwd` without links, relative to the root; it must be a directory in it."""
@@ -94,13 +114,17 @@ class LocalWorkspace:
         return full[len(self._root) :].strip("/")
 
     def read_file(self, path: str, limit: int | None = None) -> FileContent:
-        return files.read_file(self._root, path, limit)
+        return files.read_file(self._top(path, (*self._beside.writable, *self._beside.readable)), path, limit)
 
     def write_file(self, path: str, data: bytes, expect: Stamp | None) -> Stamp:
-        return files.write_file(self._root, path, data, expect)
+        return files.write_file(self._top(path, self._beside.writable), path, data, expect)
 
     def delete_file(self, path: str, expect: Stamp) -> None:
-        files.delete_file(self._root, path, expect)
+        files.delete_file(self._top(path, self._beside.writable), path, expect)
+
+    def _top(self, path: str, tops: tuple[str, ...]) -> str:
+        """The directory that `path` is resolved beneath: the root, unless it lies in one beside it."""
+        return next((top for top in tops if path.startswith(top + "/") and not beneath(path, [self._root])), self._root)
 
     async def list_files(self, limit: int = 20_000) -> list[str]:
         """Undecodable bytes of names are surrogates (`os.fsdecode`)."""
@@ -151,7 +175,10 @@ class LocalWorkspace:
             await asyncio.shield(asyncio.to_thread(copies.discard, scratch.top))
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
-        twin = LocalWorkspace(scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ)
+        beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        twin = LocalWorkspace(
+            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=beside
+        )
         twin._trees = self._trees.at(twin._root)
         await twin._trees.materialise(tree)
         ignored = await self._trees.ignored()
@@ -162,7 +189,14 @@ class LocalWorkspace:
         return twin
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        return (*self._view.layers, *layers)
+        """What lies over the copy. What lay over this workspace can only be read from it: two overlays must not share
+        a directory for their changes."""
+        mine = (layer._replace(kind="read") for layer in self._view.layers)
+        return (*mine, *layers)
+
+    def kill(self) -> None:
+        """End every command at once, without waiting for anything."""
+        self._runner.kill_all()
 
     async def aclose(self) -> None:
         """Ends every command and removes what is temporary. May be called twice."""

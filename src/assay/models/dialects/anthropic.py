@@ -176,7 +176,8 @@ class AnthropicEncoder(Encoder):
 
     def _result(self, result: ToolResult) -> dict[str, Json]:
         block: dict[str, Json] = {"type": "tool_result", "tool_use_id": self.call_id(result.call)}
-        block["content"] = [content for part in result.content if (content := self._content(part))]
+        content = [shown for part in result.content if (shown := self._content(part))]
+        block["content"] = content or [{"type": "text", "text": "(no output)"}]
         if result.is_error:
             block["is_error"] = True
         return block

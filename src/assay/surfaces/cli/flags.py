@@ -126,7 +126,7 @@ def _take(parsed: Parsed, flag: Flag, inline: list[str] | None, rest: list[str])
     if flag.kind in ("many", "repeat"):
         present = parsed.given.setdefault(flag.key, [])
         assert isinstance(present, list)
-        present += inline if flag.kind == "repeat" else [item for word in inline for item in split_rules(word)]
+        present += inline
     else:
         parsed.given[flag.key] = _convert(flag, inline[0])
 
@@ -150,20 +150,6 @@ def wrong(text: str) -> Exception:
     from assay.core.errors import UsageError
 
     return UsageError(text)
-
-
-def split_rules(text: str) -> list[str]:
-    """Split a list at commas and spaces outside brackets: `Bash(git log:*),Read` is two rules."""
-    rules: list[str] = []
-    current, depth = "", 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if depth <= 0 and char in ", ":
-            rules.append(current)
-            current = ""
-        else:
-            current += char
-    return [rule for rule in [*rules, current] if rule]
 
 
 def describe(flags: tuple[Flag, ...]) -> str:

@@ -49,12 +49,16 @@ def _dispatch(arguments: list[str]) -> int:
         return _command(arguments[0])(arguments[1:])
     parsed = parse(arguments)
     if parsed.on("version"):
-        sys.stdout.write(f"{__version__} (assay)\n")
-        return 0
+        return _version()
     if parsed.on("help"):
         sys.stdout.write(help_text())
         return 0
     return _prompt(parsed)
+
+
+def _version() -> int:
+    sys.stdout.write(f"{__version__} (assay)\n")
+    return 0
 
 
 def _prompt(parsed: Parsed) -> int:

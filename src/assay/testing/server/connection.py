@@ -78,7 +78,9 @@ class Connection(asyncio.Protocol):
         self._drained.set()
 
     def drop(self) -> None:
-        """Ends the connection at once; the server is stopping."""
+        """Ends the connection at once; the server is stopping, so nobody has gone early."""
+        if self._exchange is not None:
+            self._finish(self._exchange)
         self._transport.abort()
 
     def _next(self) -> None:

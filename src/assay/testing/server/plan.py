@@ -8,10 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from assay.testing.server.faults import CATALOGUE, broken, problem_of, spoiled
+from assay.testing.server.faults import CATALOGUE, problem_of
 from assay.testing.server.roles import as_text, resolve
 from assay.testing.server.script import Fault, Reply, Thinking, Usage
 from assay.testing.server.seen import Record, SeenRequest
+from assay.testing.server.spoil import broken, spoiled
 from assay.testing.server.wire import Dialect, Frame, Message, WireCall, encode
 
 Ending = Literal["keep", "close", "reset", "hang"]

@@ -86,10 +86,10 @@ class ScriptedServer:
         """Stops listening and drops every connection."""
         assert self._server is not None
         self._server.close()
-        for peer in list(self._peers):
+        while self._peers:
+            peer = next(iter(self._peers))
             peer.drop()
             await peer.gone.wait()
-        await self._server.wait_closed()
         if self._log is not None:
             self._log.close()
 

@@ -76,7 +76,7 @@ class Bubblewrap:
         if repository:
             args += ["--ro-bind", repository, repository]
         for layer in view.layers:
-            args += _layer(layer, read_only or not self.overlays)
+            args += _layer(layer, read_only or (layer.kind == "overlay" and not self.overlays))
         if view.source != view.root:
             # The copy's own path leads to the same view, for whoever was told that one.
             args += ["--symlink", view.root, view.source]
@@ -92,7 +92,9 @@ class Bubblewrap:
 
 def _layer(layer: Layer, read_only: bool) -> list[str]:
     if layer.kind == "read" or read_only:
-        return ["--ro-bind", layer.source, layer.target]
+        return ["--ro-bind-try", layer.source, layer.target]
+    if layer.kind == "write":
+        return ["--bind", layer.source, layer.target]
     return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
 
 

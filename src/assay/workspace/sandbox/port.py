@@ -16,7 +16,7 @@ class Layer(NamedTuple):
 
     source: str
     target: str
-    kind: Literal["read", "overlay"]
+    kind: Literal["read", "write", "overlay"]
     upper: str = ""
     """Where changes go, with kind `overlay`; beside it `upper + ".work"` is the file system's own."""
 

@@ -1,0 +1,12 @@
+"""How an attempt is made follows from facts about the model, never from its name."""
+
+from __future__ import annotations
+
+from assay.core.model import Profile
+from assay.run.run import Strategy
+
+
+def strategy_for(profile: Profile) -> Strategy | None:
+    """The strategy for a model; None for the tool loop."""
+    del profile
+    return None

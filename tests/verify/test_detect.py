@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.verify.detect import added_lines, detect
+
+from .conftest import CALC, FIXED, TESTS, Project
+
+BASE = {"calc.py": CALC, "tests/test_calc.py": TESTS, "pkg/__init__.py": "", "src/app/__init__.py": ""}
+
+
+async def findings(project: Project, path: str, text: str) -> list[str]:
+    workspace = project(BASE)
+    start = await workspace.snapshot()
+    workspace.put(path, text)
+    final = await workspace.snapshot()
+    return [
+        f"{f.rule} {f.path}:{f.line}"
+        for f in await detect(workspace, start, final, await workspace.changes(start, final))
+    ]
+
+
+SKIPPED = TESTS.replace("def test_add", "@pytest.mark.skip\ndef test_add")
+UNIT = "import unittest\n\n@unittest.skipIf(1, '')\ndef test_x(): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("tests/test_calc.py", SKIPPED, ["skip tests/test_calc.py:4"]),
+        ("tests/test_new.py", UNIT, ["skip tests/test_new.py:3"]),
+        ("web/a.test.js", "it('a');\nit.skip('b');\n", ["skip web/a.test.js:2"]),
+        ("calc.py", CALC + "\nimport sys\nsys.exit(0)\n", ["exit calc.py:9"]),
+        ("calc.py", CALC + "\nimport os\ndef f():\n    os._exit(0)\n", ["exit calc.py:10"]),
+        ("calc.py", CALC + "\ndef f():\n    raise SystemExit\n", ["exit calc.py:9"]),
+        ("calc.py", CALC + "\nimport atexit\natexit.register(print)\n", ["exit calc.py:9"]),
+        ("calc.py", CALC + "\nclass A:\n    def __eq__(self, o):\n        return True\n", ["equal calc.py:9"]),
+        ("conftest.py", "import calc\ncalc.add = lambda a, b: 5\n", ["hook conftest.py:2"]),
+        ("conftest.py", "def pytest_collection_modifyitems(items):\n    items[:] = []\n", ["hook conftest.py:1"]),
+        ("sitecustomize.py", "", ["autoload sitecustomize.py:0"]),
+        ("pytest.py", "", ["shadow pytest.py:0"]),
+        ("tests/random.py", "", ["shadow tests/random.py:0"]),
+        ("unittest/__init__.py", "", ["shadow unittest/__init__.py:0"]),
+        ("src/json.py", "", ["shadow src/json.py:0"]),
+        ("calc.py", CALC + "x = " + "-" * 5000 + "1\n", ["deep calc.py:0"]),
+    ],
+)  # fmt: skip
+async def test_found(project: Project, path: str, text: str, expected: list[str]) -> None:
+    assert await findings(project, path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("calc.py", FIXED),
+        ("calc.py", CALC + "\n\nif __name__ == '__main__':\n    import sys\n    sys.exit(0)\n"),
+        ("calc.py", CALC + "\n\ndef main():\n    raise SystemExit(1)\n"),
+        ("pkg/__main__.py", "import sys\nsys.exit(0)\n"),
+        ("scripts/go.py", "import sys\nsys.exit(0)\n"),
+        ("calc.py", CALC + "\nclass A:\n    def __eq__(self, o):\n        return self is o\n"),
+        ("pkg/random.py", "def roll(): pass\n"),
+        ("src/app/json.py", ""),
+        ("tests/conftest.py", "import pytest\n\n\n@pytest.fixture\ndef one():\n    return 1\n"),
+        ("tests/test_new.py", "def test_skipper():\n    assert skip(1)\n"),
+        ("calc.py", "def broken(:\n"),
+        ("notes.md", "pytest.skip() and sys.exit()\n"),
+    ],
+)
+async def test_honest_changes_are_left_alone(project: Project, path: str, text: str) -> None:
+    assert await findings(project, path, text) == []
+
+
+async def test_what_stood_before_is_not_found(project: Project) -> None:
+    workspace = project({"calc.py": "import sys\n\n\ndef f():\n    sys.exit(1)\n"})
+    start = await workspace.snapshot()
+    workspace.put("calc.py", "import sys\n\nX = 1\n\n\ndef f():\n    sys.exit(1)\n")
+    final = await workspace.snapshot()
+    assert await detect(workspace, start, final, await workspace.changes(start, final)) == []
+
+
+def test_added_lines_of_a_git_patch() -> None:
+    patch = (
+        'diff --git "a/s\\303\\274d.py" "b/s\\303\\274d.py"\n--- "a/s\\303\\274d.py"\n+++ "b/s\\303\\274d.py"\n'
+        "@@ -1,2 +1,3 @@\n-old\n+new\n+++ b/trap\n same\n"
+        "@@ -9 +10,2 @@ def x\n keep\n+last\n\\ No newline at end of file\n"
+        "diff --git a/gone b/gone\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+    )
+    assert added_lines(patch) == {"süd.py": {1, 2, 11}, "/dev/null": set()}
+
+
+@given(
+    st.lists(
+        st.sampled_from(["+a", "-b", " c", "+++ b/x", "--- a/x", "@@ -1 +1 @@", "@@ -1,9 +1,9 @@", "\\ No"]),
+        max_size=30,
+    )
+)
+def test_any_patch_is_read(lines: list[str]) -> None:
+    assert all(number >= 0 for numbers in added_lines("\n".join(lines)).values() for number in numbers)
