@@ -17,7 +17,7 @@ _TOP = 40
 
 
 def environment_card(workspace: Workspace, names: list[str], checks: list[Check], red: list[CheckRun]) -> Fragment:
-    """Directory, platform, files two levels deep (`names`: all of them), how to run the checks, and the end of each check
+    """Directory, platform, files two levels deep (`names`: all), how to run the checks, and the end of each check
     that is red now."""
     lines = [
         f"directory: {workspace.root} ({_git_state(workspace)}; {sys.platform})",

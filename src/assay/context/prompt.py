@@ -11,11 +11,9 @@ def system_text(override: str | None = None, append: str = "") -> str:
     return "\n\n".join(part for part in (base, append.strip()) if part)
 
 
-def task_text(prompt: str, attached: str = "", limit: int = 400_000) -> str:
-    """The user's words, with what came in through a pipe attached as context (at most `limit` characters of it)."""
-    if not attached.strip():
-        return prompt
+def attachment(attached: str, limit: int = 400_000) -> str:
+    """What came in through a pipe, marked as context beside the user's own words; at most `limit` characters of it."""
     if len(attached) > limit:
         left = len(attached) - limit
         attached = f"{attached[:limit]}\n[... {left} more characters of standard input were left out]"
-    return f"{prompt}\n\n<stdin>\n{attached.rstrip()}\n</stdin>"
+    return f"<stdin>\n{attached.rstrip()}\n</stdin>"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from assay.core.check import Check, CheckRun, Criterion, DiffStat, Verdict
 from assay.core.workspace import Workspace
 from assay.verify.baseline import Phase
-from assay.verify.discover import discover, gating
+from assay.verify.discover import candidates, gating, runnable
 from assay.verify.runners import check_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Proof:
         self._instructions = instructions
         self._observe = observe
         self._permit = permit
+        self._listed: list[Check] | None = None
         self._found: list[Check] | None = None
         self._gates: dict[tuple[str, str], DoneGate] = {}
 
@@ -46,22 +47,27 @@ class Proof:
     def has_user_checks(self) -> bool:
         return bool(self._user)
 
+    def suggest(self, files: list[str]) -> list[Check]:
+        """The user's checks, then what `files` suggest as the project's; nothing is run to find out."""
+        self._listed = candidates(self._workspace, files, self._instructions)
+        return [*(check_of(line, "--check") for line in self._user), *gating(self._listed)]
+
     async def discover(self) -> list[Check]:
-        """The user's checks, then the project's that gate."""
+        """The project's checks that gate. To be called before the first edit: whoever edits could plant others."""
         if self._found is None:
-            self._found = gating(await discover(self._workspace, self._instructions))
-        return [*(check_of(line, "--check") for line in self._user), *self._found]
+            if self._listed is None:
+                self.suggest(await self._workspace.list_files(100_000))
+            self._found = gating(await runnable(self._workspace, self._listed or []))
+        return self._found
 
     async def gate(self, start: str, prompt: str) -> DoneGate:
         """The done gate for one start tree; executions that it made are remembered."""
         from assay.verify.gate import DoneGate, Task  # not on the way to the first request
 
         if (start, prompt) not in self._gates:
-            await self.discover()
             task = Task(prompt, self._user, self._grants)
-            self._gates[start, prompt] = DoneGate(
-                self._workspace, start, self._found or [], task, self._observe, self._permit
-            )
+            checks = await self.discover()
+            self._gates[start, prompt] = DoneGate(self._workspace, start, checks, task, self._observe, self._permit)
         return self._gates[start, prompt]
 
     async def red_now(self, start: str, prompt: str) -> list[CheckRun]:

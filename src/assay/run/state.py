@@ -102,7 +102,8 @@ class State:
     def _input(self, event: InputReceived) -> None:
         # A turn that was cut short keeps its frame: evidence compares with the files before anything was changed.
         frame, touched, spoken = (self.frame, self.touched, self.prompt) if self.open else ("", False, "")
-        words = "".join(part.text for part in event.parts if isinstance(part, Text))
+        # The first part is the person's own words; what is attached behind it grants nothing.
+        words = next((part.text for part in event.parts if isinstance(part, Text)), "")
         self._reset(event.turn, f"{spoken}\n{words}".strip())
         self.frame, self.touched = frame, touched
         self.added_tokens += sum(

@@ -45,7 +45,12 @@ async def discover(workspace: Workspace, instructions: str = "") -> list[Check]:
     `instructions` is the text of AGENTS.md or CLAUDE.md: what they name for the whole suite goes before what the files
     suggest, if its program is there. An empty list means that nothing executable was found.
     """
-    files = await workspace.list_files(100_000)
+    return await runnable(workspace, candidates(workspace, await workspace.list_files(100_000), instructions))
+
+
+def candidates(workspace: Workspace, files: Sequence[str], instructions: str = "") -> list[Check]:
+    """What the files and the instructions suggest, in order. A few files are read and nothing is run, so whether a
+    command's program is there, and which Python it should be, is not known yet: `runnable` finds out."""
 
     def read(path: str) -> str:
         try:
@@ -60,13 +65,18 @@ async def discover(workspace: Workspace, instructions: str = "") -> list[Check]:
         *make_checks(files, read),
     ]
     named = named_checks(instructions)
-    probe = await _probe(workspace, [*found, *named])
-    named = [check for check in named if _program(check.command) in probe.programs or _is_python(check.command)]
     whole = [check for check in named if not re.search(r"::|\.(?:py|[jt]sx?|go|rs)\b|\s-k\s", check.command)]
+    return [*whole, *found, *(check for check in named if check not in whole)]
+
+
+async def runnable(workspace: Workspace, checks: Sequence[Check]) -> list[Check]:
+    """Those of `candidates` whose program is there, with the interpreter chosen; one quick command asks for both."""
+    probe = await _probe(workspace, checks)
     known: dict[str, Check] = {}
-    for check in (*whole, *found, *(check for check in named if check not in whole)):
-        ready = probe.interpreted(check)
-        known.setdefault(ready.command, ready)
+    for check in checks:
+        if check.source != "instructions" or _program(check.command) in probe.programs or _is_python(check.command):
+            ready = probe.interpreted(check)
+            known.setdefault(ready.command, ready)
     return [*known.values()]
 
 

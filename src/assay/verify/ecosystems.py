@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 
 from assay.core.check import Check, CheckKind
@@ -11,6 +12,7 @@ from assay.verify.additive import table
 Read = Callable[[str], str]
 """A file's text, or an empty string when there is none."""
 
+MOST_SCRIPTS = 5
 PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test|tests)\.py$")
 
 
@@ -29,6 +31,9 @@ def python_checks(files: Sequence[str], read: Read) -> list[Check]:
     )
     if tests and (configured or _pytest_style(tests, read)):
         found.append(Check("pytest", "python -m pytest", "test", "pytest", _source(pyproject, setup, read)))
+    elif tests and all(_is_script(read(path)) for path in tests[:MOST_SCRIPTS]):
+        command = " && ".join(f"python {shlex.quote(path)}" for path in tests[:MOST_SCRIPTS])
+        found.append(Check("test scripts", command, "test", "", "tests"))
     elif tests:
         found.append(
             Check("unittest", f"python -m unittest discover{_discovery(files, tests)}", "test", "unittest", "tests")
@@ -48,6 +53,11 @@ def python_checks(files: Sequence[str], read: Read) -> list[Check]:
             Check("mypy", "python -m mypy .", "type", "", "pyproject.toml" if "[tool.mypy" in pyproject else "mypy.ini")
         )
     return found
+
+
+def _is_script(text: str) -> bool:
+    """A file that tests by being run: it asserts at its top level and defines nothing that a runner would collect."""
+    return bool(text) and not re.search(r"\bdef test|\bTestCase\b|^\s*(?:import|from) (?:pytest|unittest)\b", text, re.M)
 
 
 def _source(pyproject: str, setup: str, read: Read) -> str:
