@@ -13,11 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from docs.stage import Stage, agrees, play  # noqa: E402 - found through the line above
-from docs.tables import REFERENCE, renewed  # noqa: E402
-from docs.test_pages import FENCE, PAGES, steps  # noqa: E402
-
-from assay.testing.server import serve_in_thread  # noqa: E402
+from assay.testing.server import serve_in_thread
+from docs.stage import Stage, agrees, play
+from docs.tables import REFERENCE, renewed
+from docs.test_pages import FENCE, PAGES, steps
 
 
 def played(block: str, stage: Stage) -> str:

@@ -141,4 +141,3 @@ def table(name: str) -> str:
 def renewed(text: str) -> str:
     """`text` with every marked table made from the code."""
     return BLOCK.sub(lambda block: block[1] + table(block[2]) + block[3], text)
-
