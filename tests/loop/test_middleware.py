@@ -17,7 +17,6 @@ from assay.loop.limits import Limits, request_tokens
 from assay.loop.stuck import FAILING_STOP_AT, PAIRS_STOP_AT, STOP_AT, WARN_AT, Stuck
 from assay.loop.turn import Answered, Inject, Stop
 
-
 _numbers = count(1)
 
 
