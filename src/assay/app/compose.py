@@ -69,6 +69,9 @@ class Wish(Struct, frozen=True):
     fork: bool = False
 
 
+_TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
+
+
 class Task:
     """A run with what a surface needs around it."""
 
@@ -106,7 +109,8 @@ class Task:
         from assay.verify.table import evidence_table
 
         verdict = ended.verdict
-        lines = [f"{verdict.outcome}: {verdict.why}"]
+        word = "error" if verdict.outcome in _TROUBLE else verdict.outcome
+        lines = [f"{word}: {verdict.why}"]
         if verdict.evidence:
             lines += evidence_table(verdict.evidence)
         lines += [f"not checked: {item}" for item in verdict.unchecked]
