@@ -83,7 +83,9 @@ class RunOptions(Struct, frozen=True):
     checks: tuple[str, ...] = ()
     """The user's acceptance checks, shell lines."""
     grants: tuple[str, ...] = ()
-    """Protected paths that settings release."""
+    """Patterns of protected paths that settings release."""
+    guarded: tuple[str, ...] = ()
+    """Patterns of further paths that settings protect."""
 
 
 class Run:
@@ -105,7 +107,7 @@ class Run:
         self.proof = Proof(
             parts.workspace,
             options.checks,
-            options.grants,
+            (options.grants, options.guarded),
             "\n".join(fragment.text for fragment in options.instructions),
             lambda run, phase: self.record(CheckFinished(run, phase)),
             self._permits,
