@@ -44,6 +44,12 @@ class Ended:
     def outcome(self) -> str:
         return self.result["assay"]["outcome"]
 
+    def expect(self, code: int, outcome: str = "") -> "Ended":
+        """The same, if it ended so; the failure of the test tells everything otherwise."""
+        met = self.code == code and (not outcome or self.outcome == outcome)
+        assert met, f"expected {code} {outcome}, got {self!r}"
+        return self
+
     def __repr__(self) -> str:
         return f"exit {self.code} in {self.seconds:.1f} s\n--- out\n{self.out[-3000:]}\n--- err\n{self.err[-3000:]}"
 
@@ -53,6 +59,7 @@ class Place:
 
     def __init__(self, root: Path):
         self.root = root
+        self._started: list[subprocess.Popen[bytes]] = []
         self.home = root / "home"
         self.project = root / "project"
         self.home.mkdir()
@@ -114,7 +121,7 @@ class Place:
         cwd: Path | None = None,
     ) -> "subprocess.Popen[bytes]":
         """The command under way. `stdin`: it gets a pipe."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.argv(server, words, dialect),
             cwd=cwd or self.project,
             env={**self.variables, **(env or {})},
@@ -122,6 +129,14 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test left running."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     def run(
         self,
@@ -150,9 +165,9 @@ class Place:
             out, err = process.communicate()
             raise AssertionError(f"did not end within {LONGEST:g} s: {Ended(-1, out, err, LONGEST)!r}") from None
         ended = Ended(process.returncode, out, err, time.monotonic() - began)
-        assert "Traceback" not in ended.err, ended
-        assert KEY not in ended.out + ended.err, ended
-        assert not self.survivors(), ended
+        assert "Traceback" not in ended.err, repr(ended)
+        assert KEY not in ended.out + ended.err, repr(ended)
+        assert not self.survivors(), f"{self.survivors()} survived {ended!r}"
         return ended
 
     def kept(self, needle: str) -> list[Path]:
