@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from assay.core.messages import Json, Text, ToolCall
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import Decision, Effect
 from assay.core.workspace import Workspace
+from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
@@ -65,6 +69,9 @@ class Wish(Struct, frozen=True):
     fork: bool = False
 
 
+_TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
+
+
 class Task:
     """A run with what a surface needs around it."""
 
@@ -102,7 +109,8 @@ class Task:
         from assay.verify.table import evidence_table
 
         verdict = ended.verdict
-        lines = [f"{verdict.outcome}: {verdict.why}"]
+        word = "error" if verdict.outcome in _TROUBLE else verdict.outcome
+        lines = [f"{word}: {verdict.why}"]
         if verdict.evidence:
             lines += evidence_table(verdict.evidence)
         lines += [f"not checked: {item}" for item in verdict.unchecked]
@@ -119,9 +127,21 @@ class Task:
         lines.append(f"session: {self.session}")
         return lines
 
-    def kill(self) -> None:
-        """End every child process at once; for a second Ctrl-C."""
-        self.run.parts.workspace.kill()
+    def interrupt_on_signals(self) -> None:
+        """From now on the first Ctrl-C, TERM or hang-up ends the turn in order; a second one ends the process at once,
+        children included. To be called inside the running loop."""
+        loop = asyncio.get_running_loop()
+        seen: list[int] = []
+
+        def caught(number: int) -> None:
+            seen.append(number)
+            if len(seen) > 1:
+                self.run.parts.workspace.kill()
+                os._exit(130)
+            self.run.interrupt()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, caught, number)
 
 
 @contextlib.asynccontextmanager
@@ -136,6 +156,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     async with contextlib.AsyncExitStack() as stack:
         model = make_model(wish.model or settings.model, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
+        if isinstance(model, HttpModel):
+            # The authorities of TLS are parsed in a thread while the rest is put together.
+            warming = asyncio.create_task(model.warm())
+            stack.callback(warming.cancel)
         store = _open_store(Sessions(paths.state, version=__version__, clock=clock), wish)
         stack.callback(store.close)
         workspace = await stack.enter_async_context(

@@ -44,17 +44,22 @@ class Middleware:
         return None
 
 
-class TurnPorts(Struct, frozen=True):
-    """Everything the loop may touch. None of these raises for what a model or a provider does."""
+class AskPorts(Struct, frozen=True, kw_only=True):
+    """What one request needs around it."""
 
-    model: Model
     clock: Clock
-    request: Callable[[], ModelRequest]
-    """The next request: a fold of the log."""
     record: Callable[[ModelReplied | ContextAdded], None]
     """Append to the log. Raises `StorageError` when that is impossible, which ends the run."""
     show: Callable[[ModelEvent], None]
     """Pass a passing event on to whoever watches."""
+
+
+class TurnPorts(AskPorts, frozen=True, kw_only=True):
+    """Everything the loop may touch. None of these raises for what a model or a provider does."""
+
+    model: Model
+    request: Callable[[], ModelRequest]
+    """The next request: a fold of the log."""
     calls: Callable[[Sequence[ToolCall]], Awaitable[Sequence[CallFinished]]]
     """Answer every call, each through the gate, results in the order of the calls."""
     recover: Callable[[Failure], Awaitable[bool]]
@@ -72,7 +77,7 @@ async def run_turn(ports: TurnPorts) -> Stop:
         if stop:
             return stop
         step += 1
-        message = await _ask(ports, step)
+        message = await ask(ports.model, ports.request(), step, ports)
         if message.failure:
             if await ports.recover(message.failure):
                 continue
@@ -95,16 +100,14 @@ async def run_turn(ports: TurnPorts) -> Stop:
             ports.record(ContextAdded("gate", owed))
 
 
-async def _ask(ports: TurnPorts, step: int) -> AssistantMessage:
+async def ask(model: Model, request: ModelRequest, step: int, ports: AskPorts) -> AssistantMessage:
     """One request; the finished message is in the log before anybody acts on it."""
     began = ports.clock.monotonic()
-    request = ports.request()
-    async for event in ports.model.stream(request):
+    async for event in model.stream(request):
         if isinstance(event, Finished):
             message = event.message
-            price = ports.model.profile.price
-            dollars = price.cost(message.usage) if price else None
-            ports.record(ModelReplied(step, message, dollars, ports.clock.monotonic() - began))
+            dollars = model.profile.price.cost(message.usage) if model.profile.price else None
+            ports.record(ModelReplied(step, message, dollars, round(ports.clock.monotonic() - began, 4)))
             ports.show(event)
             return message
         ports.show(event)

@@ -42,6 +42,7 @@ Quirk = Literal[
     "no_stream_usage",  # refuses `stream_options`
     "prompt_cache_key",  # Chat Completions: takes a key for its prompt cache
     "no_cache_key",  # Responses: refuses that key
+    "prompt_progress",  # llama.cpp: tells how far it has read, and so notices at once that nobody listens any more
     "cache_prompt",  # llama.cpp: keep the prompt's state for the next request
     "no_schema",  # can't hold its text to a JSON Schema
     "random_seed",  # Mistral's name for `seed`

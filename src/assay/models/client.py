@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 
+from msgspec.structs import replace
+
 from assay.core.clock import Clock, SystemClock
 from assay.core.messages import AssistantMessage, Failure, FailureKind
 from assay.core.model import Finished, ModelEvent, ModelRequest, Profile, Retrying
@@ -74,6 +76,7 @@ class HttpModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """See `assay.core.model.Model`."""
+        url, headers = self._dialect.url(self._endpoint.base_url), self._endpoint.headers()
         body = self._encoder.encode(request)
         retries = Retries(self._policy, self._clock.monotonic(), self._jitter)
         while True:
@@ -81,7 +84,7 @@ class HttpModel:
             failure: Failure | None = None
             response: Response | None = None
             try:
-                response = await self._http.post(self._dialect.url(self._endpoint.base_url), self._headers(), body)
+                response = await self._http.post(url, headers, body)
                 reader = SseReader()
                 failure = await self._refusal(response)
                 while failure is None and not decoder.done and (data := await response.read()):
@@ -99,8 +102,8 @@ class HttpModel:
                     await response.close()
             message = self._finish(decoder, failure)
             if message.failure is None:
-                if message.usage.estimated or not message.usage.sent:
-                    message = _with_usage(message, request, len(body))
+                if not message.usage.sent:
+                    message = replace(message, usage=estimate_usage(request, len(body), message))
                 yield Finished(message, len(body))
                 return
             failure = message.failure
@@ -115,9 +118,6 @@ class HttpModel:
                 return
             yield Retrying(retries.requests - 1, pause, failure.message)
             await self._clock.sleep(pause)
-
-    def _headers(self) -> dict[str, str]:
-        return self._endpoint.headers()
 
     async def _refusal(self, response: Response) -> Failure | None:
         """Why the answer is not a stream of events, or None if it is one."""
@@ -157,7 +157,7 @@ class HttpModel:
         host = self._endpoint.base_url.partition("://")[2].partition("/")[0] or self._endpoint.base_url
         where = f"{self._profile.name} at {host}"
         answer = f"HTTP {status}: " if status is not None and status != 200 else ""
-        text = one_line(self._endpoint.scrub(f"{where}: {answer}{words}")) + self._advice(kind)
+        text = one_line(self._endpoint.scrub(f"{where}: {answer}{words}")).rstrip(".") + self._advice(kind)
         return Failure(kind, text, status, asked)
 
     def _advice(self, kind: FailureKind) -> str:
@@ -175,11 +175,7 @@ class HttpModel:
     def _final(self, failure: Failure, requests: int) -> Failure:
         tried = f" (tried {requests} times)" if requests > 1 else ""
         asked = failure.retry_after
-        later = (
-            f"; it asks to wait {_duration(asked)}, try again then"
-            if asked and asked > self._policy.longest_asked
-            else ""
-        )
+        later = f"; it asks to wait {_duration(asked)}, try again then" if asked else ""
         return Failure(failure.kind, failure.message + tried + later, failure.status, asked, requests)
 
 
@@ -190,15 +186,7 @@ def _chance() -> float:
 
 def _seal_refused(message: str) -> bool:
     low = message.lower()
-    return any(
-        word in low for word in ("signature", "encrypted_content", "encrypted content", "`thinking`", "thinking block")
-    )
-
-
-def _with_usage(message: AssistantMessage, request: ModelRequest, sent_bytes: int) -> AssistantMessage:
-    from msgspec.structs import replace
-
-    return replace(message, usage=estimate_usage(request, sent_bytes, message))
+    return any(words in low for words in ("signature", "encrypted_content", "encrypted content", "thinking block"))
 
 
 def _duration(seconds: float) -> str:

@@ -26,7 +26,7 @@ class Timeouts(Struct, frozen=True):
 
     connect: float = 10.0
     first_byte: float = 120.0
-    """From the request to the first byte of the answer's body."""
+    """From the request to the answer's headers, and from these to the first byte of its body."""
     idle: float = 60.0
     """Between two pieces of the answer."""
 
@@ -44,9 +44,12 @@ class RawResponse(Protocol):
 
 
 class Wire(Protocol):
-    """Contract: `post` and `read` raise only `WireError`; `close` drops a connection that is not at its end."""
+    """Contract: `post` and `read` raise only `WireError`, `post` also `TimeoutError` when its patience ends; `close`
+    drops a connection that is not at its end."""
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> RawResponse: ...
+    async def post(self, url: str, headers: dict[str, str], body: bytes, patience: float) -> RawResponse:
+        """`patience`: seconds from the request to the answer's headers, connecting not counted."""
+        ...
 
     async def aclose(self) -> None: ...
 
@@ -54,23 +57,22 @@ class Wire(Protocol):
 class Response:
     """An answer with its silences guarded."""
 
-    def __init__(self, raw: RawResponse, timeouts: Timeouts, deadline: float) -> None:
+    def __init__(self, raw: RawResponse, timeouts: Timeouts) -> None:
         self.status = raw.status
         self.headers = raw.headers
         self._raw = raw
         self._timeouts = timeouts
-        self._deadline: float | None = deadline
+        self._begun = False
 
     async def read(self) -> bytes:
         """The next piece of the body, empty at its end. Raises `WireError` (`cut`, `timeout`, `protocol`)."""
-        first = self._deadline is not None
-        deadline = self._deadline or asyncio.get_running_loop().time() + self._timeouts.idle
+        patience = self._timeouts.idle if self._begun else self._timeouts.first_byte
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(patience):
                 data = await self._raw.read()
         except TimeoutError:
-            raise _silence(self._timeouts.first_byte if first else self._timeouts.idle, first=first) from None
-        self._deadline = None
+            raise _silence(patience, first=not self._begun) from None
+        self._begun = True
         return data
 
     async def read_all(self, limit: int) -> bytes:
@@ -110,13 +112,12 @@ class Http:
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Response:
         """Send `body` and return when the answer's headers are there. Raises `WireError`; close the response."""
-        deadline = asyncio.get_running_loop().time() + self.timeouts.connect + self.timeouts.first_byte
+        patience = self.timeouts.first_byte
         try:
-            async with asyncio.timeout_at(deadline):
-                raw = await self.wire(url).post(url, headers, body)
+            raw = await self.wire(url).post(url, headers, body, patience)
         except TimeoutError:
-            raise _silence(self.timeouts.first_byte, first=True) from None
-        return Response(raw, self.timeouts, deadline)
+            raise _silence(patience, first=True) from None
+        return Response(raw, self.timeouts)
 
     def wire(self, url: str) -> Wire:
         """The transport that `url` needs."""
@@ -210,13 +211,14 @@ class HttpxWire:
             self._client = httpx2.AsyncClient(verify=self._tls(), timeout=timeout)
         return self._client
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> HttpxResponse:
+    async def post(self, url: str, headers: dict[str, str], body: bytes, patience: float) -> HttpxResponse:
         import httpx2
 
         client = self.client()
         request = client.build_request("POST", url, headers=headers | {"accept-encoding": "identity"}, content=body)
         try:
-            return HttpxResponse(await client.send(request, stream=True))
+            async with asyncio.timeout(self._connect_timeout + patience):
+                return HttpxResponse(await client.send(request, stream=True))
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             raise WireError("network", f"no answer through the proxy ({reason(error)})") from None
 

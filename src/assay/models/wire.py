@@ -179,8 +179,8 @@ class DirectWire:
         self._connect_timeout = connect_timeout
         self._idle: dict[str, list[Connection]] = {}
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> DirectResponse:
-        """Send and wait for the headers of the answer. Raises `WireError`."""
+    async def post(self, url: str, headers: dict[str, str], body: bytes, patience: float) -> DirectResponse:
+        """Send, then wait at most `patience` seconds for the answer's headers. Raises `WireError`, `TimeoutError`."""
         address = Address(url)
         lines = [f"POST {address.target} HTTP/1.1", f"host: {address.authority}", "accept-encoding: identity"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -189,7 +189,8 @@ class DirectWire:
         while True:
             connection = await self._connection(address)
             try:
-                return await self._exchange(connection, head, body, f"{address.scheme}://{address.authority}")
+                async with asyncio.timeout(patience):
+                    return await self._exchange(connection, head, body, f"{address.scheme}://{address.authority}")
             except WireError:
                 connection.abort()
                 if not connection.used:

@@ -42,7 +42,7 @@ from assay.core.workspace import Workspace
 from assay.loop.calls import CallPorts, run_calls
 from assay.loop.limits import Limits, request_tokens
 from assay.loop.stuck import Stuck
-from assay.loop.turn import Middleware, Stop, TurnPorts, run_turn
+from assay.loop.turn import AskPorts, Middleware, Stop, TurnPorts, ask, run_turn
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
 from assay.run.proof import Proof
@@ -178,6 +178,17 @@ class Run:
                 self._frame.cancel()
         return ended
 
+    async def ask(self, request: ModelRequest) -> AssistantMessage:
+        """One request of a strategy's own making, logged and counted like any other."""
+        ports = AskPorts(clock=self.parts.clock, record=self.record, show=self.bus.emit)
+        return await ask(self.parts.model, request, self.spent.steps + 1, ports)
+
+    async def conclude(self) -> Verdict:
+        """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
+        outcome of its own."""
+        self._verdict = await self._prove()
+        return self._verdict
+
     # --- the tool loop --------------------------------------------------------------------------------------------
 
     async def take_steps(self) -> Stop:
@@ -196,15 +207,15 @@ class Run:
         return await self._within_time(
             run_turn(
                 TurnPorts(
-                    self.parts.model,
-                    self.parts.clock,
-                    self._request,
-                    self.record,
-                    self.bus.emit,
-                    self._answer,
-                    self._recover,
-                    self._judge,
-                    middleware,
+                    model=self.parts.model,
+                    clock=self.parts.clock,
+                    request=self._request,
+                    record=self.record,
+                    show=self.bus.emit,
+                    calls=self._answer,
+                    recover=self._recover,
+                    judge=self._judge,
+                    middleware=middleware,
                 )
             )
         )
@@ -290,12 +301,11 @@ class Run:
         if message.stop == "length" and not message.calls and self._continuations < _CONTINUATIONS:
             self._continuations += 1
             return "Your reply was cut off by the output limit. Go on exactly where it stopped."
-        verdict = await self._prove()
+        verdict = await self.conclude()
         owed = verdict.missing or self._schema.owed(message.text)
         if owed and self._rounds < GATE_ROUNDS:
             self._rounds += 1
             return owed
-        self._verdict = verdict
         return ""
 
     async def _prove(self) -> Verdict:

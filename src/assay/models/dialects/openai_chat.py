@@ -68,6 +68,8 @@ class ChatEncoder(Encoder):
             head["prompt_cache_key"] = request.session
         if "cache_prompt" in quirks:
             head["cache_prompt"] = True
+        if "prompt_progress" in quirks:
+            head["return_progress"] = True
         if request.schema is not None and "no_schema" not in quirks:
             schema: Json = {"name": "reply", "strict": True, "schema": request.schema}
             head["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -124,27 +123,11 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
         output = Output(task, style, partial=parsed.on("include_partial_messages"))
         task.run.bus.subscribe(Status(quiet=style == "stream-json", verbose=verbose, banner=banner))
         task.run.bus.subscribe(output)
-        _catch_signals(task)
+        task.interrupt_on_signals()
         output.begin(str(wish.directory), wish.permission_mode or "default")
         ended = await task.turn(prompt, attached)
         output.end(ended)
     return EXIT_CODES[ended.verdict.outcome]
-
-
-def _catch_signals(task: Task) -> None:
-    """The first signal ends the turn in order; a second one ends the process at once, children included."""
-    loop = asyncio.get_running_loop()
-    seen: list[int] = []
-
-    def caught(number: int) -> None:
-        seen.append(number)
-        if len(seen) > 1:
-            task.kill()
-            os._exit(130)
-        task.run.interrupt()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, caught, number)
 
 
 class Output:
@@ -175,7 +158,7 @@ class Output:
 
     def end(self, ended: TurnEnded) -> None:
         if self._style == "text":
-            if ended.text:
+            if ended.text != ended.verdict.why:  # words of the model, not ours about what went wrong
                 write_out(ended.text.rstrip() + "\n")
             for line in self._task.summary(ended):
                 write_err(line)
