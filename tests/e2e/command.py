@@ -1,6 +1,7 @@
 """The command as a person starts it: a process of its own, with its own home, against a scripted server."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -175,10 +176,10 @@ class Place:
         files = (path for path in self.home.rglob("*") if path.is_file())
         return [path for path in files if needle.encode() in path.read_bytes()]
 
-    def events(self, log: Path | None = None) -> list[dict]:
-        """The events of a session log (the newest) as its own export gives them."""
-        identity = (log or self.logs[-1]).stem
-        return self.run(None, "sessions", "export", identity).lines
+    def events(self, kind: str = "", log: Path | None = None) -> list[dict]:
+        """The events of a session log (the newest), all or of one kind, as `sessions export` gives them."""
+        lines = self.run(None, "sessions", "export", (log or self.logs[-1]).stem).expect(0).lines
+        return [line["event"] for line in lines if kind in ("", line["event"]["kind"])]
 
     def survivors(self, seconds: float = 1.0) -> list[str]:
         """Processes that have to do with this place, those of ourselves aside, after at most `seconds` of grace."""
@@ -215,7 +216,7 @@ def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -
 
 def unbroken(requests: Sequence[SeenRequest]) -> bool:
     """Whether each request extends the one before it, byte for byte."""
-    return all(is_extension(one.parts, two.parts) for one, two in zip(requests, requests[1:], strict=False))
+    return all(is_extension(one.parts, two.parts) for one, two in itertools.pairwise(requests))
 
 
 def tokens_sent(requests: Sequence[SeenRequest]) -> int:
