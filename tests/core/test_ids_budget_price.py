@@ -57,7 +57,12 @@ def test_a_price_is_for_a_million_tokens(usage: Usage, sent: float, got: float, 
     ("budget", "fits", "over", "flag"),
     [
         (Budget(steps=2), Spent(steps=1), Spent(steps=2), "--max-turns"),
-        (Budget(tokens=100), Spent(usage=Usage(60, output=40)), Spent(usage=Usage(61, output=40)), "--max-tokens-total"),
+        (
+            Budget(tokens=100),
+            Spent(usage=Usage(60, output=40)),
+            Spent(usage=Usage(61, output=40)),
+            "--max-tokens-total",
+        ),
         (Budget(dollars=0.5), Spent(dollars=0.5), Spent(dollars=0.51), "--max-budget-usd"),
         (Budget(seconds=3), Spent(seconds=2.9), Spent(seconds=3.0), "--max-seconds"),
     ],
