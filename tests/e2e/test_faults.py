@@ -234,4 +234,3 @@ def test_a_poll_whose_output_changes_is_progress(place: Place, serve: Serve) -> 
     ended = ask(place, server)
     assert ended.result["result"] == "There it is."
     assert counted(place) == 15
-

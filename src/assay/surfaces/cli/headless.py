@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -45,6 +46,10 @@ def run_headless(parsed: Parsed, prompt: str | None) -> int:
         if parsed.text("output_format") in ("json", "stream-json"):
             put_json(failure_object(error, time.monotonic() - began))
         raise
+    finally:
+        # How it ended is settled; a signal while the interpreter goes down must not change the exit code.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def read_wish(parsed: Parsed, directory: Path) -> Wish:
