@@ -135,15 +135,18 @@ class Task:
         loop = asyncio.get_running_loop()
         seen: list[int] = []
 
-        def caught(number: int) -> None:
+        def caught(number: int, _frame: object) -> None:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
                 os._exit(130)
-            self.run.interrupt()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.run.interrupt)
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, caught, number)
+            # Not the loop's own handlers: those go with the loop, and a second signal would then spoil a clean exit.
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, caught)
 
 
 @contextlib.asynccontextmanager
