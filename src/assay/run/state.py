@@ -36,6 +36,8 @@ class State:
         self._begun: set[str] = set()
         self.seen: dict[str, str] = {}
         self.has_context = False
+        self.schema = ""
+        """What the model was last told about the form of its answer."""
         self.last_usage: Usage | None = None
         self.added_tokens = 0
         """Tokens put into the history since the last reply, estimated."""
@@ -77,6 +79,7 @@ class State:
                 self._input(event)
             case ContextAdded(owner=owner, text=text):
                 self.has_context = self.has_context or owner == "environment"
+                self.schema = text if owner == "schema" else self.schema
                 self.added_tokens += estimate_tokens(text)
             case Framed(tree=tree):
                 self.frame = tree
