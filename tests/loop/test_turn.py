@@ -32,7 +32,14 @@ class Table:
         self.model = ScriptedModel(script)
         self.clock = FakeClock()
         self.ports = TurnPorts(
-            self.model, self.clock, self._request, self._record, self._show, self._calls, self._recover, self._judge
+            model=self.model,
+            clock=self.clock,
+            request=self._request,
+            record=self._record,
+            show=self._show,
+            calls=self._calls,
+            recover=self._recover,
+            judge=self._judge,
         )
         self.ports = replace(self.ports, **ports)
 
