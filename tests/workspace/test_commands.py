@@ -186,3 +186,11 @@ async def test_a_sandboxed_command_has_no_more_descriptors_than_it_needs(boxed: 
         assert (await sh(boxed, "cd /proc/self/fd && echo *")).output == "0 1 2 3\n"  # 3 is the directory being read
     else:
         assert boxed is not None
+
+
+async def test_one_command_cannot_take_all_memory(plain: LocalWorkspace) -> None:
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 9 // 10
+    # Zeroed pages cost nothing until they are touched, so a machine without the limit would grant this at once.
+    result = await plain.run(Command((sys.executable, "-c", f"bytearray({size})"), timeout=20))
+    assert result.exit_code == 1
+    assert "MemoryError" in result.output

@@ -189,8 +189,9 @@ class LocalWorkspace:
         return twin
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        """What lies over the copy; directories beside the work can only be read from it."""
-        mine = (layer._replace(kind="read") if layer.kind == "write" else layer for layer in self._view.layers)
+        """What lies over the copy. What lay over this workspace can only be read from it: two overlays must not share
+        a directory for their changes."""
+        mine = (layer._replace(kind="read") for layer in self._view.layers)
         return (*mine, *layers)
 
     def kill(self) -> None:

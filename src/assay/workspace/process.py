@@ -37,11 +37,13 @@ ATTEND = 'exec 3>&2 2>/dev/null; (exec "$@") 2>&3 3>&-; exit $?'
 
 
 def limited(argv: tuple[str, ...], *, first: bool) -> tuple[str, ...]:
-    """`argv` started by a shell that lowers what it may use: 8 GiB a file, 8,192 processes, no core dumps.
+    """`argv` started by a shell that lowers what it may use: 8 GiB a file, 8,192 processes, no core dumps, and for
+    each process three quarters of the machine's memory (as data: address space that is only reserved is free).
 
     `first`: the shell will be the first process of a pid namespace.
     """
-    return ("/bin/sh", "-c", LIMITS + (ATTEND if first else REPLACE), "sh", *argv)
+    memory = f"ulimit -d {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') * 3 // 4 // 1024} 2>/dev/null; "
+    return ("/bin/sh", "-c", memory + LIMITS + (ATTEND if first else REPLACE), "sh", *argv)
 
 
 class Launch(NamedTuple):

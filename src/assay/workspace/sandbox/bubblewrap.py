@@ -76,7 +76,7 @@ class Bubblewrap:
         if repository:
             args += ["--ro-bind", repository, repository]
         for layer in view.layers:
-            args += _layer(layer, read_only or not self.overlays)
+            args += _layer(layer, read_only or (layer.kind == "overlay" and not self.overlays))
         if view.source != view.root:
             # The copy's own path leads to the same view, for whoever was told that one.
             args += ["--symlink", view.root, view.source]
