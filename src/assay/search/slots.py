@@ -30,7 +30,7 @@ WARM: tuple[Variant, ...] = ("line", "line-report", "whole", "whole-report")
 
 
 class Limits(Struct, frozen=True):
-    samples: int = 32
+    samples: int = 24
     locations: int = 4
     function_tokens: int = 1_200
     """A larger function is not shown at all."""
