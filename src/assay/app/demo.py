@@ -69,7 +69,8 @@ def find_case(cases: list[Case], name: str | None) -> Case:
 
 async def prepare(case: Case, folder: Path, store: Path, python: Path, tell: Callable[[str], None]) -> Path:
     """A scratch checkout of the case below `folder`: the older release with the newer tests, committed to a fresh git
-    repository. Archives are fetched by the pip of `python` and kept in `store`. Raises `ProviderUnavailable` when the registry does not answer."""
+    repository. Archives are fetched by the pip of `python` and kept in `store`. Raises `ProviderUnavailable` when
+    the registry does not answer."""
     tell(f"fetching {case.package} {case.broken} and the tests of {case.mended}")
     old = await _archive(case.package, case.broken, case.broken_sha256, store, python)
     new = await _archive(case.package, case.mended, case.mended_sha256, store, python)
