@@ -83,7 +83,9 @@ class RunOptions(Struct, frozen=True):
     checks: tuple[str, ...] = ()
     """The user's acceptance checks, shell lines."""
     grants: tuple[str, ...] = ()
-    """Protected paths that settings release."""
+    """Patterns of protected paths that settings release."""
+    guarded: tuple[str, ...] = ()
+    """Patterns of further paths that settings protect."""
 
 
 class Run:
@@ -105,7 +107,7 @@ class Run:
         self.proof = Proof(
             parts.workspace,
             options.checks,
-            options.grants,
+            (options.grants, options.guarded),
             "\n".join(fragment.text for fragment in options.instructions),
             lambda run, phase: self.record(CheckFinished(run, phase)),
             self._permits,
@@ -193,30 +195,37 @@ class Run:
 
     async def take_steps(self) -> Stop:
         """The default strategy: the model drives, through tools."""
+        return await self._within_time(self._steps())
+
+    async def _steps(self) -> Stop:
         if not self.state.has_context:
             await self._introduce()
         if not self.state.frame and self._frame is None:
             self._frame = asyncio.create_task(self.parts.workspace.snapshot())
         if pending := self.state.pending:
             await self._answer(pending)
+        if final := self.state.unjudged:
+            # Stopped between the last reply and the verdict: the model has said what it had to say.
+            owed = await self._judge(final)
+            if not owed:
+                return Stop(None)
+            self.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
             Limits(self.options.budget, lambda: self.spent, self.next_input, self.parts.model.profile.price),
             self._window,
             Stuck(),
         ]
-        return await self._within_time(
-            run_turn(
-                TurnPorts(
-                    model=self.parts.model,
-                    clock=self.parts.clock,
-                    request=self._request,
-                    record=self.record,
-                    show=self.bus.emit,
-                    calls=self._answer,
-                    recover=self._recover,
-                    judge=self._judge,
-                    middleware=middleware,
-                )
+        return await run_turn(
+            TurnPorts(
+                model=self.parts.model,
+                clock=self.parts.clock,
+                request=self._request,
+                record=self.record,
+                show=self.bus.emit,
+                calls=self._answer,
+                recover=self._recover,
+                judge=self._judge,
+                middleware=middleware,
             )
         )
 
