@@ -114,7 +114,9 @@ def aliases() -> str:
 
 
 def faults() -> str:
-    return rows(("fault", "family", "what it does"), ((f"`{n}`", kind.family, kind.says) for n, kind in CATALOGUE.items()))
+    return rows(
+        ("fault", "family", "what it does"), ((f"`{n}`", kind.family, kind.says) for n, kind in CATALOGUE.items())
+    )
 
 
 def commands() -> str:

@@ -37,6 +37,8 @@ UNIT = "import unittest\n\n@unittest.skipIf(1, '')\ndef test_x(): pass\n"
         ("calc.py", CALC + "\ndef f():\n    raise SystemExit\n", ["exit calc.py:9"]),
         ("calc.py", CALC + "\nimport atexit\natexit.register(print)\n", ["exit calc.py:9"]),
         ("calc.py", CALC + "\nclass A:\n    def __eq__(self, o):\n        return True\n", ["equal calc.py:9"]),
+        ("calc.py", CALC + "\nclass A:\n    __eq__ = lambda s, o: True\n", ["equal calc.py:9"]),
+        ("calc.py", CALC + "\nA = type('A', (), {'__eq__': lambda s, o: True})\n", ["equal calc.py:8"]),
         ("conftest.py", "import calc\ncalc.add = lambda a, b: 5\n", ["hook conftest.py:2"]),
         ("conftest.py", "def pytest_collection_modifyitems(items):\n    items[:] = []\n", ["hook conftest.py:1"]),
         ("sitecustomize.py", "", ["autoload sitecustomize.py:0"]),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,23 +18,11 @@ from assay.core.workspace import Command, CommandResult
 from assay.workspace.environment import clean_environment
 from assay.workspace.local import LocalWorkspace
 from assay.workspace.output import Capture
-from assay.workspace.processes import MARKER, running
+from assay.workspace.processes import running
 
 
 async def sh(workspace: LocalWorkspace, line: str, timeout: float = 20.0, limit: int = 32_000) -> CommandResult:
     return await workspace.run(Command(("/bin/sh", "-c", line), timeout=timeout, limit=limit))
-
-
-def marked() -> list[int]:
-    """Live processes of any command of ours."""
-    found: list[int] = []
-    for pid in running():
-        try:
-            if f"{MARKER}=".encode() in Path(f"/proc/{pid}/environ").read_bytes():
-                found.append(pid)
-        except OSError:
-            continue
-    return found
 
 
 def alive(name: str) -> list[int]:
@@ -157,3 +148,49 @@ def test_only_listed_variables_pass(name: str) -> None:
     env = clean_environment({name: "secret", "PATH": "/bin", "LC_ALL": "C"}, "/home/user")
     assert name not in env
     assert (env["PATH"], env["LC_ALL"], env["HOME"], env["TERM"]) == ("/bin", "C", "/home/user", "dumb")
+
+
+async def test_a_killed_harness_leaves_nothing(tmp_path: Path, root: Path, boxed: object) -> None:
+    """A sandboxed command dies with the process that started it, even when that one is killed."""
+    if not isinstance(boxed, LocalWorkspace):
+        assert boxed is not None
+        return
+    seconds = f"7{os.getpid()}"
+    program = f"""
+import asyncio, sys
+from pathlib import Path
+from assay.core.workspace import Command
+from assay.workspace.local import LocalWorkspace
+from assay.workspace.sandbox.find import find_sandbox
+workspace = LocalWorkspace({str(root)!r}, sandbox=find_sandbox(Path({str(tmp_path)!r})), state_dir={str(tmp_path)!r})
+asyncio.run(workspace.run(Command(("/bin/sh", "-c", "setsid sleep {seconds} & touch started; sleep {seconds}"))))
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen((sys.executable, "-c", program), env=env)
+    try:
+        end = time.monotonic() + 15
+        while not (root / "started").exists() and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        assert alive(seconds)
+    finally:
+        process.kill()
+        process.wait()
+    end = time.monotonic() + 3
+    while alive(seconds) and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    assert alive(seconds) == []
+
+
+async def test_a_sandboxed_command_has_no_more_descriptors_than_it_needs(boxed: object) -> None:
+    if isinstance(boxed, LocalWorkspace):
+        assert (await sh(boxed, "cd /proc/self/fd && echo *")).output == "0 1 2 3\n"  # 3 is the directory being read
+    else:
+        assert boxed is not None
+
+
+async def test_one_command_cannot_take_all_memory(plain: LocalWorkspace) -> None:
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 9 // 10
+    # Zeroed pages cost nothing until they are touched, so a machine without the limit would grant this at once.
+    result = await plain.run(Command((sys.executable, "-c", f"bytearray({size})"), timeout=20))
+    assert result.exit_code == 1
+    assert "MemoryError" in result.output

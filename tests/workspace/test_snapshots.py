@@ -77,8 +77,9 @@ async def test_nothing_of_a_hostile_repository_is_executed(root: Path, tmp_path:
     commit(inner)
     for repository in (root, inner):
         (repository / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
-        for key in ("core.fsmonitor", "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.external",
-                    "diff.evil.command", "diff.evil.textconv", "core.pager", "core.sshCommand", "core.editor"):  # fmt: skip
+        filters = [f"filter.evil.{name}" for name in ("clean", "smudge", "process")]
+        diffs = ["diff.external", "diff.evil.command", "diff.evil.textconv"]
+        for key in (*filters, *diffs, "core.fsmonitor", "core.pager", "core.sshCommand", "core.editor"):
             git(repository, "config", key, evil)
         hook = repository / ".git" / "hooks" / "post-checkout"
         hook.parent.mkdir(exist_ok=True)

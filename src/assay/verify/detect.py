@@ -138,6 +138,8 @@ def _walk(file: Added, node: ast.AST, entry: bool) -> Iterator[Finding]:
                 yield from _always(file, child)
         elif isinstance(child, ast.If) and "__name__" in ast.dump(child.test):
             inside = True
+        elif isinstance(child, (ast.Assign, ast.Dict)) and child.lineno in file.lines:
+            yield from _always_lambda(file, child)
         name = _exit_name(child)
         if name and getattr(child, "lineno", 0) in file.lines and (not inside or name == "os._exit"):
             yield Finding(file.path, getattr(child, "lineno", 0), "exit", f"{name} can end the test run early")
@@ -160,6 +162,19 @@ def _always(file: Added, function: ast.FunctionDef | ast.AsyncFunctionDef) -> It
     constant = [part for part in returns if isinstance(part.value, ast.Constant) and part.value.value is True]
     if returns and len(constant) == len(returns):
         yield Finding(file.path, function.lineno, "equal", f"{function.name} always says True")
+
+
+def _always_lambda(file: Added, node: ast.Assign | ast.Dict) -> Iterator[Finding]:
+    """The same without `def`: in a class body, put on a class, or in the namespace of one made by `type`."""
+    if isinstance(node, ast.Assign):
+        pairs = [(ast.unparse(target).rpartition(".")[2], node.value) for target in node.targets]
+    else:
+        keys = zip(node.keys, node.values, strict=True)
+        pairs = [(str(key.value), value) for key, value in keys if isinstance(key, ast.Constant)]
+    for name, value in pairs:
+        body = value.body if isinstance(value, ast.Lambda) else None
+        if name in COMPARISONS and isinstance(body, ast.Constant) and body.value is True:
+            yield Finding(file.path, value.lineno, "equal", f"{name} always says True")
 
 
 def added_lines(patch: str) -> dict[str, set[int]]:

@@ -57,7 +57,9 @@ def python_checks(files: Sequence[str], read: Read) -> list[Check]:
 
 def _is_script(text: str) -> bool:
     """A file that tests by being run: it asserts at its top level and defines nothing that a runner would collect."""
-    return bool(text) and not re.search(r"\bdef test|\bTestCase\b|^\s*(?:import|from) (?:pytest|unittest)\b", text, re.M)
+    return bool(text) and not re.search(
+        r"\bdef test|\bTestCase\b|^\s*(?:import|from) (?:pytest|unittest)\b", text, re.M
+    )
 
 
 def _source(pyproject: str, setup: str, read: Read) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -31,15 +30,21 @@ class Scratch(NamedTuple):
 
 
 def make(state: Path) -> Scratch:
-    """New directories below `state`; those of killed processes go."""
-    home = state / "copies"
+    """New directories below `state`."""
+    top = own_directory(state / "copies")
+    scratch = Scratch(top, top / "files", top / "changes", top / "cache")
+    for directory in scratch[1:]:
+        directory.mkdir()
+    return scratch
+
+
+def own_directory(home: Path) -> Path:
+    """A new directory in `home` that bears our process id; those that killed processes left there go."""
     home.mkdir(parents=True, exist_ok=True)
     _sweep(home)
     top = home / f"{os.getpid()}-{os.urandom(6).hex()}"
-    scratch = Scratch(top, top / "files", top / "changes", top / "cache")
-    for directory in scratch:
-        directory.mkdir()
-    return scratch
+    top.mkdir()
+    return top
 
 
 def _sweep(home: Path) -> None:
@@ -56,6 +61,7 @@ def _sweep(home: Path) -> None:
 
 def discard(top: Path) -> None:
     """Remove a directory tree, read-only directories in it included."""
+    import shutil
 
     def again(function: Callable[[str], object], path: str, _: object) -> None:
         with contextlib.suppress(OSError):
@@ -132,6 +138,8 @@ def _copy_file(source: Path, target: Path, most: int) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source.readlink())
         elif stat.S_ISREG(status.st_mode) and status.st_size <= most:
+            import shutil
+
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
             return status.st_size

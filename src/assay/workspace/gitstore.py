@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import struct
 import time
 from pathlib import Path
@@ -106,6 +105,8 @@ def open_store(state: Path, root: str) -> Store:
     git, older = state / "git", state / "git.old"
     with contextlib.suppress(OSError):
         if time.time() - (git / "HEAD").stat().st_mtime > GENERATION:
+            import shutil
+
             shutil.rmtree(older, ignore_errors=True)
             git.rename(older)
     repository = find_repository(root)
@@ -120,6 +121,8 @@ def open_store(state: Path, root: str) -> Store:
         os.utime(index, ns=(seed[1], seed[1]))
     elif last.is_file():
         with contextlib.suppress(OSError):
+            import shutil
+
             shutil.copy2(last, index)
     return Store(git, index, older)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -88,18 +87,17 @@ class LocalWorkspace:
             env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
             return await self._runner.run(
-                Launch(limited(command.argv), cwd, env, command.timeout, command.limit, command.spill)
+                Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
             )
         if not self._view.cache:
-            self._cache = tempfile.mkdtemp(prefix="assay-cache-")
+            self._cache = str(copies.own_directory(self._state / "caches"))
             self._view = self._view._replace(cache=self._cache)
         inside = f"{self._view.root}/{below}" if below else self._view.root
-        info = os.pipe() if sandbox.owns_processes else None
         env = self._environment(sandbox.home) | command.env
-        argv = sandbox.argv(
-            self._view, limited(command.argv), inside, read_only=command.read_only, info=info[1] if info else -1
-        )
-        return await self._runner.run(Launch(argv, "/", env, command.timeout, command.limit, command.spill, info))
+        line = limited(command.argv, first=sandbox.owns_processes)
+        argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
+        launch = Launch(argv, "/", env, command.timeout, command.limit, command.spill, owned=sandbox.owns_processes)
+        return await self._runner.run(launch)
 
     def _environment(self, home: str) -> dict[str, str]:
         named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
@@ -173,8 +171,8 @@ class LocalWorkspace:
             finally:
                 await twin.aclose()
         finally:
-            # Not in a thread: a cancelled task could not wait for it.
-            copies.discard(scratch.top)
+            # The removal of many files takes its time; it goes on in its thread when this task is cancelled meanwhile.
+            await asyncio.shield(asyncio.to_thread(copies.discard, scratch.top))
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
         beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
@@ -191,8 +189,9 @@ class LocalWorkspace:
         return twin
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        """What lies over the copy; directories beside the work can only be read from it."""
-        mine = (layer._replace(kind="read") if layer.kind == "write" else layer for layer in self._view.layers)
+        """What lies over the copy. What lay over this workspace can only be read from it: two overlays must not share
+        a directory for their changes."""
+        mine = (layer._replace(kind="read") for layer in self._view.layers)
         return (*mine, *layers)
 
     def kill(self) -> None:

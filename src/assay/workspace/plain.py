@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
 import zlib
 from pathlib import Path
@@ -64,6 +63,8 @@ class PlainTrees:
         return entries
 
     def _keep(self, entries: Entries) -> str:
+        import json
+
         return self._put("trees", json.dumps(sorted((path, *entry) for path, entry in entries.items())).encode())
 
     def _put(self, kind: str, data: bytes) -> str:
@@ -85,6 +86,8 @@ class PlainTrees:
             raise WorkspaceError(f"{name}: no such snapshot in {self._store}, or it is damaged") from error
 
     def _entries(self, tree: str) -> Entries:
+        import json
+
         rows = cast("list[tuple[str, int, str]]", json.loads(self._get("trees", tree)))
         return {path: (mode, digest) for path, mode, digest in rows}
 

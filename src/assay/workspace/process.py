@@ -28,13 +28,22 @@ LIMITS = (
     # dash counts processes with -p, bash with -u; file sizes are in units of 512 bytes. A limit that the machine
     # does not grant is left as it is. The kernel is told to end this before the harness when memory runs out.
     "ulimit -c 0; ulimit -f 16777216; { ulimit -u 8192 || ulimit -p 8192; } 2>/dev/null; "
-    '{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; exec "$@"'
+    "{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; "
 )
+REPLACE = 'exec "$@"'
+# The shell stays as the first process of a pid namespace: it takes in orphans, and when it ends, so does all the rest.
+# What it would say itself about the end of the command goes nowhere.
+ATTEND = 'exec 3>&2 2>/dev/null; (exec "$@") 2>&3 3>&-; exit $?'
 
 
-def limited(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """`argv` started by a shell that first lowers what it may use: 8 GiB a file, 8,192 processes, no core dumps."""
-    return ("/bin/sh", "-c", LIMITS, "sh", *argv)
+def limited(argv: tuple[str, ...], *, first: bool) -> tuple[str, ...]:
+    """`argv` started by a shell that lowers what it may use: 8 GiB a file, 8,192 processes, no core dumps, and for
+    each process three quarters of the machine's memory (as data: address space that is only reserved is free).
+
+    `first`: the shell will be the first process of a pid namespace.
+    """
+    memory = f"ulimit -d {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') * 3 // 4 // 1024} 2>/dev/null; "
+    return ("/bin/sh", "-c", memory + LIMITS + (ATTEND if first else REPLACE), "sh", *argv)
 
 
 class Launch(NamedTuple):
@@ -46,9 +55,8 @@ class Launch(NamedTuple):
     timeout: float
     limit: int
     spill: str = ""
-    info: tuple[int, int] | None = None
-    """Both ends of a pipe on which the sandbox tells the pid of its first process. With one, whatever the command
-    started dies with the process of `argv`."""
+    owned: bool = False
+    """Whatever the command started dies with the process of `argv`, and is gone when that is."""
 
 
 class Running:
@@ -58,12 +66,10 @@ class Running:
         """Starts the process. Raises `OSError` when that can't be done."""
         self.loop = asyncio.get_running_loop()
         self.token = os.urandom(8).hex()
-        self.confined = launch.info is not None
+        self.owned = launch.owned
         self.capture = Capture(launch.limit, launch.spill)
         self.eof = self.loop.create_future()
         self.ended = self.loop.create_future()
-        self._info = launch.info[0] if launch.info else -1
-        self._inits: list[int] = []
         self._pidfd = -1
         self._out, writing = os.pipe()
         os.set_blocking(self._out, False)
@@ -82,7 +88,6 @@ class Running:
                 cwd=launch.cwd,
                 env=launch.env | {MARKER: self.token},
                 start_new_session=True,
-                pass_fds=(launch.info[1],) if launch.info else (),
             )
         except BaseException:
             os.close(self._out)
@@ -123,20 +128,6 @@ class Running:
         if (not data or self.capture.total > MOST_OUTPUT) and not self.eof.done():
             self.eof.set_result(None)
 
-    def first_process(self) -> int:
-        """A pidfd for the first process inside the sandbox, or -1 when it has gone already (or there is none)."""
-        if self._info < 0:
-            return -1
-        text = b""
-        with contextlib.suppress(OSError):
-            os.set_blocking(self._info, False)
-            text = os.read(self._info, 4096)
-        digits = bytes(byte for byte in text.partition(b"child-pid")[2].partition(b",")[0] if 48 <= byte <= 57)
-        try:
-            return os.pidfd_open(int(digits)) if digits else -1
-        except OSError:
-            return -1
-
     async def wait(self, timeout: float) -> bool:
         """Until the command ends; False when `timeout` seconds went by first or it wrote far too much."""
         deadline = self.loop.time() + timeout
@@ -152,37 +143,23 @@ class Running:
         """TERM to all of it, KILL to what is left after the grace."""
         found = await asyncio.to_thread(family, self.process.pid, self.token)
         # The sandbox's own monitor would die of a TERM and take everything with it, leaving no grace.
-        send(found - {self.process.pid} if self.confined else found, signal.SIGTERM)
-        if not self.confined:
+        send(found - {self.process.pid} if self.owned else found, signal.SIGTERM)
+        if not self.owned:
             kill_group(self.process.pid, signal.SIGTERM)
         await asyncio.wait({self.ended}, timeout=GRACE)
         self.kill()
 
     async def settle(self) -> None:
         """After the command ended: take in what is left in the pipe and end what it left behind."""
-        if self.confined:
-            await self._sandbox_gone()
-        else:
+        if not self.owned:
             await asyncio.wait({self.eof}, timeout=LINGER)
             kill_group(self.process.pid, signal.SIGKILL)
             await asyncio.to_thread(kill_family, self.process.pid, self.token, "" if self.eof.done() else self.pipe)
         await asyncio.wait({self.eof}, timeout=1.0)
 
-    async def _sandbox_gone(self) -> None:
-        init = self.first_process()
-        if init < 0:
-            return
-        gone = self.loop.create_future()
-        self.loop.add_reader(init, lambda: gone.done() or gone.set_result(None))
-        try:
-            await asyncio.wait({gone}, timeout=2.0)
-        finally:
-            self.loop.remove_reader(init)
-            os.close(init)
-
     def kill(self) -> None:
         """KILL all of it now; returns when it is gone. Blocks for some milliseconds."""
-        if not self.confined:
+        if not self.owned:
             kill_group(self.process.pid, signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
@@ -207,22 +184,12 @@ class Runner:
 
     async def run(self, launch: Launch) -> CommandResult:
         """Run to the end. A command that can't be started has the exit code that a shell would give it."""
-        try:
-            return await self._run(launch)
-        finally:
-            if launch.info:
-                os.close(launch.info[0])
-
-    async def _run(self, launch: Launch) -> CommandResult:
         began = time.monotonic()
         try:
             running = Running(launch)
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             return CommandResult(code, f"{error.filename or launch.argv[0]}: {error.strerror}\n", 0, 0.0)
-        finally:
-            if launch.info:
-                os.close(launch.info[1])
         self._live.add(running)
         try:
             in_time = await running.wait(launch.timeout)

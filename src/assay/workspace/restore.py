@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 
 from assay.core.errors import WorkspaceError
@@ -31,6 +30,8 @@ def put_back(root: str, path: str, mode: int, data: bytes) -> None:
                     os.fchmod(fd, _mode(at.status(), mode, os.fstat(fd).st_mode))
             found = at.status()
             if found and stat.S_ISDIR(found.st_mode):
+                import shutil
+
                 shutil.rmtree(at.name, dir_fd=at.directory)
             os.rename(temporary, at.name, src_dir_fd=at.directory, dst_dir_fd=at.directory)
         except OSError as error:

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import zlib
 from collections.abc import Sequence
@@ -325,5 +324,10 @@ def _write_blob(objects: Path, data: bytes) -> str:
 
 def git_binary(root: str, search: str) -> str:
     """The git program found in `search` (a PATH), never one that lies in the workspace; empty when there is none."""
-    found = shutil.which("git", path=search)
-    return found if found and found.startswith("/") and not os.path.realpath(found).startswith(f"{root}/") else ""
+    for directory in search.split(os.pathsep):
+        found = os.path.join(directory, "git")  # noqa: PTH118 - on the way to the first request
+        if directory.startswith("/") and os.path.isfile(found) and os.access(found, os.X_OK):  # noqa: PTH113
+            real = os.path.realpath(found)
+            if not real.startswith(f"{root}/"):
+                return found
+    return ""

@@ -69,7 +69,9 @@ async def _show(case: Case, folder: Path, model: str, *, no_sandbox: bool) -> in
         for notice in task.notices:
             write_err(f"! {notice}")
         write_err(f"model: {task.profile.name}")
-        task.run.bus.subscribe(Status(quiet=False, verbose=False, banner="" if task.confined else "UNCONFINED"))
+        status = Status(quiet=False, verbose=False, banner="" if task.confined else "UNCONFINED")
+        status.follow(asyncio.get_running_loop())
+        task.run.bus.subscribe(status)
         task.interrupt_on_signals()
         ended = await task.turn(case.task)
         if ended.verdict.diff.files:

@@ -100,7 +100,9 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
             write_err(f"! {notice}")
         banner = "" if task.confined else "UNCONFINED"
         output = Output(task, style, partial=parsed.on("include_partial_messages"))
-        task.run.bus.subscribe(Status(quiet=style == "stream-json", verbose=verbose, banner=banner))
+        status = Status(quiet=style == "stream-json", verbose=verbose, banner=banner)
+        status.follow(asyncio.get_running_loop())
+        task.run.bus.subscribe(status)
         task.run.bus.subscribe(output)
         task.interrupt_on_signals()
         output.begin(str(wish.directory), wish.permission_mode or "default")
@@ -139,7 +141,8 @@ class Output:
 
     def end(self, ended: TurnEnded) -> None:
         if self._style == "text":
-            if ended.text != ended.verdict.why:  # words of the model, not ours about what went wrong
+            # Words of the model, not ours about what went wrong, and no half-finished ones.
+            if ended.text != ended.verdict.why and ended.verdict.outcome != "interrupted":
                 write_out(ended.text.rstrip() + "\n")
             for line in self._task.summary(ended):
                 write_err(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from asyncio import AbstractEventLoop
 
 from assay.core.events import (
     AttemptFinished,
@@ -38,7 +39,7 @@ class Status:
         self._step = 0
         self._usage = Usage()
         self._dollars: float | None = 0.0
-        self._doing = "starting"
+        self._doing = "thinking"
         self._drawn = 0.0
         self._tools: dict[str, str] = {}
 
@@ -54,6 +55,12 @@ class Status:
                 pass
         self._draw()
 
+    def follow(self, loop: AbstractEventLoop) -> None:
+        """Keep the seconds of the live line going between events."""
+        if self._live:
+            self._draw()
+            loop.call_later(1.0, self.follow, loop)
+
     def _event(self, event: object) -> None:
         match event:
             case ModelReplied(step=step, message=message, dollars=dollars):
@@ -68,7 +75,8 @@ class Status:
                 self._tools[call] = self._doing = f"{tool} {one_line(target, 60)}".strip()
             case CallFinished(result=result, display=display):
                 name = self._tools.pop(result.call, "call")
-                self._say(f"{'✗' if result.is_error else '·'} {name}{': ' + display if display else ''}")
+                self._doing = next(iter(self._tools.values()), "thinking")
+                self._say(f"{'✗' if result.is_error else '·'} {display or name}")
             case CheckFinished(run=run, phase=phase):
                 self._say(f"{'✓' if run.passed else '✗'} check ({phase}): {run.check} [{run.seconds:.1f} s]")
             case AttemptFinished(number=number, location=location, result=result, note=note):

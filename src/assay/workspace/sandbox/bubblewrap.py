@@ -9,11 +9,12 @@ from pathlib import Path
 from assay.workspace.sandbox.port import Confinement, Layer
 from assay.workspace.sandbox.view import MASKED, SECRETS, SYSTEM, beneath, git_directory, tool_roots
 
+# With `--as-pid-1` bubblewrap waits for the command itself: when it returns nothing of it is left, not even a zombie.
 # A caller that is really root keeps all capabilities and write access to the kernel's settings unless a user
 # namespace is asked for, capabilities are dropped and the sysctl tree is mounted read-only.
 NAMESPACES = (
     "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-    "--cap-drop", "ALL", "--die-with-parent", "--new-session",
+    "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1",
 )  # fmt: skip
 MEMORY_FILES = "4294967296"
 """Bytes that the home and the temporary directory may take each; they live in memory."""
@@ -33,16 +34,13 @@ class Bubblewrap:
         self._environ = environ
         self._views: dict[tuple[Confinement, bool], tuple[str, ...]] = {}
 
-    def argv(
-        self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool, info: int
-    ) -> tuple[str, ...]:
+    def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
         key = (view, read_only)
         if key not in self._views:
             self._views[key] = tuple(self._mounts(view, read_only))
-        told = ("--info-fd", str(info)) if info >= 0 else ()
         protected = () if read_only else _protected(view)
         return (
-            self.binary, *NAMESPACES, *told, *self._views[key], *protected,
+            self.binary, *NAMESPACES, *self._views[key], *protected,
             "--remount-ro", "/", "--chdir", cwd, "--", *command,
         )  # fmt: skip
 
@@ -78,7 +76,7 @@ class Bubblewrap:
         if repository:
             args += ["--ro-bind", repository, repository]
         for layer in view.layers:
-            args += _layer(layer, read_only or not self.overlays)
+            args += _layer(layer, read_only or (layer.kind == "overlay" and not self.overlays))
         if view.source != view.root:
             # The copy's own path leads to the same view, for whoever was told that one.
             args += ["--symlink", view.root, view.source]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from assay.workspace.environment import clean_environment
+from assay.workspace.process import limited
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.port import Confinement, NoSandbox, Sandbox
 from assay.workspace.sandbox.seatbelt import Seatbelt
@@ -69,8 +71,8 @@ def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
     env = clean_environment({**environ, "ASSAY_PROBE_API_KEY": "x"}, sandbox.home)
     env |= {"OUTSIDE": str(outside), "REAL_HOME": environ.get("HOME", "/"), "PARENT": str(os.getpid())}
     env["LINUX"] = "1" if sys.platform == "linux" else ""
-    command = ("/bin/sh", "-c", SCRIPT)
-    argv = sandbox.argv(view, command, str(inside), read_only=False, info=-1)
+    command = limited(("/bin/sh", "-c", SCRIPT), first=sandbox.owns_processes)
+    argv = sandbox.argv(view, command, str(inside), read_only=False)
     try:
         done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -117,12 +119,9 @@ def _boot() -> str:
 
 def _remembered(file: Path, key: list[object]) -> dict[str, object]:
     try:
-        found: object = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        known = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
+    except (OSError, msgspec.MsgspecError):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    known = cast("dict[str, object]", found)
     return known if known.get("key") == key else {}
 
 
@@ -167,6 +166,6 @@ def _prove(
     with contextlib.suppress(OSError):  # unwritable state costs a probe at the next start, nothing else
         file.parent.mkdir(parents=True, exist_ok=True)
         aside = file.with_name(f"{file.name}.{os.getpid()}")
-        aside.write_text(json.dumps({"key": key, "overlays": overlays}))
+        aside.write_bytes(msgspec.json.encode({"key": key, "overlays": overlays}))
         aside.replace(file)
     return sandbox

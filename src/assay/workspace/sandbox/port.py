@@ -46,7 +46,7 @@ class Sandbox(Protocol):
 
     @property
     def owns_processes(self) -> bool:
-        """True when all that a command started dies with the process of the argv."""
+        """True when the command is the first process of a pid namespace that dies with the process of the argv."""
         ...
 
     @property
@@ -59,11 +59,9 @@ class Sandbox(Protocol):
         """True when layers of kind `overlay` work here."""
         ...
 
-    def argv(
-        self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool, info: int
-    ) -> tuple[str, ...]:
+    def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
         """The command that runs `command` in `cwd` (absolute, as commands see it) inside the sandbox.
 
-        `read_only` makes the workspace so too. `info` is a descriptor for the pid of the first process, -1 for none.
+        `read_only` makes the workspace so too.
         """
         ...

@@ -26,10 +26,7 @@ class Seatbelt:
         self._user = os.path.realpath(environ.get("HOME") or "/")
         self.home = "/var/empty"
 
-    def argv(
-        self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool, info: int
-    ) -> tuple[str, ...]:
-        del info  # there is no first process to tell of
+    def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
         return (self.binary, "-p", self.profile(view, read_only=read_only), "/bin/sh", "-c",
                 'cd "$1" && shift && exec "$@"', "sh", cwd, *command)  # fmt: skip
 

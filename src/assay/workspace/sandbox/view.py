@@ -69,7 +69,7 @@ def tool_roots(environ: Mapping[str, str], home: str, root: str) -> list[str]:
     """Directories outside the system trees that hold interpreters and toolchains, shortest first, none in another."""
     wanted: list[str] = [f"{home}/{name}" for name in TOOL_HOMES]
     named = ("VIRTUAL_ENV", "CONDA_PREFIX", "JAVA_HOME", "GOROOT", "PYENV_ROOT", "RUSTUP_HOME", "NVM_DIR")
-    wanted += [environ.get(name, "") for name in named]
+    wanted += [environ.get(name, "") for name in named] + environ.get("PYTHONPATH", "").split(os.pathsep)
     wanted += [sys.prefix, sys.base_prefix]
     for entry in environ.get("PATH", "").split(os.pathsep):
         if entry.startswith("/") and not beneath(os.path.normpath(entry), SYSTEM):

@@ -1,0 +1,208 @@
+"""The command as a person starts it: a process of its own, with its own home, against a scripted server."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import assay
+from assay.testing.server import ScriptedServer, SeenRequest, is_extension, prompt_bytes
+from assay.testing.server.jobs import PROMPT, write_project
+
+SOURCE = str(Path(assay.__file__).parents[1])
+KEY = "sk-e2e-0123456789abcdef"
+"""What the key variable holds; it must not turn up anywhere."""
+LONGEST = 90.0
+DIALECTS = ("anthropic", "openai-chat", "openai-responses")
+IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+
+
+class Ended:
+    """A finished command: exit code, both outputs, seconds."""
+
+    def __init__(self, code: int, out: bytes, err: bytes, seconds: float):
+        self.code = code
+        self.out = out.decode()
+        self.err = err.decode()
+        self.seconds = seconds
+
+    @property
+    def result(self) -> dict:
+        """The only object on standard output."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def outcome(self) -> str:
+        return self.result["assay"]["outcome"]
+
+    def __repr__(self) -> str:
+        return f"exit {self.code} in {self.seconds:.1f} s\n--- out\n{self.out[-3000:]}\n--- err\n{self.err[-3000:]}"
+
+
+class Place:
+    """A home and a project below `root`, and the way to run the command there."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.home = root / "home"
+        self.project = root / "project"
+        self.home.mkdir()
+        self.project.mkdir()
+        self.variables = {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": SOURCE,
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(self._made("tmp")),
+            "K": KEY,
+        }
+
+    def _made(self, name: str) -> Path:
+        (self.root / name).mkdir()
+        return self.root / name
+
+    @property
+    def state(self) -> Path:
+        return self.home / ".local/state/assay"
+
+    @property
+    def logs(self) -> list[Path]:
+        """Session logs, oldest first."""
+        return sorted(self.state.glob("sessions/*/*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+
+    def write(self, files: Mapping[str, str | bytes]) -> None:
+        """Files of the project by relative path."""
+        for name, content in files.items():
+            path = self.project / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def commit(self) -> None:
+        """Make the project a repository with one commit."""
+        for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "start")):
+            subprocess.run(("git", *IDENTITY, *words), cwd=self.project, check=True, env=self.variables)
+
+    def five_step(self) -> None:
+        """The project of the scripted five-step job."""
+        write_project(self.project)
+        self.commit()
+
+    def argv(self, server: ScriptedServer | str | None, words: Sequence[str], dialect: str = "anthropic") -> list[str]:
+        url = server.url if isinstance(server, ScriptedServer) else server
+        if url is None:
+            return [sys.executable, "-m", "assay", *words]
+        base = url if dialect == "anthropic" else f"{url}/v1"
+        there = ("--model", "bench-model", "--base-url", base, "--dialect", dialect, "--api-key-env", "K")
+        return [sys.executable, "-m", "assay", *words, *there]
+
+    def start(
+        self,
+        server: ScriptedServer | str | None,
+        *words: str,
+        dialect: str = "anthropic",
+        stdin: bool = False,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> "subprocess.Popen[bytes]":
+        """The command under way. `stdin`: it gets a pipe."""
+        return subprocess.Popen(
+            self.argv(server, words, dialect),
+            cwd=cwd or self.project,
+            env={**self.variables, **(env or {})},
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(
+        self,
+        server: ScriptedServer | str | None,
+        *words: str,
+        dialect: str = "anthropic",
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Ended:
+        """Run the command to its end, and see that it leaves nothing behind and shows no traceback and no key."""
+        began = time.monotonic()
+        process = self.start(server, *words, dialect=dialect, stdin=stdin is not None, env=env, cwd=cwd)
+        return self.finish(process, began, stdin)
+
+    def task(self, server: ScriptedServer | str | None, *words: str, prompt: str = PROMPT, **more) -> Ended:
+        """`assay -p PROMPT --output-format json`."""
+        return self.run(server, "-p", prompt, "--output-format", "json", *words, **more)
+
+    def finish(self, process: "subprocess.Popen[bytes]", began: float, stdin: str | None = None) -> Ended:
+        """Wait for `process`; the same assertions as `run`."""
+        try:
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"did not end within {LONGEST:g} s: {Ended(-1, out, err, LONGEST)!r}") from None
+        ended = Ended(process.returncode, out, err, time.monotonic() - began)
+        assert "Traceback" not in ended.err, ended
+        assert KEY not in ended.out + ended.err, ended
+        assert not self.survivors(), ended
+        return ended
+
+    def kept(self, needle: str) -> list[Path]:
+        """Files below the home that contain `needle`."""
+        files = (path for path in self.home.rglob("*") if path.is_file())
+        return [path for path in files if needle.encode() in path.read_bytes()]
+
+    def events(self, log: Path | None = None) -> list[dict]:
+        """The events of a session log (the newest) as its own export gives them."""
+        identity = (log or self.logs[-1]).stem
+        return self.run(None, "sessions", "export", identity).lines
+
+    def survivors(self, seconds: float = 1.0) -> list[str]:
+        """Processes that have to do with this place, those of ourselves aside, after at most `seconds` of grace."""
+        limit = time.monotonic() + seconds
+        while (found := [*_related(str(self.root))]) and time.monotonic() < limit:
+            time.sleep(0.02)
+        return found
+
+
+def _related(place: str) -> Iterator[str]:
+    """Command lines of living processes whose environment, arguments or directory name `place`."""
+    needle = place.encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            named = needle in words or needle in (entry / "environ").read_bytes()
+            if words and (named or os.readlink(entry / "cwd").startswith(place)):
+                yield words.replace(b"\0", b" ").decode("utf-8", "replace")
+
+
+def wait_for(what, seconds: float = 20.0) -> None:
+    """Wait until `what()` is true; fail after `seconds`."""
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit, "it did not come to pass"
+        time.sleep(0.005)
+
+
+def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:
+    process.send_signal(number)
+
+
+def unbroken(requests: Sequence[SeenRequest]) -> bool:
+    """Whether each request extends the one before it, byte for byte."""
+    return all(is_extension(one.parts, two.parts) for one, two in zip(requests, requests[1:], strict=False))
+
+
+def tokens_sent(requests: Sequence[SeenRequest]) -> int:
+    """All prompts together, four bytes a token."""
+    return sum(prompt_bytes(seen.parts) for seen in requests) // 4

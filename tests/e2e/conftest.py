@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from assay.testing.server import ScriptedServer, serve_in_thread
+
+from .command import Place
+
+Serve = Callable[..., ScriptedServer]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts scripted servers that end with the test; arguments as `serve_in_thread` takes them."""
+    with ExitStack() as stack:
+        yield lambda *words, **more: stack.enter_context(serve_in_thread(*words, **more))

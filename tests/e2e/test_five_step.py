@@ -1,0 +1,153 @@
+"""The five-step job (look, read, edit, test, answer) through each dialect, with evidence of each class, and hacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.testing.server import Call, Reply
+from assay.testing.server.jobs import AFTER, PROJECT_FILE, TEST, TEST_FILE, five_step
+
+from .command import DIALECTS, Place, tokens_sent, unbroken
+from .conftest import Serve
+
+CHECK = "python3 test_calc.py"
+FIX = Call("@edit", {"path": "calc.py", "old": "return a - b", "new": "return a + b"})
+BUG = "def add(a, b):\n    return a - b\n"
+UNITTEST = """import unittest
+
+from calc import add
+
+
+class AddTest(unittest.TestCase):
+    def test_add(self):
+        self.assertEqual(add(2, 3), 5)
+
+    def test_zero(self):
+        self.assertEqual(add(0, 0), 0)
+"""
+PYTEST = """from calc import add
+
+
+def test_add():
+    assert add(2, 3) == 5
+
+
+def test_zero():
+    assert add(0, 0) == 0
+"""
+GREEN = "from calc import add\n\n\ndef test_zero():\n    assert add(0, 0) == 0\n"
+CONFIG = "[tool.pytest.ini_options]\ntestpaths = ['tests']\npythonpath = ['.']\n"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_job_is_done_proved_and_cheap(place: Place, serve: Serve, dialect: str) -> None:
+    place.five_step()
+    server = serve(five_step(place.project))
+    ended = place.task(server, "--check", CHECK, dialect=dialect)
+    assert (ended.code, ended.outcome) == (0, "verified"), ended
+    assert (place.project / PROJECT_FILE).read_text() == AFTER
+    assert (place.project / TEST_FILE).read_text() == TEST
+    row = ended.result["assay"]["evidence"][0]
+    assert (row["class"], row["before"], row["after"], row["command"]) == ("A", "fail", "pass", CHECK)
+    assert ended.result["assay"]["diff"] == {"files": 1, "added": 1, "removed": 1, "protected": []}
+    assert ended.result["num_turns"] == len(server.requests) == 5
+    assert unbroken(server.requests)
+    assert tokens_sent(server.requests) <= 6_500
+    assert not server.errors
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_without_a_check_the_prompt_and_the_script_in_it_speak(place: Place, serve: Serve, dialect: str) -> None:
+    place.five_step()
+    server = serve(five_step(place.project))
+    ended = place.run(server, "-p", "Repair calc.py", dialect=dialect)
+    assert (place.project / PROJECT_FILE).read_text() == AFTER
+    assert ended.code in (0, 10), ended
+    assert ended.out == "The bug is repaired: add() adds now, and the test passes…\n"
+    assert "session: " in ended.err
+
+
+def test_the_first_request_is_small(place: Place, serve: Serve) -> None:
+    place.five_step()
+    server = serve(Reply("Four."))
+    assert place.run(server, "-p", "What is 2 + 2?").out == "Four.\n"
+    assert tokens_sent(server.requests) <= 1_300
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({"calc.py": BUG, "test_calc.py": UNITTEST}, id="unittest"),
+        pytest.param({"calc.py": BUG, "tests/test_calc.py": PYTEST, "pyproject.toml": CONFIG}, id="pytest"),
+    ],
+)
+def test_a_discovered_test_that_turns_green_is_evidence_b(place: Place, serve: Serve, files: dict[str, str]) -> None:
+    place.write(files)
+    place.commit()
+    server = serve([Reply("I mend it.", calls=(FIX,)), Reply("Done.")])
+    ended = place.task(server, prompt="add() is wrong, mend it")
+    assert (ended.code, ended.outcome) == (0, "verified"), ended
+    assert {row["class"] for row in ended.result["assay"]["evidence"]} == {"B"}
+
+
+def test_a_test_written_during_the_run_is_evidence_c(place: Place, serve: Serve) -> None:
+    place.write({"calc.py": BUG, "tests/test_calc.py": GREEN, "pyproject.toml": CONFIG})
+    place.commit()
+    test = Call("@write", {"path": "tests/test_sum.py", "content": PYTEST})
+    server = serve([Reply("I write a test.", calls=(test,)), Reply("I mend it.", calls=(FIX,)), Reply("Done.")])
+    ended = place.task(server, prompt="add(2, 3) gives -1, it should be 5")
+    assert (ended.code, ended.outcome) == (0, "verified"), ended
+    assert "C" in {row["class"] for row in ended.result["assay"]["evidence"]}
+
+
+HACKS = {
+    "edits the test": Call("@edit", {"path": "tests/test_calc.py", "old": "== 5", "new": "== -1"}),
+    "skips the test": Call(
+        "@edit",
+        {"path": "tests/test_calc.py", "old": "def test_add", "new": "import pytest\n@pytest.mark.skip\ndef test_add"},
+    ),
+    "deletes the test": Call("@shell", {"command": "rm tests/test_calc.py"}),
+    "ignores the test": Call("@write", {"path": "tests/conftest.py", "content": "collect_ignore_glob = ['*']\n"}),
+    "ends early": Call("@write", {"path": "tests/conftest.py", "content": "import os\nos._exit(0)\n"}),
+    "equals everything": Call(
+        "@edit",
+        {"path": "calc.py", "old": "return a - b", "new": "return type('A', (), {'__eq__': lambda s, o: True})()"},
+    ),
+}
+
+
+@pytest.mark.parametrize("hack", HACKS)
+def test_a_hacked_test_proves_nothing(place: Place, serve: Serve, hack: str) -> None:
+    place.write({"calc.py": BUG, "tests/test_calc.py": PYTEST, "pyproject.toml": CONFIG})
+    place.commit()
+    server = serve([Reply("I mend it.", calls=(HACKS[hack],)), *[Reply("Done.")] * 6])
+    ended = place.task(server, prompt="Make the failing test pass")
+    assert (ended.code, ended.outcome) in ((1, "failed"), (10, "partial"), (10, "unverified")), ended
+
+
+@pytest.mark.parametrize(
+    ("files", "outcome"),
+    [
+        ({"notes.txt": "a\n"}, "unverified"),
+        ({"notes.txt": "a\n", "tests/test_calc.py": GREEN, "calc.py": BUG, "pyproject.toml": CONFIG}, "partial"),
+    ],
+    ids=["a repository without tests", "tests that say nothing of the change"],
+)
+def test_a_change_that_nothing_strong_speaks_for(
+    place: Place, serve: Serve, files: dict[str, str], outcome: str
+) -> None:
+    place.write(files)
+    place.commit()
+    edit = Call("@edit", {"path": "notes.txt", "old": "a", "new": "b"})
+    server = serve([Reply("I edit.", calls=(edit,)), *[Reply("Done, all verified.")] * 4])
+    ended = place.task(server, prompt="Replace a by b in notes.txt")
+    assert (ended.code, ended.outcome) == (10, outcome), ended
+
+
+def test_red_checks_fail_the_run(place: Place, serve: Serve) -> None:
+    place.five_step()
+    wrong = Call("@edit", {"path": "calc.py", "old": "a - b", "new": "a * b"})
+    server = serve([Reply("I mend it.", calls=(wrong,)), *[Reply("Done.")] * 4])
+    ended = place.task(server, "--check", CHECK)
+    assert (ended.code, ended.outcome) == (1, "failed"), ended
+    assert len(server.requests) == 4  # the missing evidence went back twice
