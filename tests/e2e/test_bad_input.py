@@ -119,8 +119,8 @@ def test_a_full_disk_ends_the_run_and_keeps_the_file(place: Place, serve: Serve)
     server = serve([*edits, Reply("Done.")])
     words = place.argv(server, ("-p", "Write much", "--output-format", "json"))
     limited = (
-        f"import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
-        f"import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+        "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     )
     began = time.monotonic()
     process = subprocess.Popen(
