@@ -60,8 +60,17 @@ def _printable(text: str) -> str:
 
 
 def _git_state(workspace: Workspace) -> str:
+    head = _start_of(workspace, ".git/HEAD")
+    if head.startswith("ref:"):
+        return f"git, branch {_printable(head.removeprefix('ref:').strip().removeprefix('refs/heads/'))}"
+    if head:
+        return "git, detached"
+    return "a git worktree" if _start_of(workspace, ".git").startswith("gitdir:") else "no .git in it"
+
+
+def _start_of(workspace: Workspace, path: str) -> str:
+    """The first line of a small file; empty when there is none."""
     try:
-        head = workspace.read_file(".git/HEAD", 1_000).data.decode("utf-8", "replace").strip()
+        return workspace.read_file(path, 1_000).data.decode("utf-8", "replace").partition("\n")[0].strip()
     except (WorkspaceError, OSError):
-        return "not a git checkout"
-    return f"git, branch {head.rsplit('/', 1)[-1]}" if head.startswith("ref:") else "git, detached"
+        return ""

@@ -46,21 +46,26 @@ class _Ready(Struct, frozen=True):
 
 
 async def run_calls(ports: CallPorts, calls: Sequence[ToolCall]) -> list[CallFinished]:
-    """Answer `calls`; results in the same order. On cancellation the unanswered ones are logged as cancelled first."""
+    """Answer `calls`; results in the same order. When it is cancelled, or can't go on because no frame can be taken,
+    the unanswered calls are logged as cut short first."""
     done: dict[int, CallFinished] = {}
+    begun: set[str] = set()
     try:
         position = 0
         while position < len(calls):
             group = _group(ports, calls, position)
             if len(group) == 1:
-                done[position] = await _answer(ports, *group[0])
+                done[position] = await _answer(ports, *group[0], begun)
             else:
                 await _together(ports, group, position, done)
             position += len(group)
-    except asyncio.CancelledError:
+    except StorageError:
+        raise
+    except (asyncio.CancelledError, AssayError):
         for index, call in enumerate(calls):
             if index not in done:
-                _finish(ports, call, failed("cancelled by the user before it ended; its effect is unknown"), 0.0)
+                word = "whether it had its effect is unknown" if call.id in begun else "it changed nothing"
+                _finish(ports, call, failed(f"stopped before it was done; {word}"), 0.0)
         raise
     return [done[index] for index in range(len(calls))]
 
@@ -87,11 +92,15 @@ async def _together(ports: CallPorts, group: list[_Prepared], start: int, done: 
 
     async def one(offset: int) -> None:
         async with slots:
-            done[start + offset] = await _answer(ports, *group[offset])
+            done[start + offset] = await _answer(ports, *group[offset], set())
 
-    async with asyncio.TaskGroup() as tasks:
-        for offset in range(len(group)):
-            tasks.create_task(one(offset))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for offset in range(len(group)):
+                tasks.create_task(one(offset))
+    except BaseExceptionGroup as errors:
+        # A log that can't be written must be met as what it is by whoever ends the turn.
+        raise errors.exceptions[0] from errors
 
 
 def _prepare(ports: CallPorts, call: ToolCall) -> _Ready | ToolOutcome:
@@ -106,9 +115,12 @@ def _prepare(ports: CallPorts, call: ToolCall) -> _Ready | ToolOutcome:
         return _Ready(call, tool, tool.effects(call.arguments))
     except InvalidArguments as error:
         return failed(str(error))
+    except Exception as error:  # noqa: BLE001 - a tool's defect is told to the model like any other trouble
+        return failed(f"{call.name} could not make sense of these arguments ({error!r}). Nothing was run.")
 
 
-async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome) -> CallFinished:
+async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome, begun: set[str]) -> CallFinished:
+    """One call to its result; a call that may change the world is put into `begun` when it starts."""
     if isinstance(ready, ToolOutcome):
         return _finish(ports, call, ready, 0.0)
     decision = await ports.gate.decide(call.name, ready.effects)
@@ -123,6 +135,8 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome)
     if not allowed:
         word = "needs the user's approval and nobody can give it" if decision.verdict == "ask" else "was denied"
         return _finish(ports, call, failed(f"{call.name} {word}: {decision.reason}"), 0.0)
+    if not ready.quiet:
+        begun.add(call.id)
     began = ports.clock.monotonic()
     try:
         outcome = await ready.tool.run(call.arguments, ports.context())
@@ -130,6 +144,8 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome)
         raise
     except (AssayError, OSError, ValueError) as error:
         outcome = failed(f"{call.name} failed: {error}")
+    except Exception as error:  # noqa: BLE001 - a tool's defect must not cost the turn
+        outcome = failed(f"{call.name} failed: {error!r}")
     return _finish(ports, call, outcome, ports.clock.monotonic() - began, durable=not ready.quiet)
 
 

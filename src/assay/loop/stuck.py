@@ -72,7 +72,7 @@ def _fingerprint(call: ToolCall, finished: CallFinished) -> bytes:
     """A digest of what was asked and what came back, blind to ids and to how long it took."""
     import json  # after the first reply; not on the way to the first request
 
-    digest = sha256(call.name.encode())
+    digest = sha256(call.name.encode("utf-8", "surrogatepass"))
     digest.update(json.dumps(call.arguments, sort_keys=True).encode())
     for part in finished.result.content:
         match part:

@@ -34,6 +34,5 @@ class Bus:
         for watcher in self._watchers[:]:
             try:
                 watcher(seen)
-            except BrokenPipeError:
-                # The reader of our output went away; the work goes on and is in the log.
+            except Exception:  # noqa: BLE001 - whatever befalls a screen, the work goes on and is in the log
                 self._watchers.remove(watcher)

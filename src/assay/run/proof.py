@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from assay.core.check import Check, CheckRun, Criterion, DiffStat, Verdict
+from assay.core.errors import WorkspaceError
 from assay.core.workspace import Workspace
 from assay.verify.baseline import Phase
 from assay.verify.discover import candidates, gating, runnable
@@ -21,27 +22,28 @@ Observe = Callable[[CheckRun, Phase], None]
 
 
 class Proof:
-    """`checks` are the user's own (class A); `grants` the protected paths that settings release; `instructions` the
-    text of the instruction files, which may name further checks; `permit` speaks on a model's own commands."""
+    """`checks` are the user's own (class A); `rules` the patterns of paths that settings release and protect;
+    `instructions` the text of the instruction files, which may name further checks; `permit` speaks on a model's own
+    commands."""
 
     def __init__(
         self,
         workspace: Workspace,
         checks: tuple[str, ...],
-        grants: tuple[str, ...],
+        rules: tuple[tuple[str, ...], tuple[str, ...]],
         instructions: str,
         observe: Observe,
         permit: Callable[[str], Awaitable[bool]],
     ):
         self._workspace = workspace
         self._user = checks
-        self._grants = grants
+        self._grants, self._guarded = rules
         self._instructions = instructions
         self._observe = observe
         self._permit = permit
         self._listed: list[Check] | None = None
         self._found: list[Check] | None = None
-        self._gates: dict[tuple[str, str], DoneGate] = {}
+        self._gate: tuple[str, str, DoneGate] | None = None
 
     @property
     def has_user_checks(self) -> bool:
@@ -64,11 +66,12 @@ class Proof:
         """The done gate for one start tree; executions that it made are remembered."""
         from assay.verify.gate import DoneGate, Task  # not on the way to the first request
 
-        if (start, prompt) not in self._gates:
-            task = Task(prompt, self._user, self._grants)
+        if self._gate is None or self._gate[:2] != (start, prompt):
+            task = Task(prompt, self._user, self._grants, self._guarded)
             checks = await self.discover()
-            self._gates[start, prompt] = DoneGate(self._workspace, start, checks, task, self._observe, self._permit)
-        return self._gates[start, prompt]
+            made = DoneGate(self._workspace, start, checks, task, self._observe, self._permit)
+            self._gate = (start, prompt, made)
+        return self._gate[2]
 
     async def red_now(self, start: str, prompt: str) -> list[CheckRun]:
         """The user's checks that fail on the start tree."""
@@ -89,7 +92,7 @@ class Proof:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.write_bytes(write_receipt(await receipt_of(self._workspace, start, verdict)))
-        except OSError:
+        except (OSError, WorkspaceError):
             # The evidence is in the log all the same; a receipt is the portable form of it.
             return ""
         return str(path)

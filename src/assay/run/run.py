@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from assay.core.budget import Budget, Spent
 from assay.core.check import Criterion, OutcomeName, Verdict
 from assay.core.clock import Clock
 from assay.core.context import Fragment
-from assay.core.errors import AssayError, StorageError
+from assay.core.errors import AssayError, StorageError, WorkspaceError
 from assay.core.events import (
     CallDecided,
     CallFinished,
@@ -51,6 +52,7 @@ from assay.run.window import Window
 
 GATE_ROUNDS = 2
 """How often missing evidence goes back to the model before the turn ends as it is."""
+_ANY_FORM = "The final answer may be in any form again."
 _CONTINUATIONS = 3
 _COMPACTIONS = 3
 
@@ -83,7 +85,9 @@ class RunOptions(Struct, frozen=True):
     checks: tuple[str, ...] = ()
     """The user's acceptance checks, shell lines."""
     grants: tuple[str, ...] = ()
-    """Protected paths that settings release."""
+    """Patterns of protected paths that settings release."""
+    guarded: tuple[str, ...] = ()
+    """Patterns of further paths that settings protect."""
 
 
 class Run:
@@ -105,7 +109,7 @@ class Run:
         self.proof = Proof(
             parts.workspace,
             options.checks,
-            options.grants,
+            (options.grants, options.guarded),
             "\n".join(fragment.text for fragment in options.instructions),
             lambda run, phase: self.record(CheckFinished(run, phase)),
             self._permits,
@@ -129,7 +133,8 @@ class Run:
         self.bus.emit(Progress(phase, text))
 
     def interrupt(self) -> None:
-        """End the turn now, as `interrupted`; processes are killed and the log is sealed before `turn` returns."""
+        """End the turn now, as `interrupted`; processes are killed and the log is sealed before `turn` returns. Without
+        a turn under way, the next one ends as it begins."""
         self._interrupted = True
         if self._task:
             self._task.cancel()
@@ -148,35 +153,48 @@ class Run:
         """The tree at the start of the turn; waits for the snapshot the first time."""
         if self.state.frame:
             return self.state.frame
-        if self._frame is None:
-            self._frame = asyncio.create_task(self.parts.workspace.snapshot())
-        tree = await asyncio.shield(self._frame)
+        tree = await asyncio.shield(self._framing())
         if not self.state.frame:
             self.record(Framed(self.state.turn, tree), durable=True)
         return tree
 
     async def turn(self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None) -> TurnEnded:
         """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short."""
-        self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task()
         self._began = self.parts.clock.monotonic()
+        self._verdict = None
+        self._rounds = self._continuations = self._compactions = self._nudges = 0
         self._open(parts)
         try:
-            stop = await (strategy or _tool_loop)(self)
-            ended = await self._close(stop)
+            return await self._close(_INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop))
         except asyncio.CancelledError:
             if not self._interrupted:
                 raise
-            if self._task:
-                self._task.uncancel()
-            ended = await self._close(Stop("interrupted", "stopped by the user"))
+            if task:
+                task.uncancel()
+            return await self._close(_INTERRUPTED)
+        finally:
+            self._task = None
+            self._interrupted = False
+            if self._frame:
+                self._frame.cancel()
+                self._frame = None
+
+    async def _stop_of(self, strategy: Strategy) -> Stop:
+        try:
+            return await self._within_time(strategy(self))
         except StorageError:
             raise
         except AssayError as error:
-            ended = await self._close(Stop(error.outcome, str(error)))
-        finally:
-            if self._frame and not self._frame.done():
-                self._frame.cancel()
-        return ended
+            return Stop(error.outcome, str(error))
+
+    def _framing(self) -> asyncio.Task[str]:
+        """The snapshot of the start of this turn, begun once."""
+        if self._frame is None:
+            self._frame = asyncio.create_task(self.parts.workspace.snapshot())
+            # A turn that changes nothing never asks for it, and then its failure is nobody's business.
+            self._frame.add_done_callback(lambda frame: frame.cancelled() or frame.exception())
+        return self._frame
 
     async def ask(self, request: ModelRequest) -> AssistantMessage:
         """One request of a strategy's own making, logged and counted like any other."""
@@ -198,8 +216,10 @@ class Run:
     async def _steps(self) -> Stop:
         if not self.state.has_context:
             await self._introduce()
-        if not self.state.frame and self._frame is None:
-            self._frame = asyncio.create_task(self.parts.workspace.snapshot())
+        if (text := self._schema.instruction or (self.state.schema and _ANY_FORM)) != self.state.schema:
+            self.record(ContextAdded("schema", text))
+        if not self.state.frame:
+            self._framing()
         if pending := self.state.pending:
             await self._answer(pending)
         if final := self.state.unjudged:
@@ -227,12 +247,14 @@ class Run:
             )
         )
 
-    async def _within_time(self, steps: Awaitable[Stop]) -> Stop:
+    async def _within_time(self, work: Awaitable[Stop]) -> Stop:
         limit = self.options.budget.seconds
         try:
             async with asyncio.timeout(None if limit is None else max(limit - self.spent.seconds, 0.01)):
-                return await steps
+                return await work
         except TimeoutError:
+            if limit is None:
+                raise
             return Stop("budget", f"{self.spent.seconds:.0f} s used, the limit is {limit:g} s (--max-seconds)")
 
     async def _introduce(self) -> None:
@@ -241,10 +263,7 @@ class Run:
         checks = self.proof.suggest(names)
         red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
         card = environment_card(self.parts.workspace, names, checks, red)
-        fragments = [card, *self.options.instructions]
-        if text := self._schema.instruction:
-            fragments.append(Fragment("schema", text))
-        for fragment in fragments:
+        for fragment in (card, *self.options.instructions):
             self.record(ContextAdded(fragment.owner, fragment.text, fragment.source))
 
     def _request(self) -> ModelRequest:
@@ -332,8 +351,11 @@ class Run:
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
-            self.record(_unknown_outcome(call))
+            self.record(_unanswered(call, _UNKNOWN))
         if parts:
+            # Whoever says something new may not want any more what was asked for before.
+            for call in self.state.pending:
+                self.record(_unanswered(call, _NOT_RUN))
             self.record(InputReceived(new_id(), parts, self.parts.model.profile.name), durable=True)
 
     async def _close(self, stop: Stop) -> TurnEnded:
@@ -341,12 +363,13 @@ class Run:
             self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
         )
         if not verdict.tree and self.state.touched and stop.outcome != "interrupted":
-            verdict = await self.proof.with_diff(verdict, await self.start_tree())
+            # Without the figures the outcome is still what it is.
+            with suppress(WorkspaceError):
+                verdict = await self.proof.with_diff(verdict, await self.start_tree())
         if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
         if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
-        self._verdict = None
         for row in verdict.evidence:
             self.record(EvidenceRecorded(row))
         if verdict.evidence and self.state.frame:
@@ -369,6 +392,7 @@ class Run:
         return request_tokens(request) + self.state.added_tokens
 
 
+_INTERRUPTED = Stop("interrupted", "stopped by the user")
 _BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
 
 
@@ -388,9 +412,13 @@ def _criteria(debug: dict[str, Json]) -> tuple[Criterion, ...]:
     )
 
 
-def _unknown_outcome(call: ToolCall) -> CallFinished:
-    text = (
-        f"The program was stopped while {call.name} ran; whether it had its effect is unknown. "
-        "Look at the state of things before doing it again."
-    )
-    return CallFinished(ToolResult(call.id, (Text(text),), is_error=True), "outcome unknown")
+_UNKNOWN = (
+    "The program was stopped while {} ran; whether it had its effect is unknown. "
+    "Look at the state of things before doing it again."
+)
+_NOT_RUN = "The program was stopped before {} began; it was not run."
+
+
+def _unanswered(call: ToolCall, text: str) -> CallFinished:
+    said = "outcome unknown" if text is _UNKNOWN else "not run"
+    return CallFinished(ToolResult(call.id, (Text(text.format(call.name)),), is_error=True), said)

@@ -39,6 +39,8 @@ class State:
         self._last_reply: AssistantMessage | None = None
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
+        self.schema = ""
+        """What the model was last told about the form of its answer."""
         self.last_usage: Usage | None = None
         self.added_tokens = 0
         """Tokens put into the history since the last reply, estimated."""
@@ -81,6 +83,7 @@ class State:
             case ContextAdded(owner=owner, text=text):
                 self.has_context = self.has_context or owner == "environment"
                 self.unjudged = None
+                self.schema = text if owner == "schema" else self.schema
                 self.added_tokens += estimate_tokens(text)
             case Framed(tree=tree):
                 self.frame = tree

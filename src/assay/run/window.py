@@ -32,9 +32,11 @@ class Window(Middleware):
         return None
 
     def shrink(self, keep_tokens: int) -> bool:
-        """Compact so that about `keep_tokens` stay verbatim. False when nothing can be gained."""
-        event = compact(list(self._store.records()), keep_tokens)
-        if event is None:
-            return False
-        self._record(event)
-        return True
+        """Compact so that about `keep_tokens` stay verbatim, or fewer when that gains nothing: our count is rough, and
+        what is full by the provider's may look half empty by ours. False when nothing can be gained at all."""
+        records = list(self._store.records())
+        for keep in (keep_tokens, keep_tokens // 4, keep_tokens // 16, 0):
+            if event := compact(records, keep):
+                self._record(event)
+                return True
+        return False
