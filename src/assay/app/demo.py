@@ -124,16 +124,18 @@ async def _archive(package: str, version: str, digest: str, store: Path, python:
 async def _download(package: str, version: str, digest: str, scratch: Path, python: Path) -> Path:
     """The source archive, by pip: it knows the user's index, proxy and certificates. pip checks the hash, then asks the
     build backend for metadata; ours answers in its place, so that no code of the archive is run."""
+    backend = Path(__file__).with_name("no_build.py").read_text(encoding="utf-8")
+    backend = backend.replace("NAME==VERSION", f"{package}=={version}")
     for module in BACKENDS:
         file = Path(scratch, "backends", *module.split(".")).with_suffix(".py")
         file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(__file__).with_name("no_build.py"), file)
+        file.write_text(backend, encoding="utf-8")
         for parent in list(file.parents)[: module.count(".")]:
             (parent / "__init__.py").touch()
     Path(scratch, "wanted.txt").write_text(f"{package}=={version} --hash=sha256:{digest}\n", encoding="utf-8")
     argv = [str(python), "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--use-pep517"]
     argv += ["--no-binary", ":all:", "--no-build-isolation", "-d", str(scratch), "-r", str(scratch / "wanted.txt")]
-    environ = {**os.environ, "PYTHONPATH": str(scratch / "backends"), "ASSAY_SDIST": f"{package}=={version}"}
+    environ = {**os.environ, "PYTHONPATH": str(scratch / "backends")}
     await _finish(argv, f"{package} {version} could not be fetched", environ)
     found = next(iter(scratch.glob("*.tar.gz")), None)
     if found is None:
