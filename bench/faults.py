@@ -116,7 +116,7 @@ def measure(peers: list[Peer], parallel: int = 2) -> Report:
         for case in CASES:
             for peer, seen in zip(peers, pool.map(lambda peer, case=case: _run(peer, case), peers), strict=True):
                 found[peer.name][case.name] = seen
-    rows = [[name, *(_cell(cells[case.name], case) for case in CASES)] for name, cells in found.items()]
+    rows = [[name, *(cell(cells[case.name], case) for case in CASES)] for name, cells in found.items()]
     data: dict[str, object] = {
         name: {case: seen._asdict() for case, seen in cells.items()} for name, cells in found.items()
     }
@@ -156,7 +156,7 @@ def _lines(path: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
-def _cell(seen: Seen, case: Case) -> str:
+def cell(seen: Seen, case: Case) -> str:
     if seen.exit is None:
         ending = f"still at it after {case.limit:.0f} s"
     elif seen.done:

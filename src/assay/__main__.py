@@ -17,7 +17,10 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 50)
     from assay.surfaces.cli.main import run
 
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    # The interpreter would look at every object once more before it ends; nothing of ours needs that.
+    gc.freeze()
+    return code
 
 
 if __name__ == "__main__":

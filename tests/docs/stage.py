@@ -74,10 +74,9 @@ class Stage:
             directory.mkdir(parents=True)
         for name, text in (("calc.py", CODE), ("test_calc.py", TEST), ("script.json", SCRIPT)):
             (self.project / name).write_text(text)
-        program = programs / "assay"
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m assay "$@"\n')
-        program.chmod(0o755)
-        (programs / "python").symlink_to(sys.executable)
+        for name, words in (("assay", "-m assay "), ("python", "")):
+            (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words}"$@"\n')
+            (programs / name).chmod(0o755)
         self.environment = {
             "HOME": str(self.home),
             "PATH": f"{programs}:{os.environ['PATH']}",

@@ -1,13 +1,12 @@
 """The tables of docs/reference.md that are made from the code.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Run this file to write them anew; the parity test
-fails while they differ from the code.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. `python tests/docs/record.py` writes them anew; the
+parity test fails while they differ from the code.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
@@ -142,10 +141,3 @@ def table(name: str) -> str:
 def renewed(text: str) -> str:
     """`text` with every marked table made from the code."""
     return BLOCK.sub(lambda block: block[1] + table(block[2]) + block[3], text)
-
-
-if __name__ == "__main__":
-    before = REFERENCE.read_text("utf-8")
-    after = renewed(before)
-    REFERENCE.write_text(after, "utf-8")
-    sys.stdout.write("docs/reference.md: " + ("no change\n" if before == after else "tables written\n"))

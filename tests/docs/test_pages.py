@@ -1,4 +1,4 @@
-"""The pages hold: what is marked as run is played and compared, links lead somewhere, nothing belongs to one machine."""
+"""The pages hold: what is marked as run is played and compared, links lead somewhere, no machine's paths are there."""
 
 from __future__ import annotations
 

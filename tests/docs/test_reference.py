@@ -30,7 +30,7 @@ def section(title: str) -> str:
 
 
 def test_tables_are_those_of_the_code() -> None:
-    assert tables.renewed(TEXT) == TEXT, "run: python tests/docs/tables.py"
+    assert tables.renewed(TEXT) == TEXT, "run: python tests/docs/record.py"
 
 
 def test_every_table_has_its_place() -> None:

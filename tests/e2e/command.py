@@ -1,6 +1,7 @@
 """The command as a person starts it: a process of its own, with its own home, against a scripted server."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -44,6 +45,12 @@ class Ended:
     def outcome(self) -> str:
         return self.result["assay"]["outcome"]
 
+    def expect(self, code: int, outcome: str = "") -> "Ended":
+        """The same, if it ended so; the failure of the test tells everything otherwise."""
+        met = self.code == code and (not outcome or self.outcome == outcome)
+        assert met, f"expected {code} {outcome}, got {self!r}"
+        return self
+
     def __repr__(self) -> str:
         return f"exit {self.code} in {self.seconds:.1f} s\n--- out\n{self.out[-3000:]}\n--- err\n{self.err[-3000:]}"
 
@@ -53,6 +60,7 @@ class Place:
 
     def __init__(self, root: Path):
         self.root = root
+        self._started: list[subprocess.Popen[bytes]] = []
         self.home = root / "home"
         self.project = root / "project"
         self.home.mkdir()
@@ -114,7 +122,7 @@ class Place:
         cwd: Path | None = None,
     ) -> "subprocess.Popen[bytes]":
         """The command under way. `stdin`: it gets a pipe."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.argv(server, words, dialect),
             cwd=cwd or self.project,
             env={**self.variables, **(env or {})},
@@ -122,6 +130,14 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test left running."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     def run(
         self,
@@ -150,9 +166,9 @@ class Place:
             out, err = process.communicate()
             raise AssertionError(f"did not end within {LONGEST:g} s: {Ended(-1, out, err, LONGEST)!r}") from None
         ended = Ended(process.returncode, out, err, time.monotonic() - began)
-        assert "Traceback" not in ended.err, ended
-        assert KEY not in ended.out + ended.err, ended
-        assert not self.survivors(), ended
+        assert "Traceback" not in ended.err, repr(ended)
+        assert KEY not in ended.out + ended.err, repr(ended)
+        assert not self.survivors(), f"{self.survivors()} survived {ended!r}"
         return ended
 
     def kept(self, needle: str) -> list[Path]:
@@ -160,10 +176,10 @@ class Place:
         files = (path for path in self.home.rglob("*") if path.is_file())
         return [path for path in files if needle.encode() in path.read_bytes()]
 
-    def events(self, log: Path | None = None) -> list[dict]:
-        """The events of a session log (the newest) as its own export gives them."""
-        identity = (log or self.logs[-1]).stem
-        return self.run(None, "sessions", "export", identity).lines
+    def events(self, kind: str = "", log: Path | None = None) -> list[dict]:
+        """The events of a session log (the newest), all or of one kind, as `sessions export` gives them."""
+        lines = self.run(None, "sessions", "export", (log or self.logs[-1]).stem).expect(0).lines
+        return [line["event"] for line in lines if kind in ("", line["event"]["kind"])]
 
     def survivors(self, seconds: float = 1.0) -> list[str]:
         """Processes that have to do with this place, those of ourselves aside, after at most `seconds` of grace."""
@@ -200,7 +216,7 @@ def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -
 
 def unbroken(requests: Sequence[SeenRequest]) -> bool:
     """Whether each request extends the one before it, byte for byte."""
-    return all(is_extension(one.parts, two.parts) for one, two in zip(requests, requests[1:], strict=False))
+    return all(is_extension(one.parts, two.parts) for one, two in itertools.pairwise(requests))
 
 
 def tokens_sent(requests: Sequence[SeenRequest]) -> int:

@@ -153,7 +153,8 @@ def test_output_like_text_never_raises(output: str) -> None:
 
 
 def test_long_documentation_is_cut_and_the_head_stands_alone() -> None:
-    source = 'class A:\n    @p\n    def f(\n        self,\n    ):\n        """One.\n\n        Two "q".\n        """\n        # why\n        return 1\n'
+    body = ["    @p", "    def f(", "        self,", "    ):", '        """One.', "", '        Two "q".', '        """']
+    source = "\n".join(["class A:", *body, "        # why", "        return 1", ""])
     shown = show(source, "A.f")
     assert shown is not None
     assert shown.text == '@p\ndef f(\n    self,\n):\n    """One."""\n    # why\n    return 1\n'

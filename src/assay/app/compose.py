@@ -121,7 +121,9 @@ class Task:
             lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
         spent = self.run.state.spent
         cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
-        lines.append(f"{ended.steps} steps, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s")
+        lines.append(
+            f"{ended.steps} step{'s' if ended.steps != 1 else ''}, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s"
+        )
         if self.run.receipt:
             lines.append(f"receipt: {self.run.receipt}")
         lines.append(f"session: {self.session}")
@@ -133,15 +135,18 @@ class Task:
         loop = asyncio.get_running_loop()
         seen: list[int] = []
 
-        def caught(number: int) -> None:
+        def caught(number: int, _frame: object) -> None:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
                 os._exit(130)
-            self.run.interrupt()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.run.interrupt)
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, caught, number)
+            # Not the loop's own handlers: those go with the loop, and a second signal would then spoil a clean exit.
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, caught)
 
 
 @contextlib.asynccontextmanager
@@ -188,6 +193,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             wish.schema,
             (*settings.checks, *wish.checks),
             settings.unprotected,
+            settings.protected,
         )
         yield Task(Run(parts, options), model, wish, notices)
 
@@ -252,7 +258,7 @@ def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> R
     mode = asked or said.default_mode or "default"
     bounds = Bounds(
         workspace.root,
-        added=(*said.additional_directories, *wish.add_dirs),
+        added=tuple(_directory(path, wish.directory) for path in (*said.additional_directories, *wish.add_dirs)),
         readable=(spill,),
         confined=workspace.confined,
         unconfined_ok=wish.no_sandbox,

@@ -67,12 +67,13 @@ def find_case(cases: list[Case], name: str | None) -> Case:
     return found
 
 
-async def prepare(case: Case, folder: Path, store: Path, tell: Callable[[str], None]) -> Path:
+async def prepare(case: Case, folder: Path, store: Path, python: Path, tell: Callable[[str], None]) -> Path:
     """A scratch checkout of the case below `folder`: the older release with the newer tests, committed to a fresh git
-    repository. Archives are kept in `store`. Raises `ProviderUnavailable` when the registry does not answer."""
+    repository. Archives are fetched by the pip of `python` and kept in `store`. Raises `ProviderUnavailable` when
+    the registry does not answer."""
     tell(f"fetching {case.package} {case.broken} and the tests of {case.mended}")
-    old = await _archive(case.package, case.broken, case.broken_sha256, store)
-    new = await _archive(case.package, case.mended, case.mended_sha256, store)
+    old = await _archive(case.package, case.broken, case.broken_sha256, store, python)
+    new = await _archive(case.package, case.mended, case.mended_sha256, store, python)
     project = folder / case.package
     with tempfile.TemporaryDirectory(prefix="assay-demo-", dir=folder) as scratch:
         shutil.move(_unpacked(old, Path(scratch, "old")), project)
@@ -104,17 +105,15 @@ async def test_environment(case: Case, store: Path, tell: Callable[[str], None])
     return venv
 
 
-async def _archive(package: str, version: str, digest: str, store: Path) -> Path:
+BACKENDS = ("setuptools.build_meta", "hatchling.build", "flit_core.buildapi", "poetry.core.masonry.api", "pdm.backend")
+
+
+async def _archive(package: str, version: str, digest: str, store: Path, python: Path) -> Path:
     kept = store / f"{package}-{version}-{digest[:16]}.tar.gz"
     if not kept.exists():
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=store) as scratch:
-            # The build backend is never asked for metadata: that would run the archive's own code.
-            argv = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-            argv += ["--no-binary", ":all:", "--no-build-isolation", "-d", scratch, f"{package}=={version}"]
-            await _finish(argv, f"{package} {version} could not be fetched", sorted_out=lambda: _single(Path(scratch)))
-            found = _single(Path(scratch))
-            assert found is not None
+            found = await _download(package, version, digest, Path(scratch), python)
             os.replace(found, kept)  # noqa: PTH105 - atomic, and Path.replace is no clearer
     if sha256(kept.read_bytes()).hexdigest() != digest:
         kept.unlink()
@@ -122,25 +121,46 @@ async def _archive(package: str, version: str, digest: str, store: Path) -> Path
     return kept
 
 
-def _single(folder: Path) -> Path | None:
-    return next(iter(folder.glob("*.tar.gz")), None)
+async def _download(package: str, version: str, digest: str, scratch: Path, python: Path) -> Path:
+    """The source archive, by pip: it knows the user's index, proxy and certificates. pip checks the hash, then asks the
+    build backend for metadata; ours answers in its place, so that no code of the archive is run."""
+    backend = Path(__file__).with_name("no_build.py").read_text(encoding="utf-8")
+    backend = backend.replace("NAME==VERSION", f"{package}=={version}")
+    for module in BACKENDS:
+        file = Path(scratch, "backends", *module.split(".")).with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(backend, encoding="utf-8")
+        for parent in list(file.parents)[: module.count(".")]:
+            (parent / "__init__.py").touch()
+    Path(scratch, "wanted.txt").write_text(f"{package}=={version} --hash=sha256:{digest}\n", encoding="utf-8")
+    argv = [str(python), "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--use-pep517"]
+    argv += ["--no-binary", ":all:", "--no-build-isolation", "-d", str(scratch), "-r", str(scratch / "wanted.txt")]
+    environ = {**os.environ, "PYTHONPATH": str(scratch / "backends")}
+    await _finish(argv, f"{package} {version} could not be fetched", environ)
+    found = next(iter(scratch.glob("*.tar.gz")), None)
+    if found is None:
+        raise ProviderUnavailable(f"{package} {version}: the registry has no .tar.gz archive of it")
+    return found
 
 
-async def _finish(argv: list[str], trouble: str, sorted_out: Callable[[], object] | None = None) -> None:
-    """Run a helper to its end; a failure is fine when what it was for is there all the same."""
+async def _finish(argv: list[str], trouble: str, environ: dict[str, str] | None = None) -> None:
+    """Run a helper to its end. Raises `ProviderUnavailable` with the helper's own reason."""
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        *argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environ
     )
     try:
         async with asyncio.timeout(600):
             _, said = await process.communicate()
-    except (TimeoutError, asyncio.CancelledError):
-        process.kill()
-        await process.wait()
+    except TimeoutError:
         raise ProviderUnavailable(f"{trouble}: no answer within ten minutes") from None
-    if process.returncode and not (sorted_out and sorted_out()):
-        last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no reason was given"]
-        raise ProviderUnavailable(f"{trouble}: {last[0][:300]}")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        told = [line for line in lines if line.lower().startswith("error")] or lines[-1:] or ["no reason was given"]
+        raise ProviderUnavailable(f"{trouble}: {told[-1][:300]}")
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

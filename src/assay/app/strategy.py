@@ -8,5 +8,8 @@ from assay.run.run import Strategy
 
 def strategy_for(profile: Profile) -> Strategy | None:
     """The strategy for a model; None for the tool loop."""
-    del profile
+    if profile.strategy == "slots":
+        from assay.search.slots_run import take_slots
+
+        return take_slots
     return None

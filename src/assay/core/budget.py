@@ -31,7 +31,7 @@ class Spent(Struct, frozen=True):
         `next_tokens` and `next_dollars` estimate the least that the next request costs.
         """
         if budget.steps is not None and self.steps >= budget.steps:
-            return f"{self.steps} steps used, the limit is {budget.steps} (--max-turns)"
+            return f"{self.steps} step{'s' if self.steps != 1 else ''} used, the limit is {budget.steps} (--max-turns)"
         if budget.tokens is not None and self.usage.total + next_tokens > budget.tokens:
             return f"{self.usage.total} tokens used, the limit is {budget.tokens} (--max-tokens-total)"
         if budget.dollars is not None and self.dollars + next_dollars > budget.dollars:

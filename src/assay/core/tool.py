@@ -53,4 +53,5 @@ class Tool(Protocol):
 
 def failed(message: str, display: str = "") -> ToolOutcome:
     """An outcome that tells the model what went wrong in `message`."""
-    return ToolOutcome((Text(message),), display or message.splitlines()[0][:120], is_error=True)
+    first = display or message.partition("\n")[0]
+    return ToolOutcome((Text(message),), first if len(first) <= 160 else f"{first[:159]}…", is_error=True)

@@ -44,6 +44,7 @@ Quirk = Literal[
     "no_cache_key",  # Responses: refuses that key
     "prompt_progress",  # llama.cpp: tells how far it has read, and so notices at once that nobody listens any more
     "cache_prompt",  # llama.cpp: keep the prompt's state for the next request
+    "prefill",  # goes on from a last message of the assistant (llama.cpp)
     "no_schema",  # can't hold its text to a JSON Schema
     "random_seed",  # Mistral's name for `seed`
     "call_ids_9",  # Mistral: ids of calls are nine letters or digits

@@ -68,7 +68,7 @@ def locate(sources: Mapping[str, str], output: str, tests: Sequence[str], task: 
     _mentioned(project, score, tested, IN_TEST)
     code, prose = _task_names(task)
     _mentioned(project, score, code, IN_TASK)
-    _mentioned(project, score, prose - code, IN_PROSE)
+    _mentioned(project, score, {word for word in prose - code if project.plain(word)}, IN_PROSE)
     _special_methods(project, score, tested, code | prose)
     _spread(project, score)
     _lift_classes(score, tested, code | prose)
@@ -138,6 +138,10 @@ class _Project:
             if 0 < len(meant) <= COMMON // 2:
                 found.append(meant)
         return found
+
+    def plain(self, word: str) -> bool:
+        """A word of prose may mean a function, but not a method: those bear too ordinary names."""
+        return all("." not in symbol for _, symbol in self.named.get(word, []))
 
     def location(self, key: _Key, score: float) -> Location:
         node = self.nodes[key]

@@ -22,21 +22,22 @@ Observe = Callable[[CheckRun, Phase], None]
 
 
 class Proof:
-    """`checks` are the user's own (class A); `grants` the protected paths that settings release; `instructions` the
-    text of the instruction files, which may name further checks; `permit` speaks on a model's own commands."""
+    """`checks` are the user's own (class A); `rules` the patterns of paths that settings release and protect;
+    `instructions` the text of the instruction files, which may name further checks; `permit` speaks on a model's own
+    commands."""
 
     def __init__(
         self,
         workspace: Workspace,
         checks: tuple[str, ...],
-        grants: tuple[str, ...],
+        rules: tuple[tuple[str, ...], tuple[str, ...]],
         instructions: str,
         observe: Observe,
         permit: Callable[[str], Awaitable[bool]],
     ):
         self._workspace = workspace
         self._user = checks
-        self._grants = grants
+        self._grants, self._guarded = rules
         self._instructions = instructions
         self._observe = observe
         self._permit = permit
@@ -66,7 +67,7 @@ class Proof:
         from assay.verify.gate import DoneGate, Task  # not on the way to the first request
 
         if self._gate is None or self._gate[:2] != (start, prompt):
-            task = Task(prompt, self._user, self._grants)
+            task = Task(prompt, self._user, self._grants, self._guarded)
             checks = await self.discover()
             made = DoneGate(self._workspace, start, checks, task, self._observe, self._permit)
             self._gate = (start, prompt, made)

@@ -85,7 +85,9 @@ class RunOptions(Struct, frozen=True):
     checks: tuple[str, ...] = ()
     """The user's acceptance checks, shell lines."""
     grants: tuple[str, ...] = ()
-    """Protected paths that settings release."""
+    """Patterns of protected paths that settings release."""
+    guarded: tuple[str, ...] = ()
+    """Patterns of further paths that settings protect."""
 
 
 class Run:
@@ -107,7 +109,7 @@ class Run:
         self.proof = Proof(
             parts.workspace,
             options.checks,
-            options.grants,
+            (options.grants, options.guarded),
             "\n".join(fragment.text for fragment in options.instructions),
             lambda run, phase: self.record(CheckFinished(run, phase)),
             self._permits,
@@ -209,6 +211,9 @@ class Run:
 
     async def take_steps(self) -> Stop:
         """The default strategy: the model drives, through tools."""
+        return await self._within_time(self._steps())
+
+    async def _steps(self) -> Stop:
         if not self.state.has_context:
             await self._introduce()
         if (text := self._schema.instruction or (self.state.schema and _ANY_FORM)) != self.state.schema:
@@ -217,6 +222,12 @@ class Run:
             self._framing()
         if pending := self.state.pending:
             await self._answer(pending)
+        if final := self.state.unjudged:
+            # Stopped between the last reply and the verdict: the model has said what it had to say.
+            owed = await self._judge(final)
+            if not owed:
+                return Stop(None)
+            self.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
             Limits(self.options.budget, lambda: self.spent, self.next_input, self.parts.model.profile.price),
             self._window,

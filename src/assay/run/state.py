@@ -18,7 +18,7 @@ from assay.core.events import (
     ModelReplied,
     TurnEnded,
 )
-from assay.core.messages import Image, Message, Text, ToolCall, Usage
+from assay.core.messages import AssistantMessage, Image, Message, Text, ToolCall, Usage
 from assay.core.model import estimate_tokens
 from assay.core.store import Record
 from assay.sessions.fold import History
@@ -36,6 +36,9 @@ class State:
         self._begun: set[str] = set()
         self.seen: dict[str, str] = {}
         self.has_context = False
+        self._last_reply: AssistantMessage | None = None
+        self.unjudged: AssistantMessage | None = None
+        """The last reply, when it ends the work and nothing was said about it since."""
         self.schema = ""
         """What the model was last told about the form of its answer."""
         self.last_usage: Usage | None = None
@@ -79,6 +82,7 @@ class State:
                 self._input(event)
             case ContextAdded(owner=owner, text=text):
                 self.has_context = self.has_context or owner == "environment"
+                self.unjudged = None
                 self.schema = text if owner == "schema" else self.schema
                 self.added_tokens += estimate_tokens(text)
             case Framed(tree=tree):
@@ -99,6 +103,7 @@ class State:
                 self.touched = True
             case TurnEnded(verdict=verdict):
                 self.open = verdict.outcome not in _FINAL
+                self.unjudged = self.unjudged if self.open else None
             case _:
                 pass
 
@@ -107,6 +112,7 @@ class State:
         frame, touched, spoken = (self.frame, self.touched, self.prompt) if self.open else ("", False, "")
         # The first part is the person's own words; what is attached behind it grants nothing.
         words = next((part.text for part in event.parts if isinstance(part, Text)), "")
+        self.unjudged = None
         self._reset(event.turn, f"{spoken}\n{words}".strip())
         self.frame, self.touched = frame, touched
         self.added_tokens += sum(
@@ -124,6 +130,8 @@ class State:
             self.last_text = message.text.strip() or self.last_text
             self._open_calls = {call.id: call for call in message.calls}
             self._begun = set()
+            self._last_reply = message
+            self.unjudged = None if message.calls else message
 
     def _decided(self, event: CallDecided) -> None:
         call = self._open_calls.get(event.call)
@@ -141,6 +149,8 @@ class State:
         self._open_calls.pop(event.result.call, None)
         self._begun.discard(event.result.call)
         self.seen.update(event.seen)
+        if event.finish:
+            self.unjudged = self._last_reply
         if event.finish and isinstance(summary := event.debug.get("summary"), str) and summary:
             self.last_text = summary
         self.added_tokens += sum(

@@ -45,7 +45,7 @@ class Sessions:
         self._clock = clock or SystemClock()
 
     def create(self, directory: str, session: str = "") -> SessionLog:
-        """A new session for a project directory; `session` when a host chose its id. It is on disk with the first input."""
+        """A new session for a project directory; `session` when a host chose its id. On disk with the first input."""
         if session and not _ID.fullmatch(session):
             raise UsageError(f"bad session id {session!r}: letters, digits, - and _ only, at most 128")
         if session and any(self._paths(session)):

@@ -35,7 +35,7 @@ from assay.verify.baseline import Ledger, Observe, Runs
 from assay.verify.detect import Finding, detect
 from assay.verify.discover import discover, gating
 from assay.verify.evidence import STRONG, TASK, Court, Findings, listed
-from assay.verify.protect import Division, divide, leave_from_prompt
+from assay.verify.protect import Division, divide, leave_from_prompt, matching
 from assay.verify.rerun import compose_trees
 from assay.verify.runners import check_of
 
@@ -53,7 +53,9 @@ class Task(Struct, frozen=True):
     checks: tuple[str, ...] = ()
     """Shell lines of `--check`."""
     grants: tuple[str, ...] = ()
-    """Protected paths that settings allow to be changed."""
+    """Patterns of protected paths that settings allow to be changed."""
+    guarded: tuple[str, ...] = ()
+    """Patterns of further paths that settings protect."""
 
 
 class DoneGate:
@@ -86,8 +88,10 @@ class DoneGate:
         changes = await self.workspace.changes(self.start, final) if final != self.start else []
         if not changes:
             return await self._unchanged(final, criteria)
-        leave = leave_from_prompt(self.task.prompt, [c.path for c in changes]) | frozenset(self.task.grants)
-        division = await divide(self.workspace, self.start, final, changes, leave)
+        paths = [change.path for change in changes]
+        leave = leave_from_prompt(self.task.prompt, paths) | matching(paths, self.task.grants)
+        guarded = matching(paths, self.task.guarded)
+        division = await divide(self.workspace, self.start, final, changes, leave, guarded)
         suspects = await detect(self.workspace, self.start, final, changes)
         added = {change.path for change in changes if change.kind == "added"}
         hidden = {suspect.path for suspect in suspects if suspect.rule in HIDING and suspect.path in added}

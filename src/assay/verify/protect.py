@@ -85,12 +85,20 @@ def protected_paths(paths: Iterable[str]) -> list[str]:
 
 
 async def divide(
-    workspace: Workspace, start: str, final: str, changes: Sequence[Change], leave: frozenset[str] = frozenset()
+    workspace: Workspace,
+    start: str,
+    final: str,
+    changes: Sequence[Change],
+    leave: frozenset[str] = frozenset(),
+    guarded: frozenset[str] = frozenset(),
 ) -> Division:
-    """Sort `changes` between two trees. `leave` holds paths that may be changed."""
+    """Sort `changes` between two trees. `leave` holds paths that may be changed, `guarded` further protected ones."""
     found: dict[str, list[str]] = {"violations": [], "new_tests": [], "new_settings": [], "leave": [], "sources": []}
     for change in changes:
-        found[await _place(workspace, start, final, change, leave)].append(change.path)
+        place = await _place(workspace, start, final, change, leave)
+        if place == "sources" and change.path in guarded and change.path not in leave:
+            place = "violations"
+        found[place].append(change.path)
     return Division(**{name: tuple(paths) for name, paths in found.items()})
 
 
@@ -109,6 +117,15 @@ async def _place(workspace: Workspace, start: str, final: str, change: Change, l
     if kind == "test" and after is not None and adds_only(change.path, before, after):
         return "new_tests"
     return "violations"
+
+
+def matching(paths: Iterable[str], patterns: Iterable[str]) -> frozenset[str]:
+    """Those of `paths` that one of the settings' `patterns` names: a path, a glob, or a directory with a slash at its
+    end."""
+    from fnmatch import fnmatchcase
+
+    globs = [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in patterns]
+    return frozenset(path for path in paths if any(fnmatchcase(path, glob) for glob in globs))
 
 
 VERB = (

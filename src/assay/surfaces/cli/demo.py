@@ -57,7 +57,7 @@ async def _show(case: Case, folder: Path, model: str, *, no_sandbox: bool) -> in
     store = paths.data / "demo"
     store.mkdir(parents=True, exist_ok=True)
     venv = await test_environment(case, store, write_err)
-    project = await prepare(case, folder, store, write_err)
+    project = await prepare(case, folder, store, venv / "bin" / "python", write_err)
     environ = {
         **os.environ,
         "VIRTUAL_ENV": str(venv),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,29 +14,42 @@ import msgspec
 from assay.app.compose import Task, Wish, open_task
 from assay.core.budget import Budget
 from assay.core.check import EXIT_CODES
-from assay.core.errors import InvalidArguments, UsageError
+from assay.core.errors import AssayError, InvalidArguments, UsageError
 from assay.core.events import AttemptFinished, ModelReplied, TurnEnded
 from assay.core.messages import Json
 from assay.core.store import Record
 from assay.run.bus import Seen
 from assay.surfaces.cli.flags import Parsed
-from assay.surfaces.cli.result import Totals, init_line, result_object, stream_line
+from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line
 from assay.surfaces.cli.status import Status
 from assay.surfaces.cli.terminal import write_err, write_out
 
 STDIN_CAP = 10_000_000
 """Bytes of standard input that are read at most."""
+STDIN_PATIENCE = 3.0
+"""Seconds that a pipe beside a prompt may stay silent."""
 
 
 def run_headless(parsed: Parsed, prompt: str | None) -> int:
     """Carry out the task; returns the exit code. Raises `AssayError` for what went wrong before a turn could begin."""
     wish = read_wish(parsed, Path.cwd())
-    attached = read_stdin()
+    attached = read_stdin(optional=prompt is not None or wish.session is not None)
     if prompt is None:
         prompt, attached = attached, ""
     if not prompt.strip() and wish.session is None:
         raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
-    return asyncio.run(_carry_out(parsed, wish, prompt, attached))
+    began = time.monotonic()
+    try:
+        return asyncio.run(_carry_out(parsed, wish, prompt, attached))
+    except AssayError as error:
+        # Whoever reads JSON gets its one result object whatever happens; the line for people comes besides.
+        if parsed.text("output_format") in ("json", "stream-json"):
+            put_json(failure_object(error, time.monotonic() - began))
+        raise
+    finally:
+        # How it ended is settled; a signal while the interpreter goes down must not change the exit code.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def read_wish(parsed: Parsed, directory: Path) -> Wish:
@@ -82,14 +97,25 @@ def read_schema(text: str | None) -> dict[str, Json] | None:
         raise UsageError(f"--json-schema is not a JSON object: {error}") from error
 
 
-def read_stdin() -> str:
-    """What comes in through a pipe; nothing from a terminal."""
+def read_stdin(*, optional: bool) -> str:
+    """What comes in through a pipe; nothing from a terminal. With `optional`, nothing either from a pipe that somebody
+    holds open without a word, as programs do that start us and think nothing of it."""
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         return ""
     try:
+        if optional and not _speaks(sys.stdin.fileno()):
+            write_err(f"! nothing came from standard input within {STDIN_PATIENCE:g} s; going on without it")
+            return ""
         return sys.stdin.buffer.read(STDIN_CAP).decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _speaks(descriptor: int) -> bool:
+    """Whether there is something to read, or the end, before patience runs out."""
+    import select
+
+    return bool(select.select([descriptor], [], [], STDIN_PATIENCE)[0])
 
 
 async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> int:
@@ -123,9 +149,7 @@ class Output:
     def begin(self, directory: str, mode: str) -> None:
         if self._style == "stream-json":
             tools = list(self._task.run.parts.tools)
-            self._put(
-                init_line(self._task.session, directory, self._task.profile.name, tools, mode, self._task.version)
-            )
+            put_json(init_line(self._task.session, directory, self._task.profile.name, tools, mode, self._task.version))
 
     def __call__(self, seen: Seen) -> None:
         match seen:
@@ -137,7 +161,7 @@ class Output:
             case _:
                 pass
         if self._style == "stream-json" and (line := stream_line(seen, self._task.session, partial=self._partial)):
-            self._put(line)
+            put_json(line)
 
     def end(self, ended: TurnEnded) -> None:
         if self._style == "text":
@@ -154,10 +178,11 @@ class Output:
             except InvalidArguments:
                 structured = None
         denials = self._task.run.state.denials
-        self._put(result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured))
+        put_json(result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured))
 
-    def _put(self, value: dict[str, Json]) -> None:
-        # ASCII only: a line must stay a line for readers that split at U+2028, and lone surrogates must survive.
-        import json
 
-        write_out(json.dumps(value, separators=(",", ":")) + "\n")
+def put_json(value: dict[str, Json]) -> None:
+    # ASCII only: a line must stay a line for readers that split at U+2028, and lone surrogates must survive.
+    import json
+
+    write_out(json.dumps(value, separators=(",", ":")) + "\n")

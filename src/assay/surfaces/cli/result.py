@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from assay.core.check import Verdict
+from assay.core.errors import AssayError
 from assay.core.events import CallFinished, ModelReplied, TurnEnded
 from assay.core.ids import new_id
 from assay.core.messages import AssistantMessage, Image, Json, Text, Thinking, ToolCall, Usage
@@ -92,6 +93,13 @@ def result_object(
     if structured is not None:
         result["structured_output"] = structured
     return result
+
+
+def failure_object(error: AssayError, seconds: float) -> dict[str, Json]:
+    """The result object of a run that could not begin, or whose end could not be written down."""
+    verdict = Verdict(error.outcome, str(error))
+    ended = TurnEnded("", verdict, str(error), 0, seconds, None)
+    return result_object(ended, Totals(), "", Profile("", "", ""), [])
 
 
 def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str, Json]:

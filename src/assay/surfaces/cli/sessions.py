@@ -91,7 +91,7 @@ def _show(sessions: Sessions, identity: str, *, as_json: bool) -> int:
     write_out(f"session   {reader.path.stem}\ndirectory {one_line(status.cwd, 200)}\nlog       {reader.path}\n")
     steps = sum(isinstance(record.event, ModelReplied) for record in records)
     rows = sum(isinstance(record.event, EvidenceRecorded) for record in records)
-    write_out(f"records   {len(records)} ({steps} replies, {rows} rows of evidence)\n")
+    write_out(f"records   {len(records)} ({steps} replies, rows of evidence: {rows})\n")
     for number, end in enumerate(ends, 1):
         cost = "cost unknown" if end.dollars is None else f"${end.dollars:.4f}"
         verdict = end.verdict

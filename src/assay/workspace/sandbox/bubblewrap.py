@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from assay.workspace.sandbox.port import Confinement, Layer
@@ -26,13 +26,21 @@ class Bubblewrap:
     name = "bubblewrap"
     owns_processes = True
 
-    def __init__(self, binary: str, environ: Mapping[str, str], *, overlays: bool = True) -> None:
+    def __init__(self, binary: str, environ: Mapping[str, str], *, overlays: Callable[[], bool] = bool) -> None:
         self.binary = binary
-        self.overlays = overlays
+        self._prove_overlays = overlays
+        self._overlays: bool | None = None
         home = os.path.normpath(environ.get("HOME") or "/")
         self.home = home if home.startswith("/") and home != "/" and not beneath(home, SYSTEM) else "/home/user"
         self._environ = environ
         self._views: dict[tuple[Confinement, bool], tuple[str, ...]] = {}
+
+    @property
+    def overlays(self) -> bool:
+        """Found out when a copy first wants to know: the trial costs more than the start of a run."""
+        if self._overlays is None:
+            self._overlays = self._prove_overlays()
+        return self._overlays
 
     def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
         key = (view, read_only)

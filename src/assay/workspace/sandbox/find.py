@@ -139,33 +139,39 @@ def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandb
     about = Path(binary).stat()
     home = environ.get("HOME", "")
     key: list[object] = [VERSION, _boot(), binary, about.st_mtime_ns, about.st_size, os.getuid(), home]
-    remembered = _remembered(state / "sandbox.json", key)
-    if remembered:
-        overlays = remembered.get("overlays") is True
-        return Bubblewrap(binary, environ, overlays=overlays) if kind == "linux" else Seatbelt(binary, environ)
-    return _prove(binary, kind, environ, state / "sandbox.json", key)
+    file = state / "sandbox.json"
+    if kind == "linux":
+        sandbox: Sandbox = Bubblewrap(binary, environ, overlays=lambda: _overlays_hold(binary, environ, file, key))
+    else:
+        sandbox = Seatbelt(binary, environ)
+    return sandbox if _remembered(file, key) else _prove(sandbox, environ, file, key)
 
 
-def _prove(
-    binary: str, kind: Literal["linux", "mac"], environ: Mapping[str, str], file: Path, key: list[object]
-) -> Sandbox | NoSandbox:
+def _prove(sandbox: Sandbox, environ: Mapping[str, str], file: Path, key: list[object]) -> Sandbox | NoSandbox:
     import tempfile
 
-    overlays = False
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as scratch:
-        if kind == "linux":
-            linux = Bubblewrap(binary, environ)
-            (Path(scratch) / "overlay").mkdir()
-            overlays = linux.overlays = _overlays(linux, Path(scratch) / "overlay")
-            sandbox: Sandbox = linux
-        else:
-            sandbox = Seatbelt(binary, environ)
         proof = probe(sandbox, Path(scratch), environ)
     if not proof.holds:
         return NoSandbox(proof.why)
+    _remember(file, {"key": key})
+    return sandbox
+
+
+def _overlays_hold(binary: str, environ: Mapping[str, str], file: Path, key: list[object]) -> bool:
+    known = _remembered(file, key).get("overlays")
+    if not isinstance(known, bool):
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="assay-probe-") as scratch:
+            known = _overlays(Bubblewrap(binary, environ), Path(scratch))
+        _remember(file, {"key": key, "overlays": known})
+    return known
+
+
+def _remember(file: Path, proved: dict[str, object]) -> None:
     with contextlib.suppress(OSError):  # unwritable state costs a probe at the next start, nothing else
         file.parent.mkdir(parents=True, exist_ok=True)
         aside = file.with_name(f"{file.name}.{os.getpid()}")
-        aside.write_bytes(msgspec.json.encode({"key": key, "overlays": overlays}))
+        aside.write_bytes(msgspec.json.encode(proved))
         aside.replace(file)
-    return sandbox
