@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.context.compact import compact
+from assay.context.compact import Compactor
 from assay.core.check import Criterion, Evidence
 from assay.core.events import (
     CallFinished,
@@ -24,6 +24,12 @@ from assay.sessions.fold import History, fold
 from assay.testing import call, reply
 
 from .logs import STANDING, acted, asked, assert_well_formed, checked, edit, numbered, said, sessions, texts
+
+
+def compact(records: list[Record], keep: int) -> Compacted | None:
+    compactor = Compactor()
+    fold(records, compactor)
+    return compactor.compact(keep)
 
 
 def long_session(steps: int = 30) -> list[Event]:
@@ -204,15 +210,21 @@ def test_a_distillate_is_bounded_however_long_the_log(steps: int, width: int, ta
     assert len(summary_of(events, 1)) < 24_000 + 6_000 + 3_000 + 2_000 + 4_000 + 3_000
 
 
-def test_compacting_time_after_time_does_not_grow() -> None:
+def test_compacting_time_after_time_does_not_grow_and_is_a_fold_of_the_log() -> None:
     records = numbered([asked("mend it"), *STANDING])
+    compactor = Compactor()
+    fold(records, compactor)
     sizes: list[int] = []
     for step in range(600):
         for event in [*edit(step), said("and so on")]:
             records.append(Record(len(records) + 1, 0.0, event))
+            compactor.apply(records[-1])
         if step % 20 == 19:
-            event = compact(records, 100)
+            again = compact(records, 100)
+            event = compactor.compact(100)
             assert isinstance(event, Compacted)
+            assert event == again, "whoever opens the session later comes to the same"
             sizes.append(len(event.summary))
             records.append(Record(len(records) + 1, 0.0, event))
+            compactor.apply(records[-1])
     assert max(sizes[-10:]) <= max(sizes[12:20]) + 200

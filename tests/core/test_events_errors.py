@@ -67,9 +67,8 @@ def test_every_error_knows_how_the_command_ends(kind: type[AssayError]) -> None:
 
 
 def test_the_codes_in_the_tree_are_those_of_the_classes() -> None:
-    assert {
-        kind.__name__: kind("x").exit_code for kind in AssayError.__subclasses__() if kind.__module__ == AssayError.__module__
-    } == {
+    own = [kind for kind in AssayError.__subclasses__() if kind.__module__ == AssayError.__module__]
+    assert {kind.__name__: kind("x").exit_code for kind in own} == {
         "UsageError": 2,
         "AuthError": 3,
         "ProviderUnavailable": 4,

@@ -59,6 +59,8 @@ class Settings(Struct, frozen=True, rename="camel"):
 _TIGHTENING = frozenset({"protected", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
 _ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
 _MERGING = frozenset({"providers", "models", "aliases"})
+_STRICT_MODES = {"dontAsk": 1, "plan": 2}
+"""Modes that are stricter than the default, and how much."""
 
 
 def load_settings(
@@ -88,7 +90,7 @@ def load_settings(
                     )
             merged = _merge(merged, layer)
     if extra:
-        text = extra.encode() if extra.lstrip().startswith("{") else _read(Path(extra))
+        text = extra.encode("utf-8", "surrogateescape") if extra.lstrip().startswith("{") else _read(Path(extra))
         if text is None:
             raise UsageError(f"--settings: there is no file {extra}")
         merged = _merge(merged, _parse(text, "--settings", notices))
@@ -109,7 +111,7 @@ def parse_sources(text: str | None) -> frozenset[str]:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
@@ -127,12 +129,18 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
 
 def _tightened(layer: Settings, base: Settings) -> tuple[Settings, list[str]]:
     """What an untrusted layer may say, and the keys of what it may not."""
-    allowed: dict[str, object] = {"permissions": Permissions(ask=layer.permissions.ask, deny=layer.permissions.deny)}
+    mode, present = layer.permissions.default_mode, base.permissions.default_mode
+    stricter = _STRICT_MODES.get(mode or "", 0) > _STRICT_MODES.get(present or "", 0)
+    allowed: dict[str, object] = {
+        "permissions": Permissions(
+            ask=layer.permissions.ask, deny=layer.permissions.deny, default_mode=mode if stricter else None
+        )
+    }
     loosening = [
         f"permissions.{key}"
         for key, value in (
             ("allow", layer.permissions.allow),
-            ("defaultMode", layer.permissions.default_mode not in (None, "default", "plan", "dontAsk")),
+            ("defaultMode", mode not in (None, "default", *_STRICT_MODES)),
             ("additionalDirectories", layer.permissions.additional_directories),
         )
         if value
@@ -146,10 +154,6 @@ def _tightened(layer: Settings, base: Settings) -> tuple[Settings, list[str]]:
             allowed[field.name] = _lower(getattr(base, field.name), value)
         else:
             loosening.append(field.encode_name)
-    if layer.permissions.default_mode in ("plan", "dontAsk"):
-        allowed["permissions"] = Permissions(
-            ask=layer.permissions.ask, deny=layer.permissions.deny, default_mode=layer.permissions.default_mode
-        )
     return Settings(**allowed), loosening  # type: ignore[arg-type]  # names and types are those of the fields themselves
 
 

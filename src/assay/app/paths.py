@@ -34,7 +34,10 @@ class Paths(Struct, frozen=True):
 def find_paths(environ: Mapping[str, str]) -> Paths:
     """The folders for this user; none is created here. Raises `UsageError` when there is no home to put them in."""
     if own := environ.get("ASSAY_HOME"):
-        base = Path(own).expanduser().absolute()
+        try:
+            base = Path(own).expanduser().absolute()
+        except RuntimeError as error:
+            raise UsageError(f"ASSAY_HOME is '{own}', and that home cannot be found; give an absolute path") from error
         return Paths(base / "config", base / "state", base / "data")
     home = environ.get("HOME", "")
 

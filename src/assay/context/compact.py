@@ -1,12 +1,14 @@
 """Compaction: when the window fills, history becomes a distillate and the last steps; the log keeps everything.
 
-The distillate is made by folding the whole log, not by a model and not from an earlier distillate: it costs no tokens,
-always fits, cannot invent, and cannot lose the task, the instructions, the criteria, the evidence or the list of what
-was touched. A model that needs a detail again reads the file again.
+The distillate is made by folding the log, not by a model: it costs no tokens, always fits, cannot invent, and cannot
+lose the task, the instructions, the criteria, the evidence or the list of what was changed. A model that needs a detail
+again reads the file again. The fold goes along with the log, so that neither its memory nor the work of a compaction
+grows with the session.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from assay.core.events import (
@@ -35,18 +37,41 @@ _PROVED_CAP = 2_000
 _STANDING = frozenset({"environment", "instructions", "schema"})
 
 
-def compact(records: Sequence[Record], keep_tokens: int) -> Compacted | None:
-    """A `Compacted` event that keeps about `keep_tokens` of the newest steps verbatim and distils what is before them.
+class Compactor:
+    """A fold of the log: the records that are still verbatim in history, and a distillate of those before them."""
 
-    None when there is nothing to gain: fewer than two steps lie before the kept part, or nothing that an earlier
-    compaction had kept.
-    """
-    kept = max((record.event.keeps_from for record in records if isinstance(record.event, Compacted)), default=0)
-    starts = [index for index, record in enumerate(records) if _opens_step(record)]
-    keep_from = _keep_from(records, starts, keep_tokens)
-    if keep_from is None or sum(start < keep_from for start in starts) < 2 or records[keep_from].number <= kept:
-        return None
-    return Compacted(_distil(records[:keep_from]), records[keep_from].number)
+    def __init__(self) -> None:
+        self._recent: list[Record] = []
+        self._before = _Distillate()
+        self._compacted = False
+
+    def apply(self, record: Record) -> None:
+        self._recent.append(record)
+        if isinstance(record.event, Compacted):
+            keeps = record.event.keeps_from
+            self._distil(next((i for i, each in enumerate(self._recent) if each.number >= keeps), 0))
+
+    def compact(self, keep_tokens: int) -> Compacted | None:
+        """An event, to be recorded, that keeps about `keep_tokens` of the newest steps verbatim and distils what is
+        before them.
+
+        None when there is nothing to gain: fewer than two steps lie before the kept part, or, later on, no step that an
+        earlier compaction had kept.
+        """
+        starts = [index for index, record in enumerate(self._recent) if _opens_step(record)]
+        keep_from = _keep_from(self._recent, starts, keep_tokens)
+        if keep_from is None or sum(start < keep_from for start in starts) < (1 if self._compacted else 2):
+            return None
+        number = self._recent[keep_from].number
+        self._distil(keep_from)
+        return Compacted(self._before.text(), number)
+
+    def _distil(self, count: int) -> None:
+        """Move the oldest `count` records into the distillate."""
+        for record in self._recent[:count]:
+            self._before.apply(record)
+        del self._recent[:count]
+        self._compacted = True
 
 
 def _opens_step(record: Record) -> bool:
@@ -79,47 +104,90 @@ def _weight(record: Record) -> int:
             return 0
 
 
-def _distil(records: Sequence[Record]) -> str:
-    asked: list[str] = []
-    standing: dict[tuple[str, str], str] = {}
-    said: list[str] = []
-    done: list[str] = []
-    changed: dict[str, None] = {}
-    proved: list[str] = []
-    calls: dict[str, ToolCall] = {}
-    for record in records:
+class _Lines:
+    """The newest lines that fit into `cap` characters, the last one in any case; each once when they are `unique`."""
+
+    def __init__(self, cap: int, *, unique: bool = False) -> None:
+        self._cap = cap
+        self._unique = unique
+        self._lines: deque[str] = deque()
+        self._size = 0
+        self._left_out = 0
+
+    def add(self, line: str) -> None:
+        if self._unique and line in self._lines:
+            self._lines.remove(line)
+            self._size -= len(line)
+        self._lines.append(line)
+        self._size += len(line)
+        while len(self._lines) > 1 and self._size > self._cap:
+            self._size -= len(self._lines.popleft())
+            self._left_out += 1
+
+    def all(self) -> list[str]:
+        return [f"[{self._left_out} earlier left out]", *self._lines] if self._left_out else list(self._lines)
+
+
+class _Distillate:
+    """What is worth knowing about records that are no longer shown; as bounded as its text."""
+
+    def __init__(self) -> None:
+        self._task: str | None = None
+        self._asked = _Lines(_ASKED_CAP)
+        self._standing: dict[tuple[str, str], str] = {}
+        self._calls: dict[str, ToolCall] = {}
+        self._done = _Lines(_DONE_CAP)
+        self._changed = _Lines(_CHANGED_CAP, unique=True)
+        self._proved = _Lines(_PROVED_CAP, unique=True)
+        self._said = _Lines(_SAID_CAP)
+
+    def apply(self, record: Record) -> None:
         match record.event:
             case InputReceived(parts=parts):
-                asked.append(_wish(parts))
+                self._ask(_wish(parts))
             case ContextAdded(owner=owner, text=text, source=source) if owner in _STANDING:
-                standing[owner, source] = text
+                self._standing[owner, source] = text
             case ModelReplied(message=message) if message.failure is None:
-                calls.update((call.id, call) for call in message.calls)
-                if message.text.strip():
-                    said.append(_cut(message.text.strip(), _SAID_CAP))
+                self._calls = {call.id: call for call in message.calls}
+                if text := message.text.strip():
+                    self._said.add(_cut(text, _SAID_CAP))
             case CallDecided(effects=effects, decision=decision) if decision.verdict == "allow":
-                changed.update((effect.target, None) for effect in effects if effect.kind in ("write", "delete"))
+                for effect in effects:
+                    if effect.kind in ("write", "delete"):
+                        self._changed.add(effect.target[:_LINE])
             case CallFinished(result=result, display=display):
-                done.append(_deed(calls.get(result.call), display, failed=result.is_error))
+                self._done.add(_deed(self._calls.pop(result.call, None), display, failed=result.is_error))
             case CriteriaDeclared(criteria=criteria):
-                proved = [*proved, *(f"criterion: {item.text}" for item in criteria)]
+                for item in criteria:
+                    self._prove(f"criterion: {item.text}")
             case CheckFinished(run=run):
-                proved.append(f"check `{run.check}`: {'passed' if run.passed else 'failed'}")
+                self._prove(f"check `{run.check}`: {'passed' if run.passed else 'failed'}")
             case EvidenceRecorded(evidence=row):
-                proved.append(f"evidence {row.cls}: {row.criterion}: {row.before} -> {row.after}")
+                self._prove(f"evidence {row.cls}: {row.criterion}: {row.before} -> {row.after}")
             case _:
                 pass
-    sections = [
-        *asked[:1],
-        *_newest(asked[1:], _ASKED_CAP),
-        *standing.values(),
-        _section("What was done so far, oldest first", _newest(done, _DONE_CAP)),
-        _section("Files changed so far", _newest([path[:_LINE] for path in changed], _CHANGED_CAP)),
-        _section("Checks and criteria so far", _newest(_latest(proved), _PROVED_CAP)),
-        _section("What you said about it", _newest(said, _SAID_CAP)),
-        "[Earlier steps were distilled by the harness. Files may be read again; nothing needs to be redone.]",
-    ]
-    return "\n\n".join(section for section in sections if section)
+
+    def _ask(self, wish: str) -> None:
+        if self._task is None:
+            self._task = wish
+        else:
+            self._asked.add(wish)
+
+    def _prove(self, line: str) -> None:
+        self._proved.add(line[: 2 * _LINE])
+
+    def text(self) -> str:
+        sections = [
+            self._task or "",
+            *self._asked.all(),
+            *self._standing.values(),
+            _section("What was done so far, oldest first", self._done.all()),
+            _section("Files changed so far", self._changed.all()),
+            _section("Checks and criteria so far", self._proved.all()),
+            _section("What you said about it", self._said.all()),
+            "[Earlier steps were distilled by the harness. Files may be read again; nothing needs to be redone.]",
+        ]
+        return "\n\n".join(section for section in sections if section)
 
 
 def _wish(parts: Sequence[Text | Image]) -> str:
@@ -134,28 +202,11 @@ def _cut(text: str, cap: int) -> str:
     return text if len(text) <= cap else f"{text[:cap]}\n[... cut at {cap} of {len(text)} characters]"
 
 
-def _latest(lines: list[str]) -> list[str]:
-    """Each line once, where it was said last, and not too long."""
-    return list(dict.fromkeys(line[: 2 * _LINE] for line in reversed(lines)))[::-1]
-
-
 def _deed(call: ToolCall | None, display: str, *, failed: bool) -> str:
     what = f"{call.name} " if call else ""
     target = next((str(value) for value in call.arguments.values() if isinstance(value, str)), "") if call else ""
     line = f"{what}{target}".replace("\n", " ")[:_LINE]
     return f"- {line}{': ' + display[:_LINE] if display else ''}{' (failed)' if failed else ''}"
-
-
-def _newest(lines: list[str], cap: int) -> list[str]:
-    """The newest of `lines` that fit into `cap` characters, the last one in any case, with a note about the rest."""
-    kept: list[str] = []
-    for line in reversed(lines):
-        cap -= len(line)
-        if cap < 0 and kept:
-            kept.append(f"[{len(lines) - len(kept)} earlier left out]")
-            break
-        kept.append(line)
-    return kept[::-1]
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -37,7 +37,7 @@ from assay.core.ids import new_id
 from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall, ToolResult
 from assay.core.model import Model, ModelRequest, Reasoning, ToolSpec
 from assay.core.policy import Decision, Effect, Gate
-from assay.core.store import EventStore
+from assay.core.store import EventStore, Record
 from assay.core.tool import Tool, ToolContext
 from assay.core.workspace import Workspace
 from assay.loop.calls import CallPorts, run_calls
@@ -99,10 +99,10 @@ class Run:
         self.options = options
         self.bus = Bus()
         self.state = State()
+        self._window = Window(parts.model.profile.context, self.next_input, self.record)
         for record in parts.store.records():
-            self.state.apply(record)
+            self._fold(record)
         self._specs: tuple[ToolSpec, ...] = tuple(tool.spec for tool in parts.tools.values())
-        self._window = Window(parts.store, parts.model.profile.context, self.next_input, self.record)
         self._schema = StructuredAnswer(options.schema)
         self.receipt = ""
         """Where the receipt of the last turn lies."""
@@ -126,8 +126,12 @@ class Run:
     def record(self, event: Event, durable: bool = False) -> None:
         """Append to the log, fold, tell whoever watches. Raises `StorageError`."""
         record = self.parts.store.append(event, durable=durable)
-        self.state.apply(record)
+        self._fold(record)
         self.bus.emit(record)
+
+    def _fold(self, record: Record) -> None:
+        self.state.apply(record)
+        self._window.apply(record)
 
     def progress(self, phase: str, text: str) -> None:
         self.bus.emit(Progress(phase, text))

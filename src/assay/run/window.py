@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from assay.context.compact import compact
+from assay.context.compact import Compactor
 from assay.core.events import Compacted
-from assay.core.store import EventStore
+from assay.core.store import Record
 from assay.loop.turn import Inject, Middleware, Stop
 
 FULL_AT = 0.8
@@ -16,15 +16,17 @@ KEEP = 0.25
 
 
 class Window(Middleware):
-    """Compacts the log's view when the next request would come near the model's context."""
+    """Compacts the log's view when the next request would come near the model's context. A fold, too: it has to be
+    given every record."""
 
-    def __init__(
-        self, store: EventStore, context: int, next_input: Callable[[], int], record: Callable[[Compacted], None]
-    ):
-        self._store = store
+    def __init__(self, context: int, next_input: Callable[[], int], record: Callable[[Compacted], None]):
         self._context = context
         self._next_input = next_input
         self._record = record
+        self._compactor = Compactor()
+
+    def apply(self, record: Record) -> None:
+        self._compactor.apply(record)
 
     async def before_step(self) -> Stop | Inject | None:
         if self._next_input() > FULL_AT * self._context:
@@ -34,9 +36,8 @@ class Window(Middleware):
     def shrink(self, keep_tokens: int) -> bool:
         """Compact so that about `keep_tokens` stay verbatim, or fewer when that gains nothing: our count is rough, and
         what is full by the provider's may look half empty by ours. False when nothing can be gained at all."""
-        records = list(self._store.records())
         for keep in (keep_tokens, keep_tokens // 4, keep_tokens // 16, 0):
-            if event := compact(records, keep):
+            if event := self._compactor.compact(keep):
                 self._record(event)
                 return True
         return False
