@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,8 +97,8 @@ CASES: tuple[Case, ...] = (
 
 
 class Seen(NamedTuple):
-    """What became of one run. `tries`: requests for the step that was struck first. `noticed`: seconds of silence until
-    the agent hung up, None if it never did. `waits`: seconds between the first tries."""
+    """What became of one run. `tries`: requests that were struck, and the one after. `noticed`: seconds of silence
+    until the agent hung up, None if it never did. `waits`: seconds between the first tries."""
 
     done: bool
     exit: int | None
@@ -109,7 +109,7 @@ class Seen(NamedTuple):
     waits: list[float]
 
 
-def measure(peers: list[Peer], parallel: int = 2) -> Report:
+def measure(peers: list[Peer], parallel: int = 4) -> Report:
     """One run an agent and fault; `parallel` agents at a time, because most of it is waiting."""
     found: dict[str, dict[str, Seen]] = {peer.name: {} for peer in peers}
     with ThreadPoolExecutor(parallel) as pool:
@@ -121,7 +121,9 @@ def measure(peers: list[Peer], parallel: int = 2) -> Report:
         name: {case: seen._asdict() for case, seen in cells.items()} for name, cells in found.items()
     }
     notes = [f"{case.name}: {case.says}" for case in CASES]
-    notes.append("done: the job reached its end and the exit code is 0. Tries: requests for the step that was struck.")
+    notes.append(
+        "done: the job reached its end and the exit code is 0. Tries: requests that were struck, and the one after."
+    )
     return Report("faults", "Faults", ["agent", *(case.name for case in CASES)], rows, data, notes)
 
 
@@ -132,23 +134,20 @@ def _run(peer: Peer, case: Case) -> Seen:
 
 
 def _judge(outcome: Outcome, case: Case) -> Seen:
-    struck = [at for at, item in enumerate(outcome.exchanges) if item.fault]
-    since = outcome.exchanges[struck[0] :] if struck else []
-    tries = [item for item in since if item.seen and since[0].seen and item.seen.position == since[0].seen.position]
-    gone = [
-        item.closed_early - item.first_byte for item in since if item.fault and item.closed_early and item.first_byte
-    ]
+    struck = [item for item in outcome.main if item.fault]
+    gone = [item.closed_early - item.first_byte for item in struck if item.closed_early and item.first_byte]
     served = [item for item in outcome.exchanges if item.seen and not item.fault]
     last = served[-1].seen.position if served and served[-1].seen else -1
     toolless = not any(item.seen and item.seen.tools for item in outcome.exchanges)
+    again = bool(struck) and struck[-1] is not outcome.main[-1]
     return Seen(
         done=last >= case.turns or (toolless and bool(served) and served[-1] is outcome.exchanges[-1]),
         exit=outcome.finished.exit,
         seconds=outcome.finished.wall,
-        tries=len(tries),
+        tries=len(struck) + again,
         half=_lines(outcome.project / BEGUN) > _lines(outcome.project / WHOLE),
         noticed=min(gone) if gone else None,
-        waits=[b.arrived - a.ended for a, b in itertools.pairwise(tries) if a.ended][:6],
+        waits=[after.arrived - before.ended for before, after in pairwise(struck) if before.ended][:6],
     )
 
 
@@ -157,6 +156,9 @@ def _lines(path: Path) -> int:
 
 
 def cell(seen: Seen, case: Case) -> str:
+    """How one run ended, in a few words."""
+    if seen.tries == 0:
+        return "not struck: asks for no such reply"
     if seen.exit is None:
         ending = f"still at it after {case.limit:.0f} s"
     elif seen.done:

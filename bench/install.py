@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -48,27 +47,25 @@ def _fresh(extra: str) -> tuple[float, float, list[str]]:
         python = str(Path(folder, "bin", "python"))
         pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
         subprocess.run([*pip, "install", f"{ROOT}{extra}"], check=True, timeout=600, stderr=subprocess.DEVNULL)
-        listed = subprocess.run([*pip, "list", "--format=json"], check=True, capture_output=True, text=True)
-        packages = [one["name"] for one in json.loads(listed.stdout) if one["name"] not in TOOLS]
         site = next(Path(folder, "lib").glob("python*/site-packages"))
+        names = sorted(path.name.partition("-")[0] for path in site.glob("*.dist-info"))
+        packages = [name for name in names if name not in TOOLS and name != "assay"]
         own = [path for path in site.iterdir() if path.name.startswith("assay")]
         tools = [path for path in site.iterdir() if path.name.startswith(TOOLS)]
-        itself = sum(map(weigh, own))
+        itself = weigh(*own)
         # What a wheel puts beside Python code (the sandbox binary) lies in bin/ and share/; count it too.
         programs = [
             path for path in Path(folder, "bin").iterdir() if not path.is_symlink() and path.stat().st_size > 100_000
         ]
-        rest = weigh(site) - itself - sum(map(weigh, tools)) + sum(map(weigh, programs))
+        rest = weigh(site) - itself - weigh(*tools) + weigh(*programs)
         return rest, itself, packages
 
 
-def weigh(path: Path) -> float:
-    """MB (10^6 bytes) of a file or of all files in a folder; links are not followed."""
-    if path.is_symlink():
-        return 0.0
-    if path.is_file():
-        return path.stat().st_size / 1e6
-    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file() and not each.is_symlink()) / 1e6
+def weigh(*paths: Path) -> float:
+    """MB (10^6 bytes) of files and of all files in folders, each once however often it is linked."""
+    files = (each for path in paths for each in ([path] if path.is_file() else path.rglob("*")))
+    found = (each.lstat() for each in files if each.is_file() and not each.is_symlink())
+    return sum({(one.st_dev, one.st_ino): one.st_size for one in found}.values()) / 1e6
 
 
 def weigh_peer(program: Path) -> float | None:
@@ -80,7 +77,7 @@ def weigh_peer(program: Path) -> float | None:
     for parent in real.parents:
         if parent.name.startswith("@") and parent.parent.name == "node_modules":
             package = real.relative_to(parent).parts[0].removesuffix("-linux-x64")
-            return sum(weigh(path) for path in parent.iterdir() if path.name.startswith(package))
+            return weigh(*(path for path in parent.iterdir() if path.name.startswith(package)))
     return None
 
 

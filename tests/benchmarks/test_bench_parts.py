@@ -122,11 +122,12 @@ def test_without_a_vocabulary_a_token_is_four_bytes(monkeypatch: pytest.MonkeyPa
     assert (counter.unit, counter.count([b"", b"12345678", b"1"])) == ("bytes/4", [0, 2, 1])
 
 
-def test_weight_leaves_links_out(tmp_path: Path) -> None:
+def test_weight_counts_a_file_once(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "file").write_bytes(b"x" * 2_000_000)
     (tmp_path / "link").symlink_to(tmp_path / "in" / "file")
-    assert install.weigh(tmp_path) == pytest.approx(2.0)
+    (tmp_path / "hard").hardlink_to(tmp_path / "in" / "file")
+    assert install.weigh(tmp_path) == install.weigh(tmp_path / "hard") == pytest.approx(2.0)
 
 
 def test_commands_of_a_fault_show_whether_only_half_was_run(tmp_path: Path) -> None:

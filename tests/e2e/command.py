@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 import assay
 from assay.testing.server import ScriptedServer, SeenRequest, is_extension, prompt_bytes
 from assay.testing.server.jobs import PROMPT, write_project
@@ -20,6 +22,13 @@ KEY = "sk-e2e-0123456789abcdef"
 """What the key variable holds; it must not turn up anywhere."""
 LONGEST = 90.0
 DIALECTS = ("anthropic", "openai-chat", "openai-responses")
+FULL = """
+import os, resource, signal, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program for which no file can grow beyond 60 kB, which looks like a full disk."""
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
 
 
@@ -120,10 +129,12 @@ class Place:
         stdin: bool = False,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        full: bool = False,
     ) -> "subprocess.Popen[bytes]":
-        """The command under way. `stdin`: it gets a pipe."""
+        """The command under way. `stdin`: it gets a pipe. `full`: as if on a full disk (see FULL)."""
+        before = [sys.executable, "-c", FULL] if full else []
         process = subprocess.Popen(
-            self.argv(server, words, dialect),
+            [*before, *self.argv(server, words, dialect)],
             cwd=cwd or self.project,
             env={**self.variables, **(env or {})},
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -139,18 +150,11 @@ class Place:
             process.kill()
             process.communicate()
 
-    def run(
-        self,
-        server: ScriptedServer | str | None,
-        *words: str,
-        dialect: str = "anthropic",
-        stdin: str | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-    ) -> Ended:
-        """Run the command to its end, and see that it leaves nothing behind and shows no traceback and no key."""
+    def run(self, server: ScriptedServer | str | None, *words: str, stdin: str | None = None, **more) -> Ended:
+        """Run the command to its end, and see that it leaves nothing behind and shows no traceback and no key. `more`
+        goes to `start`."""
         began = time.monotonic()
-        process = self.start(server, *words, dialect=dialect, stdin=stdin is not None, env=env, cwd=cwd)
+        process = self.start(server, *words, stdin=stdin is not None, **more)
         return self.finish(process, began, stdin)
 
     def task(self, server: ScriptedServer | str | None, *words: str, prompt: str = PROMPT, **more) -> Ended:
@@ -200,6 +204,15 @@ def _related(place: str) -> Iterator[str]:
             named = needle in words or needle in (entry / "environ").read_bytes()
             if words and (named or os.readlink(entry / "cwd").startswith(place)):
                 yield words.replace(b"\0", b" ").decode("utf-8", "replace")
+
+
+def across(*cases: str) -> list:
+    """Parameters `case, dialect`: each case with one dialect in the fast tier, and with the others in the whole one."""
+    return [
+        pytest.param(case, dialect, marks=() if (row + column) % 3 == 0 else pytest.mark.slow)
+        for row, case in enumerate(cases)
+        for column, dialect in enumerate(DIALECTS)
+    ]
 
 
 def wait_for(what, seconds: float = 20.0) -> None:

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 
 from assay.testing.server import Call, Reply
 
-from .command import Place, wait_for
+from .command import Place, unbroken, wait_for
 from .conftest import Serve
 
 
@@ -107,32 +106,51 @@ def test_state_that_cannot_be_written(place: Place, serve: Serve, made: str) -> 
     assert str(state) in ended.result["errors"][0]
 
 
-def test_a_full_disk_ends_the_run_and_keeps_the_file(place: Place, serve: Serve) -> None:
-    """Nothing may grow over the limit, which is what a full disk looks like to a program."""
+MUCH = [
+    Reply(f"I write, {n}. " + "x" * 3_000, calls=(Call("@write", {"path": f"new{n}", "content": "y" * 5_000}),))
+    for n in range(40)
+]
+
+
+def test_a_log_that_cannot_grow_ends_the_run_and_keeps_the_files(place: Place, serve: Serve) -> None:
     old = "old\n" * 20_000
     place.write({"a.txt": old})
     place.commit()
-    edits = [
-        Reply(f"I edit, {n}. " + "x" * 3_000, calls=(Call("@write", {"path": f"new{n}", "content": "y" * 5_000}),))
-        for n in range(40)
-    ]
-    server = serve([*edits, Reply("Done.")])
-    words = place.argv(server, ("-p", "Write much", "--output-format", "json"))
-    limited = (
-        "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
-        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-c", limited, *words], cwd=place.project, env=place.variables,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    ended = place.finish(process, began).expect(9, "storage")
+    server = serve([*MUCH, Reply("Done.")])
+    ended = place.task(server, prompt="Write much", full=True).expect(9, "storage")
     assert ended.err.startswith("error: ") or "\nerror: " in ended.err
     assert (place.project / "a.txt").read_text() == old
     assert all(path.read_text() == "y" * 5_000 for path in place.project.glob("new*"))
     resumed = place.run(server, "--continue", "-p", "--output-format", "json")
     assert resumed.result["result"] == "Done."
+    assert unbroken(server.requests)
+
+
+@pytest.mark.parametrize("full", ["state", "project"])
+def test_a_full_disk_loses_nothing(place: Place, serve: Serve, full: str) -> None:
+    disk = place.project if full == "project" else place.root / "state"
+    if disk.exists():
+        disk.rmdir()
+    mounted = _mounted(disk, "size=300k")
+    disk.mkdir(exist_ok=True)
+    try:
+        place.write({"a.txt": "old\n" * 10_000})
+        edit = Call("@edit", {"path": "a.txt", "old": "old\nold\nold\n", "new": "new\n" * 80_000})
+        more = Call("@write", {"path": "b.txt", "content": "z" * 400_000})
+        server = serve([Reply("I write.", calls=(edit, more)), Reply("It is full.")])
+        env = {"XDG_STATE_HOME": str(place.root / "state")}
+        ended = place.task(server, prompt="Write", env=env, full=not mounted)
+        text = (place.project / "a.txt").read_text()
+        if full == "state":
+            ended.expect(9, "storage")
+            assert not mounted or "free some space" in ended.result["errors"][0]
+        else:
+            assert ended.code in (0, 9), repr(ended)
+            assert text == "old\n" * 10_000
+            assert sorted(path.name for path in place.project.iterdir()) == ["a.txt"]
+        assert text in ("old\n" * 10_000, ("old\n" * 10_000).replace("old\nold\nold\n", "new\n" * 80_000, 1))
+    finally:
+        _unmounted(disk)
 
 
 def _mounted(path: Path, options: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from assay.testing.server import Call, Fault, Reply, ScriptedServer
 from assay.testing.server.jobs import AFTER, PROJECT_FILE, five_step
 
-from .command import DIALECTS, KEY, Place, unbroken
+from .command import DIALECTS, KEY, Place, across, unbroken
 from .conftest import Serve
 
 COUNT = Call("@shell", {"command": "echo x >> count"})
@@ -49,20 +49,18 @@ def test_a_wait_of_a_day_is_not_waited_for(place: Place, serve: Serve) -> None:
     assert "24 h" in ended.result["errors"][0]
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "outcome", "said"),
-    [
-        ("quota", 3, "auth", "quota"),
-        ("unauthorized", 3, "auth", "check the key in K"),
-        ("forbidden", 3, "auth", "check the key in K"),
-        ("no_model", 2, "usage", "--model"),
-        ("unknown_field", 2, "usage", "HTTP 400"),
-    ],
-)
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_what_a_second_request_cannot_mend(
-    place: Place, serve: Serve, name: str, code: int, outcome: str, said: str, dialect: str
-) -> None:
+FINAL = {
+    "quota": (3, "auth", "quota"),
+    "unauthorized": (3, "auth", "check the key in K"),
+    "forbidden": (3, "auth", "check the key in K"),
+    "no_model": (2, "usage", "--model"),
+    "unknown_field": (2, "usage", "HTTP 400"),
+}
+
+
+@pytest.mark.parametrize(("name", "dialect"), across(*FINAL))
+def test_what_a_second_request_cannot_mend(place: Place, serve: Serve, name: str, dialect: str) -> None:
+    code, outcome, said = FINAL[name]
     server = serve(Reply("Four."), [Fault(name, times=None)])
     ended = ask(place, server, dialect=dialect).expect(code, outcome)
     assert len(server.requests) == 1
@@ -87,9 +85,9 @@ def test_endless_trouble_ends_within_a_minute(place: Place, serve: Serve) -> Non
     assert "503" in ended.result["errors"][0]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
-    "name", ["reset", "cut_in_text", "cut_in_json", "cut_in_utf8", "no_end", "bad_chunking", "error_event"]
+    ("name", "dialect"),
+    across("reset", "cut_in_text", "cut_in_json", "cut_in_utf8", "no_end", "bad_chunking", "error_event"),
 )
 def test_a_reply_that_is_lost_is_asked_for_again_and_told_once(
     place: Place, serve: Serve, name: str, dialect: str
@@ -103,8 +101,7 @@ def test_a_reply_that_is_lost_is_asked_for_again_and_told_once(
     assert len({seen.raw for seen in server.requests}) == 1
 
 
-@pytest.mark.parametrize("close", ["end", "close", "reset"])
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(("close", "dialect"), across("end", "close", "reset"))
 def test_a_call_cut_in_its_arguments_is_never_run(place: Place, serve: Serve, dialect: str, close: str) -> None:
     command = {"command": "echo x >> count; echo the rest of the command that must not be missing"}
     server = serve([Reply("I count.", calls=(Call("@shell", command),)), Reply("Done.")],
@@ -122,8 +119,9 @@ def test_a_call_that_was_cut_behind_has_its_effect_once(place: Place, serve: Ser
     assert counted(place) == 1
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("name", ["malformed_arguments", "unknown_tool", "wrong_types", "extra_fields"])
+@pytest.mark.parametrize(
+    ("name", "dialect"), across("malformed_arguments", "unknown_tool", "wrong_types", "extra_fields")
+)
 def test_a_call_that_makes_no_sense_is_told_to_the_model(place: Place, serve: Serve, name: str, dialect: str) -> None:
     place.five_step()
     server = serve(five_step(place.project), [Fault(name, after=1)])
@@ -133,8 +131,7 @@ def test_a_call_that_makes_no_sense_is_told_to_the_model(place: Place, serve: Se
     assert unbroken(server.requests)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("name", ["duplicate_id", "missing_id"])
+@pytest.mark.parametrize(("name", "dialect"), across("duplicate_id", "missing_id"))
 def test_calls_with_bad_ids_run_at_most_once_each(place: Place, serve: Serve, name: str, dialect: str) -> None:
     server = serve([Reply("I count.", calls=(COUNT,)), Reply("Done.")], [Fault(name)])
     ask(place, server, dialect=dialect)

@@ -37,6 +37,7 @@ def test_zero():
 """
 GREEN = "from calc import add\n\n\ndef test_zero():\n    assert add(0, 0) == 0\n"
 CONFIG = "[tool.pytest.ini_options]\ntestpaths = ['tests']\npythonpath = ['.']\n"
+SILENT = {"tests/test_calc.py": GREEN, "calc.py": BUG, "pyproject.toml": CONFIG}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -78,7 +79,11 @@ def test_the_first_request_is_small(place: Place, serve: Serve) -> None:
     "files",
     [
         pytest.param({"calc.py": BUG, "test_calc.py": UNITTEST}, id="unittest"),
-        pytest.param({"calc.py": BUG, "tests/test_calc.py": PYTEST, "pyproject.toml": CONFIG}, id="pytest"),
+        pytest.param(
+            {"calc.py": BUG, "tests/test_calc.py": PYTEST, "pyproject.toml": CONFIG},
+            id="pytest",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_discovered_test_that_turns_green_is_evidence_b(place: Place, serve: Serve, files: dict[str, str]) -> None:
@@ -90,8 +95,9 @@ def test_a_discovered_test_that_turns_green_is_evidence_b(place: Place, serve: S
     assert {row["class"] for row in ended.result["assay"]["evidence"]} == {"B"}
 
 
+@pytest.mark.slow
 def test_a_test_written_during_the_run_is_evidence_c(place: Place, serve: Serve) -> None:
-    place.write({"calc.py": BUG, "tests/test_calc.py": GREEN, "pyproject.toml": CONFIG})
+    place.write(SILENT)
     place.commit()
     test = Call("@write", {"path": "tests/test_sum.py", "content": PYTEST})
     server = serve([Reply("I write a test.", calls=(test,)), Reply("I mend it.", calls=(FIX,)), Reply("Done.")])
@@ -116,6 +122,7 @@ HACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hack", HACKS)
 def test_a_hacked_test_proves_nothing(place: Place, serve: Serve, hack: str) -> None:
     place.write({"calc.py": BUG, "tests/test_calc.py": PYTEST, "pyproject.toml": CONFIG})
@@ -128,10 +135,9 @@ def test_a_hacked_test_proves_nothing(place: Place, serve: Serve, hack: str) -> 
 @pytest.mark.parametrize(
     ("files", "outcome"),
     [
-        ({"notes.txt": "a\n"}, "unverified"),
-        ({"notes.txt": "a\n", "tests/test_calc.py": GREEN, "calc.py": BUG, "pyproject.toml": CONFIG}, "partial"),
+        pytest.param({"notes.txt": "a\n"}, "unverified", id="no tests"),
+        pytest.param({**SILENT, "notes.txt": "a\n"}, "partial", id="silent tests", marks=pytest.mark.slow),
     ],
-    ids=["a repository without tests", "tests that say nothing of the change"],
 )
 def test_a_change_that_nothing_strong_speaks_for(
     place: Place, serve: Serve, files: dict[str, str], outcome: str

@@ -122,6 +122,12 @@ async def test_budget_and_failures_end_it() -> None:
     assert found.failure == failure and found.attempts == 2
 
 
+async def test_an_empty_reply_costs_one_sample_only() -> None:
+    bench = Bench(Failure("empty", "nothing was said"), FIXED)
+    assert (await bench.run()).selected == 2
+    assert (bench.events[0].result, bench.events[0].note) == ("invalid", "nothing was said")
+
+
 async def test_without_a_clue_nothing_is_asked() -> None:
     bench = Bench()
     found = await search(SOURCES, Failing("red"), "please", bench.ports)

@@ -29,6 +29,10 @@ WARM: tuple[Variant, ...] = ("line", "line-report", "whole", "whole-report")
 """The wordings of sampled rounds, in turn."""
 
 
+LOST_SAMPLE = frozenset({"empty", "refused", "context_too_long", "cut"})
+"""Failures that cost one sample; any other means that the model can't be asked."""
+
+
 class Limits(Struct, frozen=True):
     samples: int = 24
     locations: int = 4
@@ -145,7 +149,7 @@ async def search(
     slots = slots_of(sources, failing, task, limits)
     if not slots:
         return Found(why="no function could be connected with the failing check; name one in the task")
-    seen = {slot.original for slot in slots}
+    seen: set[str] = set()
     attempts = 0
     for slot, variant, temperature in plan(slots, limits):
         if attempts >= limits.samples:
@@ -154,10 +158,11 @@ async def search(
             return Found(attempts=attempts, why=why)
         attempts += 1
         message = await ports.ask(request(slot.case, variant, ports.prefill, temperature, seed=attempts))
-        if message.failure is not None:
+        if message.failure is not None and message.failure.kind not in LOST_SAMPLE:
             return Found(attempts=attempts, why=message.failure.message, failure=message.failure)
         candidate = candidate_of(sources[slot.location.path], slot, variant, message.text, ports.prefill)
-        event = AttemptFinished(attempts, NAME, slot.name, "invalid", candidate.reason)
+        reason = message.failure.message if message.failure else candidate.reason
+        event = AttemptFinished(attempts, NAME, slot.name, "invalid", reason)
         if candidate.text:
             key = slot.location.path + normal_key(candidate.text)
             if key in seen or candidate.text == sources[slot.location.path] or _unchanged(candidate, slot):
