@@ -25,8 +25,8 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 def inside() -> bool:
     """Whether this process was started by `enter`, told by the namespaces it is in and not by a variable alone: what
     is done inside must never be done to the machine's own network."""
-    outside = os.environ.get(INSIDE, "").split()
-    return len(outside) == 2 and not {*outside, *_namespaces("1")} & {*_namespaces("self")}
+    outside, first, own = os.environ.get(INSIDE, "").split(), _namespaces("1"), _namespaces("self")
+    return len(outside) == len(first) == len(own) == 2 and not {*outside, *first} & {*own}
 
 
 def _namespaces(process: str) -> list[str]:
