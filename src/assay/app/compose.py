@@ -31,6 +31,7 @@ from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
 from assay.run.run import Run, RunOptions, RunParts
+from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
@@ -158,13 +159,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     clock = SystemClock()
     sandbox = _sandbox(paths, wish.environ, no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
-        model = make_model(wish.model or settings.model, wish, settings, paths, clock, notices)
+        sessions = Sessions(paths.state, version=__version__, clock=clock)
+        name = wish.model or _model_before(sessions, wish) or settings.model
+        model = make_model(name, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
         if isinstance(model, HttpModel):
             # The authorities of TLS are parsed in a thread while the rest is put together.
             warming = asyncio.create_task(model.warm())
             stack.callback(warming.cancel)
-        store = _open_store(Sessions(paths.state, version=__version__, clock=clock), wish)
+        store = _open_store(sessions, wish)
         stack.callback(store.close)
         workspace = await stack.enter_async_context(
             _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store))
@@ -239,6 +242,15 @@ def _directory(path: str, base: Path) -> str:
     if not found.is_dir():
         raise UsageError(f"--add-dir: {path} is not a directory")
     return str(found)
+
+
+def _model_before(sessions: Sessions, wish: Wish) -> str | None:
+    """The model that the session to go on with used last: its contents go to no provider that the user did not name."""
+    if wish.session is None or wish.base_url:
+        return None
+    status = Status()
+    fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
+    return status.model or None
 
 
 def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:

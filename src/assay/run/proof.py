@@ -46,8 +46,8 @@ class Proof:
         self._gate: tuple[str, str, DoneGate] | None = None
 
     @property
-    def has_user_checks(self) -> bool:
-        return bool(self._user)
+    def user_checks(self) -> tuple[str, ...]:
+        return self._user
 
     def suggest(self, files: list[str]) -> list[Check]:
         """The user's checks, then what `files` suggest as the project's; nothing is run to find out."""

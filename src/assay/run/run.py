@@ -108,7 +108,8 @@ class Run:
         """Where the receipt of the last turn lies."""
         self.proof = Proof(
             parts.workspace,
-            options.checks,
+            # Whoever goes on with a turn that was cut short need not remember what it was to be judged by.
+            tuple(dict.fromkeys((*(self.state.checks if self.state.open else ()), *options.checks))),
             (options.grants, options.guarded),
             "\n".join(fragment.text for fragment in options.instructions),
             lambda run, phase: self.record(CheckFinished(run, phase)),
@@ -265,7 +266,7 @@ class Run:
         """The first context of a session: the environment, with what fails now, and the instruction files."""
         names = await self.parts.workspace.list_files(100_000)
         checks = self.proof.suggest(names)
-        red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.has_user_checks else []
+        red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.user_checks else []
         card = environment_card(self.parts.workspace, names, checks, red)
         for fragment in (card, *self.options.instructions):
             self.record(ContextAdded(fragment.owner, fragment.text, fragment.source))
@@ -340,7 +341,7 @@ class Run:
 
     async def _prove(self) -> Verdict:
         if not self.state.touched:
-            if self.proof.has_user_checks:
+            if self.proof.user_checks:
                 tree = await self.start_tree()
                 return await self.proof.judge(tree, tree, self.state.criteria, self.state.prompt)
             return Verdict("answered", "nothing was changed")
@@ -361,6 +362,9 @@ class Run:
             for call in self.state.pending:
                 self.record(_unanswered(call, _NOT_RUN))
             self.record(InputReceived(new_id(), parts, self.parts.model.profile.name), durable=True)
+            if self.proof.user_checks:
+                own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
+                self.record(CriteriaDeclared(tuple(own)))
 
     async def _close(self, stop: Stop) -> TurnEnded:
         verdict = (

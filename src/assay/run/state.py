@@ -54,6 +54,8 @@ class State:
         self.spent = Spent()
         self.dollars: float | None = 0.0
         self.criteria: tuple[Criterion, ...] = ()
+        self.checks: tuple[str, ...] = ()
+        """The user's own checks, given with the input of this turn."""
         self.touched = False
         """A call that may have changed something was allowed in this turn."""
         self.asked_in_vain = ""
@@ -94,7 +96,10 @@ class State:
             case CallFinished() as event:
                 self._finished(event)
             case CriteriaDeclared(criteria=criteria):
-                self.criteria = criteria
+                if any(criterion.owner == "user" for criterion in criteria):
+                    self.checks = tuple(criterion.check for criterion in criteria)
+                else:
+                    self.criteria = criteria
             case Compacted():
                 self.last_usage = None
                 self.added_tokens = sum(_weigh(message) for message in self._history.messages())

@@ -59,7 +59,7 @@ async def take_slots(run: Run, limits: Limits = Limits()) -> Stop:  # noqa: B008
 async def _red(run: Run, tree: str) -> Baseline | None:
     """The baseline of the first check that fails on the start tree: the user's own before the project's."""
     gate = await run.proof.gate(tree, run.state.prompt)
-    for line in run.options.checks:
+    for line in run.proof.user_checks:
         baseline = await gate.ledger.of(check_of(line, "--check"))
         if baseline.result == "fail":
             return baseline
