@@ -82,7 +82,7 @@ def test_closed_streams(place: Place, serve: Serve, closed: str) -> None:
                           capture_output=True)  # fmt: skip
     assert (place.project / "a.txt").read_text() == "new\n"
     assert b"Traceback" not in done.stderr
-    assert done.returncode == 10 or closed == ">/dev/full", done
+    assert done.returncode == (9 if closed == ">/dev/full" else 0), done
 
 
 @pytest.mark.parametrize("style", ["text", "json", "stream-json"])
@@ -126,7 +126,7 @@ def test_a_plain_locale_and_odd_bytes(place: Place, serve: Serve, dialect: str) 
 @pytest.mark.parametrize(("name", "dialect"), across("drip", "unknown_events"))
 def test_a_stream_in_small_pieces_or_with_strange_events(place: Place, serve: Serve, name: str, dialect: str) -> None:
     place.five_step()
-    server = serve(five_step(place.project), [Fault(name, times=None, size=7, seconds=0.0001)])
+    server = serve(five_step(place.project), [Fault(name, times=None, size=48, seconds=0.0)])
     place.task(server, "--check", "python3 test_calc.py", dialect=dialect).expect(0, "verified")
     assert unbroken(server.requests)
 
@@ -217,9 +217,10 @@ def _listening(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
 def test_servers_that_are_no_models(place: Place, handler: type[socketserver.BaseRequestHandler]) -> None:
     with _listening(handler) as url:
         ended = place.task(url, prompt="x")
-    assert ended.code in (2, 4), repr(ended)
+    ended.expect(2 if handler is _Elsewhere else 4)
     assert ended.seconds < 10
-    assert "--base-url" in ended.result["errors"][0] or "HTTP" in ended.result["errors"][0]
+    assert "<" not in ended.result["errors"][0]
+    assert "base" in ended.result["errors"][0]
 
 
 def test_what_a_kill_leaves_is_cleared_by_the_next_run(place: Place, serve: Serve) -> None:

@@ -38,6 +38,14 @@ def write_out(text: str) -> None:
         import os
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        import os
+
+        from assay.core.errors import StorageError
+
+        # What could not be written stays in the buffer, and would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StorageError(f"cannot write to standard output: {error.strerror}; the session has it all") from error
 
 
 def write_err(text: str) -> None:
