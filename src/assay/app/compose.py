@@ -289,6 +289,6 @@ def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):
         return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isdigit() and int(thinking) >= 1024:
+    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
         return Reasoning("budget", int(thinking), level)
     raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

@@ -55,6 +55,8 @@ def run_headless(parsed: Parsed, prompt: str | None) -> int:
 def read_wish(parsed: Parsed, directory: Path) -> Wish:
     """What the flags ask for. Raises `UsageError`."""
     resume = parsed.text("resume")
+    if resume == "":
+        raise UsageError("--resume needs the ID of a session; for the newest one use --continue")
     return Wish(
         directory=directory,
         environ=dict(os.environ),

@@ -31,7 +31,7 @@ class Status:
     """A watcher of a run. `banner` stays in the live line (an unconfined run says so all the time)."""
 
     def __init__(self, *, quiet: bool, verbose: bool, banner: str = ""):
-        self._live = sys.stderr.isatty() and not quiet
+        self._live = sys.stderr is not None and sys.stderr.isatty() and not quiet
         self._quiet = quiet
         self._verbose = verbose
         self._banner = banner
