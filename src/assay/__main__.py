@@ -13,6 +13,8 @@ def main() -> int:
 
         sys.stdout.write(f"{__version__} (assay)\n")
         return 0
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_streams()
     # Nearly all that is made on the way to the first request stays in use; looking for garbage in it is wasted.
     gc.set_threshold(50_000, 20, 50)
     from assay.surfaces.cli.main import run
@@ -21,6 +23,17 @@ def main() -> int:
     # The interpreter would look at every object once more before it ends; nothing of ours needs that.
     gc.freeze()
     return code
+
+
+def _open_streams() -> None:
+    """A standard stream that was closed at the start leads nowhere: else the next file opened, perhaps the session's
+    log, would get its number, and what is printed would be written into it."""
+    import os
+
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        name, mode = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))[descriptor]
+        setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    os.close(descriptor)
 
 
 if __name__ == "__main__":

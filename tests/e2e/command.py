@@ -215,6 +215,10 @@ def across(*cases: str) -> list:
     ]
 
 
+EACH = [DIALECTS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in DIALECTS[1:])]
+"""Dialects, of which the first is enough for the fast tier."""
+
+
 def wait_for(what, seconds: float = 20.0) -> None:
     """Wait until `what()` is true; fail after `seconds`."""
     limit = time.monotonic() + seconds

@@ -11,7 +11,7 @@ import pytest
 from assay.testing.server import Call, Fault, Reply, ScriptedServer
 from assay.testing.server.jobs import AFTER, PROJECT_FILE, five_step
 
-from .command import DIALECTS, KEY, Place, across, unbroken
+from .command import EACH, KEY, Place, across, unbroken
 from .conftest import Serve
 
 COUNT = Call("@shell", {"command": "echo x >> count"})
@@ -112,7 +112,7 @@ def test_a_call_cut_in_its_arguments_is_never_run(place: Place, serve: Serve, di
     assert len(place.events("result")) == 1
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", EACH)
 def test_a_call_that_was_cut_behind_has_its_effect_once(place: Place, serve: Serve, dialect: str) -> None:
     server = serve([Reply("I count.", calls=(COUNT,)), Reply("Done.")], [Fault("cut_after_call")])
     ask(place, server, dialect=dialect)
@@ -143,7 +143,7 @@ def test_calls_with_bad_ids_run_at_most_once_each(place: Place, serve: Serve, na
     assert all(calls)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", EACH)
 def test_two_hundred_parallel_calls_are_answered_in_order(place: Place, serve: Serve, dialect: str) -> None:
     place.write({"a.txt": "a\n"})
     server = serve([Reply("I read.", calls=(Call("@read", {"path": "a.txt"}),)), Reply("Done.")], [Fault("parallel")])
@@ -172,7 +172,7 @@ def test_fifty_megabytes_in_one_delta(place: Place, serve: Serve) -> None:
     assert most < 500
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", EACH)
 def test_a_context_that_is_too_long_is_compacted(place: Place, serve: Serve, dialect: str) -> None:
     place.write({"a.txt": "".join(f"line {number} of the file\n" for number in range(300))})
     reads = [

@@ -7,7 +7,7 @@ import pytest
 from assay.testing.server import Call, Reply
 from assay.testing.server.jobs import AFTER, PROJECT_FILE, TEST, TEST_FILE, five_step
 
-from .command import DIALECTS, Place, tokens_sent, unbroken
+from .command import DIALECTS, EACH, Place, tokens_sent, unbroken
 from .conftest import Serve
 
 CHECK = "python3 test_calc.py"
@@ -57,7 +57,7 @@ def test_the_job_is_done_proved_and_cheap(place: Place, serve: Serve, dialect: s
     assert not server.errors
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", EACH)
 def test_without_a_check_the_prompt_and_the_script_in_it_speak(place: Place, serve: Serve, dialect: str) -> None:
     place.five_step()
     server = serve(five_step(place.project))

@@ -10,7 +10,7 @@ import pytest
 from assay.testing.server import Call, Fault, Reply, Usage
 from assay.testing.server.jobs import five_step
 
-from .command import DIALECTS, Place
+from .command import EACH, Place
 from .conftest import Serve
 
 KEYS = {
@@ -41,7 +41,7 @@ def test_json_has_every_key_and_text_is_only_the_answer(place: Place, serve: Ser
     assert "\x1b" not in ended.err
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", EACH)
 def test_stream_json_tells_the_whole_story(place: Place, serve: Serve, dialect: str) -> None:
     place.five_step()
     server = serve(five_step(place.project))

@@ -8,13 +8,13 @@ import pytest
 
 from assay.testing.server import Call, Fault, Reply
 
-from .command import DIALECTS, Place, unbroken, wait_for
+from .command import DIALECTS, EACH, Place, unbroken, wait_for
 from .conftest import Serve
 
 TALK = [Reply("One."), Reply("Two."), Reply("Three.")]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", EACH)
 def test_going_on_extends_the_conversation(place: Place, serve: Serve, dialect: str) -> None:
     server = serve(TALK)
     first = place.task(server, prompt="First question", dialect=dialect).expect(0).result["session_id"]

@@ -66,7 +66,7 @@ def by_status(status: int) -> FailureKind:
         return "auth"
     if status == 402:
         return "quota"
-    if status in (404, 405, 410):
+    if status in (404, 405, 410, 501, 505):  # the last two: a web server, but not one that models are asked at
         return "not_found"
     if status == 413:
         return "context_too_long"
@@ -92,6 +92,16 @@ def retry_after(headers: dict[str, str], now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, OverflowError):
         return None
+
+
+def page_words(body: bytes) -> str:
+    """What an error page that is not JSON says: its beginning, HTML without tags."""
+    text = body[:4_000].decode("utf-8", "replace")
+    if text.lstrip().startswith("<"):
+        import re
+
+        text = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+    return " ".join(text.split())[:400]
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -32,7 +32,7 @@ export PYTEST_ADDOPTS="${PYTEST_ADDOPTS:+$PYTEST_ADDOPTS }--junitxml=$d/report.x
 [ -z "$2" ] || export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 if command -v bash >/dev/null 2>&1; then bash -c "$1"; else sh -c "$1"; fi
 code=$?
-printf '\\n%s\\n%s\\n' "$3" "$PWD"
+printf '\\n%s\\n%s\\n%s\\n' "$3" "$PWD" "$3"
 cat "$d/report.xml" 2>/dev/null || cat "$d/report" 2>/dev/null
 rm -rf "$d"
 exit $code
@@ -146,7 +146,7 @@ async def execute(workspace: Workspace, check: Check, tree: str) -> Execution:
         )
     )
     output, _, rest = result.output.partition(f"\n{mark}\n")
-    root, _, raw = rest.partition("\n")
+    root, _, raw = rest.partition(f"\n{mark}\n")
     report, output = parse(check.runner, output, raw, root)
     return finished(check, tree, result, output, report, bool(raw.strip()))
 

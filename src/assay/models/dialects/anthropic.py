@@ -33,7 +33,7 @@ from assay.models.dialects.base import (
     thinking_part,
 )
 from assay.models.dialects.values import StreamFailed, from_json, number, table, to_json, word
-from assay.models.failures import classify
+from assay.models.failures import classify, page_words
 
 NAME = "anthropic"
 VERSION = "2023-06-01"
@@ -311,7 +311,7 @@ def error(status: int, body: bytes) -> ErrorReply:
         found = table(from_json(body).get("error"))
     except StreamFailed:
         found = {}
-    message = word(found.get("message")) or body[:400].decode("utf-8", "replace")
+    message = word(found.get("message")) or page_words(body)
     return ErrorReply(classify(status, (word(found.get("type")),), message), message)
 
 

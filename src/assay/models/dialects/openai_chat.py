@@ -31,7 +31,7 @@ from assay.models.dialects.base import (
     versioned,
 )
 from assay.models.dialects.values import StreamFailed, from_json, number, rows, table, to_json, word
-from assay.models.failures import classify
+from assay.models.failures import classify, page_words
 
 NAME = "openai-chat"
 
@@ -294,7 +294,7 @@ def error(status: int, body: bytes) -> ErrorReply:
     if status == 0 and isinstance(code, int) and 400 <= code < 600:
         status = code
     codes = (word(code), word(found.get("type")))
-    return ErrorReply(classify(status, codes, message), message or body[:400].decode("utf-8", "replace"))
+    return ErrorReply(classify(status, codes, message), message or page_words(body))
 
 
 class OpenAIChat:

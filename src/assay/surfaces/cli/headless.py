@@ -40,7 +40,7 @@ def run_headless(parsed: Parsed, prompt: str | None) -> int:
         raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
     began = time.monotonic()
     try:
-        return asyncio.run(_carry_out(parsed, wish, prompt, attached))
+        return asyncio.run(_carry_out(parsed, wish, readable(prompt), attached))
     except AssayError as error:
         # Whoever reads JSON gets its one result object whatever happens; the line for people comes besides.
         if parsed.text("output_format") in ("json", "stream-json"):
@@ -118,6 +118,15 @@ def _speaks(descriptor: int) -> bool:
     import select
 
     return bool(select.select([descriptor], [], [], STDIN_PATIENCE)[0])
+
+
+def readable(prompt: str) -> str:
+    """`prompt` as UTF-8 has it, whatever the locale took its bytes for; what is no text shows as U+FFFD."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(prompt).decode("utf-8", "replace")
+    return prompt
 
 
 async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> int:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
 def run(arguments: list[str]) -> int:
     """Carry out the command line; returns the exit code. Never shows a traceback unless --verbose asks for it."""
     try:
+        _stand_somewhere()
         return _dispatch(arguments)
     except KeyboardInterrupt:
         return 130
@@ -28,6 +29,18 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear line instead of a traceback
         return _explain(error, verbose="--verbose" in arguments)
+
+
+def _stand_somewhere() -> None:
+    """Raises `UsageError` when the directory we were started in is gone."""
+    import os
+
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as error:
+        from assay.core.errors import UsageError
+
+        raise UsageError(f"the current directory can't be used: {error.strerror}; change to one that exists") from error
 
 
 def _explain(error: Exception, *, verbose: bool) -> int:
