@@ -121,9 +121,8 @@ class Task:
             lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
         spent = self.run.state.spent
         cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
-        lines.append(
-            f"{ended.steps} step{'s' if ended.steps != 1 else ''}, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s"
-        )
+        steps = f"{ended.steps} step{'s' if ended.steps != 1 else ''}"
+        lines.append(f"{steps}, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s")
         if self.run.receipt:
             lines.append(f"receipt: {self.run.receipt}")
         lines.append(f"session: {self.session}")
