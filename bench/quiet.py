@@ -23,8 +23,18 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 def inside() -> bool:
-    """Whether this process was started by `enter`."""
-    return INSIDE in os.environ
+    """Whether this process was started by `enter`, told by the namespaces it is in and not by a variable alone: what
+    is done inside must never be done to the machine's own network."""
+    outside, first, own = os.environ.get(INSIDE, "").split(), _namespaces("1"), _namespaces("self")
+    return len(outside) == len(first) == len(own) == 2 and not {*outside, *first} & {*own}
+
+
+def _namespaces(process: str) -> list[str]:
+    """The names of the network and mount namespaces of a process; of none when they may not be read."""
+    try:
+        return [os.readlink(f"/proc/{process}/ns/{kind}") for kind in ("net", "mnt")]
+    except OSError:
+        return []
 
 
 def possible() -> bool:
@@ -35,13 +45,19 @@ def possible() -> bool:
 def enter(arguments: Sequence[str]) -> int:
     """Runs `python -m bench ARGUMENTS` on the quiet network; returns its exit code."""
     command = ["unshare", "--net", "--mount", sys.executable, "-m", "bench", *arguments]
-    return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
+    outside = " ".join(_namespaces("self"))
+    return subprocess.run(command, env={**os.environ, INSIDE: outside}, check=False).returncode
 
 
 class Resolver:
-    """Answers every question on 127.0.0.1:53 with "no such name"; `names` are those asked for, in order."""
+    """Answers every question on 127.0.0.1:53 with "no such name"; `names` are those asked for, in order.
+
+    Raises RuntimeError outside of what `enter` makes: it puts itself in the place of the machine's resolver.
+    """
 
     def __init__(self) -> None:
+        if not inside():
+            raise RuntimeError("the resolver belongs inside a network of its own; start it through quiet.enter")
         self.names: list[str] = []
         _loopback_up()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -50,6 +66,7 @@ class Resolver:
             file.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         # The bind mount lives in this process's own mount namespace and goes with it.
         subprocess.run(["mount", "--bind", file.name, "/etc/resolv.conf"], check=True)
+        os.unlink(file.name)  # the mount keeps what it needs
         threading.Thread(target=self._serve, name="resolver", daemon=True).start()
 
     def take(self) -> list[str]:

@@ -113,7 +113,7 @@ class Task:
         lines = [f"{word}: {verdict.why}"]
         if verdict.evidence:
             lines += evidence_table(verdict.evidence)
-        lines += [f"not checked: {item}" for item in verdict.unchecked]
+        lines += [f"not checked: {item if len(item) < 300 else item[:299] + '…'}" for item in verdict.unchecked]
         if verdict.diff.files:
             diff = verdict.diff
             lines.append(f"changed {diff.files} file{'s' if diff.files != 1 else ''}, +{diff.added} -{diff.removed}")

@@ -42,7 +42,7 @@ class StructuredAnswer:
             stripped = stripped.partition("\n")[2].rpartition("```")[0]
         try:
             value: Json = msgspec.json.decode(stripped)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise InvalidArguments(f"not JSON: {error}") from error
         if breach := first_breach(value, self._schema or {}, "$"):
             raise InvalidArguments(breach)

@@ -95,7 +95,7 @@ def read_schema(text: str | None) -> dict[str, Json] | None:
         return None
     try:
         return msgspec.json.decode(text, type=dict[str, Json])
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(f"--json-schema is not a JSON object: {error}") from error
 
 
