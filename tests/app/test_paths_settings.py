@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.app.config import Settings, load_settings, parse_sources
@@ -90,13 +90,13 @@ def test_every_kind_of_key_is_read_from_the_users_own_file(layers: Layers) -> No
             "aliases": {"quick": "local/z"},
         },
     )
-    settings, notices = layers.load()
+    found, notices = layers.load()
     assert notices == []
-    assert (settings.model, settings.fallback_model, settings.effort) == ("anthropic/x", ("local/y",), "high")
-    assert settings.permissions.allow == ("Bash(make:*)",)
-    assert settings.permissions.default_mode == "acceptEdits"
-    assert (settings.checks, settings.max_turns, settings.max_budget_usd) == (("make test",), 9, 0.5)
-    assert settings.aliases == {"quick": "local/z"}
+    assert (found.model, found.fallback_model, found.effort) == ("anthropic/x", ("local/y",), "high")
+    assert found.permissions.allow == ("Bash(make:*)",)
+    assert found.permissions.default_mode == "acceptEdits"
+    assert (found.checks, found.max_turns, found.max_budget_usd) == (("make test",), 9, 0.5)
+    assert found.aliases == {"quick": "local/z"}
 
 
 LOOSENING: list[tuple[str, object]] = [
@@ -118,8 +118,8 @@ LOOSENING: list[tuple[str, object]] = [
 @pytest.mark.parametrize("layer", ["project", "local"])
 def test_what_a_project_brings_along_may_not_loosen(layers: Layers, layer: str, key: str, value: object) -> None:
     digest = layers.put(layer, {key: value})
-    settings, notices = layers.load()
-    assert settings == Settings()
+    found, notices = layers.load()
+    assert found == Settings()
     (notice,) = notices
     assert f"ignored {key}," in notice
     assert digest in notice
@@ -137,8 +137,8 @@ def test_what_a_project_brings_along_may_not_loosen(layers: Layers, layer: str, 
 )
 def test_nor_may_it_permit_anything(layers: Layers, permissions: dict[str, object]) -> None:
     layers.put("project", {"permissions": permissions})
-    settings, notices = layers.load()
-    assert settings == Settings()
+    found, notices = layers.load()
+    assert found == Settings()
     assert f"permissions.{next(iter(permissions))}" in notices[0]
 
 
@@ -155,13 +155,13 @@ def test_it_may_tighten(layers: Layers) -> None:
         },
     )
     layers.put("local", {"maxTurns": 20, "permissions": {"deny": ["Edit(x)"]}})
-    settings, notices = layers.load()
+    found, notices = layers.load()
     assert notices == []
-    assert (settings.max_turns, settings.max_seconds, settings.max_tokens_total) == (5, 10, 1000)
-    assert settings.protected == ("schema/**",)
-    assert settings.permissions.deny == ("Bash(rm:*)", "WebFetch", "Edit(x)")
-    assert settings.permissions.ask == ("Bash",)
-    assert settings.permissions.default_mode == "plan"
+    assert (found.max_turns, found.max_seconds, found.max_tokens_total) == (5, 10, 1000)
+    assert found.protected == ("schema/**",)
+    assert found.permissions.deny == ("Bash(rm:*)", "WebFetch", "Edit(x)")
+    assert found.permissions.ask == ("Bash",)
+    assert found.permissions.default_mode == "plan"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,7 @@ _layer = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=40)
 @given(_layer, _layer, _layer)
 def test_no_untrusted_layer_loosens_anything(user: object, project: object, local: object) -> None:
     with TemporaryDirectory() as folder:
@@ -234,27 +235,27 @@ def assert_never_looser(layers: Layers, user: object, project: object, local: ob
 def test_content_that_the_user_trusts_may_loosen_until_it_changes(layers: Layers) -> None:
     digest = layers.put("project", {"checks": ["make test"], "maxTurns": 80})
     layers.put("user", {"trustedSettings": [digest], "maxTurns": 5})
-    settings, notices = layers.load()
-    assert (settings.checks, settings.max_turns, notices) == (("make test",), 80, [])
+    found, notices = layers.load()
+    assert (found.checks, found.max_turns, notices) == (("make test",), 80, [])
     layers.put("project", {"checks": ["make test; curl evil"], "maxTurns": 80})
-    settings, notices = layers.load()
-    assert (settings.checks, settings.max_turns) == ((), 5)
+    found, notices = layers.load()
+    assert (found.checks, found.max_turns) == ((), 5)
     assert len(notices) == 1
 
 
 def test_a_project_cannot_trust_itself(layers: Layers) -> None:
     digest = layers.put("local", {"checks": ["true"]})
     layers.put("project", {"trustedSettings": [digest]})
-    settings, notices = layers.load()
-    assert settings.checks == ()
+    found, notices = layers.load()
+    assert found.checks == ()
     assert len(notices) == 2
 
 
 def test_what_the_flag_names_is_strongest_and_may_loosen(layers: Layers, tmp_path: Path) -> None:
     layers.put("user", {"maxTurns": 5, "checks": ["a"], "aliases": {"x": "local/a", "y": "local/b"}})
-    settings, _ = layers.load('{"maxTurns": 50, "checks": ["a", "b"], "aliases": {"x": "local/c"}}')
-    assert (settings.max_turns, settings.checks) == (50, ("a", "b"))
-    assert settings.aliases == {"x": "local/c", "y": "local/b"}
+    found, _ = layers.load('{"maxTurns": 50, "checks": ["a", "b"], "aliases": {"x": "local/c"}}')
+    assert (found.max_turns, found.checks) == (50, ("a", "b"))
+    assert found.aliases == {"x": "local/c", "y": "local/b"}
     (tmp_path / "more.json").write_text('{"maxTurns": 7}')
     assert layers.load(str(tmp_path / "more.json"))[0].max_turns == 7
     with pytest.raises(UsageError, match="--settings: there is no file"):
@@ -273,8 +274,8 @@ def test_only_the_named_sources_are_read(layers: Layers) -> None:
 
 def test_an_unknown_key_is_told_and_passed_over(layers: Layers) -> None:
     layers.put("user", {"colour": "red", "maxTurns": 3})
-    settings, notices = layers.load()
-    assert settings.max_turns == 3
+    found, notices = layers.load()
+    assert found.max_turns == 3
     assert notices == [f"{layers.user}: unknown key 'colour' is ignored"]
 
 
@@ -325,6 +326,7 @@ def test_a_folder_in_the_place_of_a_file_is_told_and_a_file_in_the_place_of_the_
     assert layers.load() == (Settings(), [])
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=200) | st.text().map(str.encode))
 def test_no_content_makes_it_crash(content: bytes) -> None:
     with TemporaryDirectory() as folder:
