@@ -113,7 +113,7 @@ class Task:
         lines = [f"{word}: {verdict.why}"]
         if verdict.evidence:
             lines += evidence_table(verdict.evidence)
-        lines += [f"not checked: {item}" for item in verdict.unchecked]
+        lines += [f"not checked: {item if len(item) < 300 else item[:299] + '…'}" for item in verdict.unchecked]
         if verdict.diff.files:
             diff = verdict.diff
             lines.append(f"changed {diff.files} file{'s' if diff.files != 1 else ''}, +{diff.added} -{diff.removed}")
@@ -121,9 +121,8 @@ class Task:
             lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
         spent = self.run.state.spent
         cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
-        lines.append(
-            f"{ended.steps} step{'s' if ended.steps != 1 else ''}, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s"
-        )
+        steps = f"{ended.steps} step{'s' if ended.steps != 1 else ''}"
+        lines.append(f"{steps}, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s")
         if self.run.receipt:
             lines.append(f"receipt: {self.run.receipt}")
         lines.append(f"session: {self.session}")
@@ -290,6 +289,6 @@ def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):
         return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isdigit() and int(thinking) >= 1024:
+    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
         return Reasoning("budget", int(thinking), level)
     raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

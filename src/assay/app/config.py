@@ -123,7 +123,7 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
         known = {field.encode_name for field in msgspec.structs.fields(Settings)}
         notices += [f"{where}: unknown key '{key}' is ignored" for key in raw if key not in known]
         return msgspec.convert(raw, Settings)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(f"{where}: not valid settings ({error}); mend it or leave it out") from error
 
 

@@ -18,7 +18,7 @@ def version_of(first_line: bytes) -> int | None:
 
     try:
         header = msgspec.json.decode(first_line, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     version = header.get("assay_log")
     return version if isinstance(version, int) and version > 0 else None

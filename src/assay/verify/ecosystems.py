@@ -107,7 +107,7 @@ def node_checks(files: Sequence[str], read: Read) -> list[Check]:
 
     try:
         scripts = table(table(json.decode(read("package.json") or "{}")).get("scripts"))
-    except DecodeError:
+    except (DecodeError, UnicodeError, RecursionError):
         return []
     locks = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
     manager = next((tool for lock, tool in locks.items() if lock in files), "npm")

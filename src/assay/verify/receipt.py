@@ -66,7 +66,7 @@ def read_receipt(data: bytes, name: str = "receipt") -> Receipt:
     """Raises `UsageError` when `data` is no receipt, or one of a version that this program doesn't know."""
     try:
         receipt = json.decode(data, type=Receipt)
-    except (DecodeError, ValidationError, UnicodeDecodeError) as error:
+    except (DecodeError, ValidationError, UnicodeError, RecursionError) as error:
         raise UsageError(f"{name} is not a receipt: {error}") from error
     if receipt.schema != SCHEMA:
         raise UsageError(f"{name} has schema {receipt.schema}; this version reads {SCHEMA}, use a newer assay")

@@ -83,7 +83,7 @@ def json_lines(text: str) -> Report:
     for line in text.splitlines():
         try:
             row = json.decode(line, type=_Line)
-        except DecodeError:
+        except (DecodeError, UnicodeError, RecursionError):
             continue
         report.add(row.id, row.result, row.reason)
     return report
@@ -104,7 +104,7 @@ def go_events(text: str) -> tuple[Report, str]:
     for line in text.splitlines(keepends=True):
         try:
             event = json.decode(line, type=_GoEvent)
-        except DecodeError:
+        except (DecodeError, UnicodeError, RecursionError):
             plain.append(line)
             continue
         identity = f"{event.package}::{event.test}"
@@ -176,7 +176,7 @@ def jest(text: str, root: str) -> Report:
     report = Report()
     try:
         found = json.decode(text, type=_Jest)
-    except DecodeError:
+    except (DecodeError, UnicodeError, RecursionError):
         return report
     results: dict[str, TestResult] = {"passed": "pass", "failed": "fail"}
     for file in found.test_results:

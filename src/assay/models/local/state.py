@@ -125,7 +125,7 @@ def read_state(path: Path) -> State | None:
     """The state in a file, or None when it isn't there or isn't whole."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=State)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 

@@ -85,7 +85,7 @@ class Store:
         """The index; empty when there is none or it is damaged."""
         try:
             return msgspec.json.decode(self._index.read_bytes(), type=Index)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
             return Index()
 
     def find(self, pin: Pinned, progress: Progress | None = None) -> Path | None:

@@ -55,6 +55,8 @@ def run_headless(parsed: Parsed, prompt: str | None) -> int:
 def read_wish(parsed: Parsed, directory: Path) -> Wish:
     """What the flags ask for. Raises `UsageError`."""
     resume = parsed.text("resume")
+    if resume == "":
+        raise UsageError("--resume needs the ID of a session; for the newest one use --continue")
     return Wish(
         directory=directory,
         environ=dict(os.environ),
@@ -93,7 +95,7 @@ def read_schema(text: str | None) -> dict[str, Json] | None:
         return None
     try:
         return msgspec.json.decode(text, type=dict[str, Json])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(f"--json-schema is not a JSON object: {error}") from error
 
 

@@ -32,15 +32,16 @@ def run(arguments: list[str]) -> int:
 
 def _explain(error: Exception, *, verbose: bool) -> int:
     from assay.core.errors import AssayError
+    from assay.surfaces.cli.terminal import write_err
 
     if verbose:
         import traceback
 
         traceback.print_exc()
     if isinstance(error, AssayError):
-        sys.stderr.write(f"error: {error}\n")
+        write_err(f"error: {error}")
         return error.exit_code
-    sys.stderr.write(f"error: {type(error).__name__}: {error} (this is a defect of assay; --verbose shows where)\n")
+    write_err(f"error: {type(error).__name__}: {error} (this is a defect of assay; --verbose shows where)")
     return 1
 
 
@@ -104,14 +105,18 @@ def _resume(arguments: list[str]) -> int:
     if parsed.on("help"):
         sys.stdout.write(f"{COMMANDS['resume']}\n\nTakes the options of `assay -p`.\n")
         return 0
-    words = parsed.words
-    identity = words.pop(0) if words else None
-    if identity:
-        parsed.given["resume"] = identity
+    # A single word behind -p is a prompt for the newest session, unless it can only be an ID.
+    if parsed.words and not (len(parsed.words) == 1 and parsed.on("print") and not _is_id(parsed.words[0])):
+        parsed.given["resume"] = parsed.words.pop(0)
     else:
         parsed.given["continue"] = True
     parsed.given["print"] = True  # without a screen, going on is a headless task
     return _prompt(parsed)
+
+
+def _is_id(word: str) -> bool:
+    """The beginning of a session's id: these start with the time, whose first hexadecimal digit stays 0 for long."""
+    return word.startswith("0") and len(word) >= 4 and not word.strip("0123456789abcdef-")
 
 
 def help_text() -> str:

@@ -31,7 +31,7 @@ class Status:
     """A watcher of a run. `banner` stays in the live line (an unconfined run says so all the time)."""
 
     def __init__(self, *, quiet: bool, verbose: bool, banner: str = ""):
-        self._live = sys.stderr.isatty() and not quiet
+        self._live = sys.stderr is not None and sys.stderr.isatty() and not quiet
         self._quiet = quiet
         self._verbose = verbose
         self._banner = banner
@@ -78,16 +78,16 @@ class Status:
                 self._doing = next(iter(self._tools.values()), "thinking")
                 self._say(f"{'✗' if result.is_error else '·'} {display or name}")
             case CheckFinished(run=run, phase=phase):
-                self._say(f"{'✓' if run.passed else '✗'} check ({phase}): {run.check} [{run.seconds:.1f} s]")
+                mark = "✓" if run.passed else "✗"
+                self._say(f"{mark} check ({phase}): {one_line(run.check, 90)} [{run.seconds:.1f} s]")
             case AttemptFinished(number=number, location=location, result=result, note=note):
-                self._say(
-                    f"{'✓' if result == 'green' else '·'} attempt {number} at {location}: {result} {note}".rstrip()
-                )
+                mark = "✓" if result == "green" else "·"
+                self._say(f"{mark} attempt {number} at {location}: {result} {note}".rstrip())
             case CriteriaDeclared(criteria=criteria):
                 for criterion in criteria:
                     self._say(f"  criterion: {criterion.text}")
             case EvidenceRecorded(evidence=row):
-                self._say(f"  evidence {row.cls}: {row.criterion}: {row.before} → {row.after}")
+                self._say(f"  evidence {row.cls}: {one_line(row.criterion, 90)}: {row.before} → {row.after}")
             case Noticed(text=text):
                 self._say(f"! {text}")
             case TurnEnded():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import unicodedata
 
@@ -28,22 +29,29 @@ def one_line(text: str, width: int) -> str:
 
 
 def write_out(text: str) -> None:
-    """Print to standard output; made harmless for a terminal, verbatim into a pipe. A reader that left is no error."""
+    """Print to standard output; made harmless for a terminal, verbatim into a pipe. A reader that left, or a stream
+    that was closed from the start, is no error. Raises `StorageError` when a file there can't be written."""
+    if sys.stdout is None:
+        return
     text = harmless(text) if sys.stdout.isatty() else text
     try:
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read us has seen enough. Point the stream elsewhere, or the interpreter complains at exit.
+    except OSError as error:
+        # What is still buffered can go nowhere. Point the stream elsewhere, or the interpreter complains at exit.
         import os
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            from assay.core.errors import StorageError
+
+            raise StorageError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def write_err(text: str) -> None:
-    """Print one or more whole lines to standard error."""
-    try:
+    """Print one or more whole lines to standard error, if there is any to print to."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError):
         sys.stderr.write(harmless(text) + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
-        pass

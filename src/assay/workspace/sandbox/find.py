@@ -120,7 +120,7 @@ def _boot() -> str:
 def _remembered(file: Path, key: list[object]) -> dict[str, object]:
     try:
         known = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}
     return known if known.get("key") == key else {}
 
