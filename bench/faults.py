@@ -165,9 +165,10 @@ def cell(seen: Seen, case: Case) -> str:
         ending = "done" if seen.exit == 0 else f"done, but exit {seen.exit}"
     else:
         ending = f"exit {seen.exit}" if seen.exit else "exit 0, NOT done"
-    parts = [ending, f"{seen.tries} {'try' if seen.tries == 1 else 'tries'}", f"{seen.seconds:.0f} s"]
+    tries = f"{seen.tries} {'try' if seen.tries == 1 else 'tries'}"
     if case.name == "stall":
-        parts.append("never noticed" if seen.noticed is None else f"noticed after {seen.noticed:.0f} s")
+        tries = "not noticed" if seen.noticed is None else f"noticed after {seen.noticed:.0f} s"
+    parts = [ending, tries, f"{seen.seconds:.0f} s"]
     if seen.half:
         parts.append("**ran half a command**")
     return ", ".join(parts)

@@ -25,27 +25,29 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 def inside() -> bool:
     """Whether this process was started by `enter`, told by the namespaces it is in and not by a variable alone: what
     is done inside must never be done to the machine's own network."""
-    outside, first, own = os.environ.get(INSIDE, "").split(), _namespaces("1"), _namespaces("self")
-    return len(outside) == len(first) == len(own) == 2 and not {*outside, *first} & {*own}
+    outside, own = os.environ.get(INSIDE, "").split(), _namespaces()
+    alone = [name for _, name in socket.if_nameindex()] == ["lo"]
+    return len(outside) == len(own) == 2 and not {*outside} & {*own} and alone
 
 
-def _namespaces(process: str) -> list[str]:
-    """The names of the network and mount namespaces of a process; of none when they may not be read."""
+def _namespaces() -> list[str]:
+    """The names of this process's network and mount namespaces; none where there is no such thing."""
     try:
-        return [os.readlink(f"/proc/{process}/ns/{kind}") for kind in ("net", "mnt")]
+        return [os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "mnt")]
     except OSError:
         return []
 
 
 def possible() -> bool:
-    """Whether `enter` can work here."""
-    return sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("unshare") and shutil.which("mount"))
+    """Whether `enter` can work here. Not within what it has started: it is entered once."""
+    root = sys.platform == "linux" and os.geteuid() == 0 and INSIDE not in os.environ
+    return root and bool(shutil.which("unshare") and shutil.which("mount"))
 
 
 def enter(arguments: Sequence[str]) -> int:
     """Runs `python -m bench ARGUMENTS` on the quiet network; returns its exit code."""
     command = ["unshare", "--net", "--mount", sys.executable, "-m", "bench", *arguments]
-    outside = " ".join(_namespaces("self"))
+    outside = " ".join(_namespaces())
     return subprocess.run(command, env={**os.environ, INSIDE: outside}, check=False).returncode
 
 

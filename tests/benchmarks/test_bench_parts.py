@@ -71,26 +71,28 @@ def test_resolver_reads_any_name_and_refuses_it(labels: list[str]) -> None:
     assert quiet.name_of(answer) == ".".join(labels)
 
 
-@pytest.mark.parametrize("marker", ["1", "net:[1] mnt:[2]", ""])
+@pytest.mark.parametrize("marker", ["1", "net:[7] mnt:[2]", "net:[1] mnt:[8]", ""])
 def test_a_variable_alone_does_not_let_the_resolver_replace_the_machines(
     monkeypatch: pytest.MonkeyPatch, marker: str
 ) -> None:
     monkeypatch.setenv(quiet.INSIDE, marker)
-    monkeypatch.setattr(quiet, "_namespaces", lambda process: ["net:[7]", "mnt:[8]"])
+    monkeypatch.setattr(quiet, "_namespaces", lambda: ["net:[7]", "mnt:[8]"])
+    monkeypatch.setattr(quiet.socket, "if_nameindex", lambda: [(1, "lo")])
     monkeypatch.setattr(quiet, "_loopback_up", lambda: pytest.fail("touched the network"))
     assert not quiet.inside()
+    assert not quiet.possible()  # and nothing is entered twice
     with pytest.raises(RuntimeError, match=r"quiet\.enter"):
         quiet.Resolver()
 
 
-def test_inside_means_other_namespaces_than_outside_and_the_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {"1": ["net:[1]", "mnt:[1]"], "self": ["net:[3]", "mnt:[3]"]}
-    monkeypatch.setattr(quiet, "_namespaces", lambda process: here[process])
+def test_inside_means_other_namespaces_and_no_network_but_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    interfaces = [(1, "lo")]
     monkeypatch.setenv(quiet.INSIDE, "net:[2] mnt:[2]")
+    monkeypatch.setattr(quiet, "_namespaces", lambda: ["net:[3]", "mnt:[3]"])
+    monkeypatch.setattr(quiet.socket, "if_nameindex", lambda: interfaces)
     assert quiet.inside()
-    for outside in (["net:[3]", "mnt:[2]"], ["net:[1]", "mnt:[3]"], []):
-        here["self"] = outside
-        assert not quiet.inside()
+    interfaces.append((2, "eth0"))
+    assert not quiet.inside()
 
 
 def test_programs_are_found_below_the_given_folder_before_the_path(
