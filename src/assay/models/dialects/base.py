@@ -7,6 +7,7 @@ into `ModelEvent`s and one `AssistantMessage`. Neither knows a socket.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Protocol, cast
 
@@ -54,7 +55,7 @@ class ErrorReply(msgspec.Struct, frozen=True):
 # --- encoding ---------------------------------------------------------------------------------------------------------
 
 
-class Encoder:
+class Encoder(ABC):
     """Bodies for one conversation. A message is encoded once: history is append-only, so what was seen is recognised
     by identity and its bytes are used again. Cost for each turn is that of its new messages, plus one copy."""
 
@@ -68,15 +69,15 @@ class Encoder:
         self._known: list[tuple[Message, Piece]] = []
         self._portable = 0
 
+    @abstractmethod
     def encode(self, request: ModelRequest) -> bytes:
         """The body of a request."""
-        raise NotImplementedError
 
-    def user(self, message: UserMessage) -> Piece:
-        raise NotImplementedError
+    @abstractmethod
+    def user(self, message: UserMessage) -> Piece: ...
 
-    def assistant(self, message: AssistantMessage, native: Native | None) -> Piece:
-        raise NotImplementedError
+    @abstractmethod
+    def assistant(self, message: AssistantMessage, native: Native | None) -> Piece: ...
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """Each message that goes on the wire, encoded; failed and empty ones are left out."""
@@ -202,7 +203,7 @@ class Call:
         return ToolCall(self.id, self.name, table(cast("object", arguments)))
 
 
-class Decoder:
+class Decoder(ABC):
     """One reply. `complete` tells that the reply's own end was seen; `done`, that no more events are expected."""
 
     dialect: ClassVar[str]
@@ -217,13 +218,13 @@ class Decoder:
         self._taken = set(taken or ())
         self._size = 0
 
+    @abstractmethod
     def feed(self, event: str, data: bytes) -> Iterator[ModelEvent]:
         """The deltas in one server-sent event. Raises `StreamFailed`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def message(self) -> AssistantMessage:
         """The whole reply, once `complete`. Raises `StreamFailed` when there is nothing in it."""
-        raise NotImplementedError
 
     def grow(self, text: str) -> None:
         """Count `text` against the cap. Raises `StreamFailed`."""
@@ -307,7 +308,6 @@ class Dialect(Protocol):
 
     def url(self, base: str) -> str:
         """Where requests go, from the base URL that the user knows."""
-        ...
 
     def encoder(self, profile: Profile) -> Encoder: ...
 
@@ -315,7 +315,6 @@ class Dialect(Protocol):
 
     def error(self, status: int, body: bytes) -> ErrorReply:
         """What an error answer means; `status` is 0 for an error inside a stream."""
-        ...
 
 
 def versioned(base: str) -> str:
