@@ -308,6 +308,7 @@ class Dialect(Protocol):
 
     def url(self, base: str) -> str:
         """Where requests go, from the base URL that the user knows."""
+        ...
 
     def encoder(self, profile: Profile) -> Encoder: ...
 
@@ -315,6 +316,7 @@ class Dialect(Protocol):
 
     def error(self, status: int, body: bytes) -> ErrorReply:
         """What an error answer means; `status` is 0 for an error inside a stream."""
+        ...
 
 
 def versioned(base: str) -> str:
