@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,6 +12,16 @@ from assay.testing.server import ScriptedServer, serve_in_thread
 from .command import Place
 
 Serve = Callable[..., ScriptedServer]
+
+
+@pytest.fixture(autouse=True)
+def hearing() -> Iterator[None]:
+    """Commands hear a hang-up even where the tests themselves run under nohup."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

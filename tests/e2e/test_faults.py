@@ -1,4 +1,4 @@
-"""What a provider does wrong, and what becomes of it: the rows 1-29 of the fault matrix (docs/design.md)."""
+"""What a provider does wrong, and what becomes of it."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shlex
 import signal
+import subprocess
 import time
 
 import pytest
@@ -125,6 +127,21 @@ def test_a_signal_stops_the_turn_and_seals_the_log(place: Place, serve: Serve, n
 def test_a_second_signal_ends_at_once(place: Place, serve: Serve, number: int, pause: float) -> None:
     ended = _stopped(place, serve([SLEEP, Reply("Done.")]), number, (0.0, pause)).expect(130)
     assert ended.seconds < 1
+
+
+def test_a_background_job_hears_ctrl_c_and_under_nohup_no_hang_up(place: Place, serve: Serve) -> None:
+    server = serve([Reply("I wait.", calls=(Call("@shell", {"command": "touch begun; sleep 60"}),)), Reply("Done.")])
+    line = shlex.join(place.argv(server, ("-p", "Wait")))
+    deaf = ("sh", "-c", f"trap '' INT HUP; exec {line}")  # as `nohup COMMAND &` in a script starts it
+    process = subprocess.Popen(deaf, cwd=place.project, env=place.variables, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    wait_for((place.project / "begun").exists)
+    interrupt(process, signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    began = time.monotonic()
+    interrupt(process, signal.SIGINT)
+    assert place.finish(process, began).expect(130).seconds < 2
 
 
 def test_a_signal_in_a_reply_stops_at_once(place: Place, serve: Serve) -> None:

@@ -145,7 +145,8 @@ class Task:
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Not the loop's own handlers: those go with the loop, and a second signal would then spoil a clean exit.
-            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            # A hang-up that nohup made us deaf to stays unheard; a Ctrl-C that a background job ignores is meant here.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, caught)
 
 
