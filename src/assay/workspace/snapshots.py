@@ -116,7 +116,13 @@ class GitTrees:
     async def snapshot(self) -> str:
         async with self._lock:
             await self._refresh()
-            return (await self._git("write-tree", older=False)).decode("ascii").strip()
+            code, out, _ = await self._run("write-tree", older=False)
+            if code:
+                # The index that we started from knows files whose objects the user's repository has lost.
+                self._start_over()
+                await self._refresh()
+                out = await self._git("write-tree", older=False)
+            return out.decode("ascii").strip()
 
     async def _refresh(self) -> None:
         """Bring the private index up to the files."""
