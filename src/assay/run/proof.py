@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
 from assay.core.check import Check, CheckRun, Criterion, DiffStat, Verdict
 from assay.core.errors import WorkspaceError
 from assay.core.workspace import Workspace
-from assay.verify.baseline import Phase
 from assay.verify.discover import candidates, gating, runnable
-from assay.verify.runners import check_of
 
 if TYPE_CHECKING:
+    from assay.verify.baseline import Phase
     from assay.verify.gate import DoneGate
 
-Observe = Callable[[CheckRun, Phase], None]
+Observe: TypeAlias = "Callable[[CheckRun, Phase], None]"
 
 
 class Proof:
@@ -52,7 +51,14 @@ class Proof:
     def suggest(self, files: list[str]) -> list[Check]:
         """The user's checks, then what `files` suggest as the project's; nothing is run to find out."""
         self._listed = candidates(self._workspace, files, self._instructions)
-        return [*(check_of(line, "--check") for line in self._user), *gating(self._listed)]
+        return [*self._own(), *gating(self._listed)]
+
+    def _own(self) -> list[Check]:
+        if not self._user:
+            return []
+        from assay.verify.runners import check_of
+
+        return [check_of(line, "--check") for line in self._user]
 
     async def discover(self) -> list[Check]:
         """The project's checks that gate. To be called before the first edit: whoever edits could plant others."""
@@ -76,7 +82,7 @@ class Proof:
     async def red_now(self, start: str, prompt: str) -> list[CheckRun]:
         """The user's checks that fail on the start tree."""
         ledger = (await self.gate(start, prompt)).ledger
-        runs = [(await ledger.of(check_of(line, "--check"))).first.run for line in self._user]
+        runs = [(await ledger.of(check)).first.run for check in self._own()]
         return [run for run in runs if not run.passed]
 
     async def judge(self, start: str, final: str, criteria: Sequence[Criterion], prompt: str) -> Verdict:

@@ -13,7 +13,6 @@ from assay.core.check import Check, CheckKind
 from assay.core.errors import WorkspaceError
 from assay.core.workspace import Command, Workspace
 from assay.verify.ecosystems import compiled_checks, make_checks, node_checks, python_checks
-from assay.verify.runners import runner_of
 
 VENVS = (".venv/bin/python", "venv/bin/python", "env/bin/python")
 FAMILIES = {
@@ -108,6 +107,10 @@ def family(check: Check) -> str:
 
 def named_checks(instructions: str) -> list[Check]:
     """Lines of an instructions file that look like a check: in fenced blocks, after `$ `, or in inline code."""
+    if not instructions:
+        return []
+    from assay.verify.runners import runner_of  # not on the way to the first request of most projects
+
     fenced = re.findall(r"^\s*```[^\n]*\n(.*?)^\s*```", instructions, re.M | re.S)
     rest = re.sub(r"^\s*```.*?^\s*```", "", instructions, flags=re.M | re.S)
     lines = [line for block in fenced for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", rest)

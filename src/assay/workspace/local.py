@@ -13,7 +13,6 @@ from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
 from assay.workspace import copies, files
 from assay.workspace.environment import clean_environment
-from assay.workspace.plain import PlainTrees
 from assay.workspace.process import Launch, Runner, limited
 from assay.workspace.restore import put_back, remove
 from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
@@ -59,7 +58,7 @@ class LocalWorkspace:
         self._sandbox = sandbox
         self._runner = Runner()
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
-        self._trees: Trees = GitTrees(self._root, self._state, git) if git else PlainTrees(self._root, self._state)
+        self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
         self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
@@ -206,3 +205,9 @@ class LocalWorkspace:
             copies.discard(Path(self._cache))
             self._cache = ""
             self._view = self._view._replace(cache="")
+
+
+def _plain_trees(root: str, state: Path) -> Trees:
+    from assay.workspace.plain import PlainTrees  # few machines are without git
+
+    return PlainTrees(root, state)

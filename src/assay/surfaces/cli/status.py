@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
 import sys
 import time
 from asyncio import AbstractEventLoop
@@ -122,4 +123,6 @@ class Status:
         return False
 
     def _width(self) -> int:
-        return shutil.get_terminal_size().columns
+        with contextlib.suppress(OSError):
+            return os.get_terminal_size(sys.stderr.fileno()).columns
+        return 80

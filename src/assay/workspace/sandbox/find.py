@@ -16,7 +16,6 @@ from assay.workspace.environment import clean_environment
 from assay.workspace.process import limited
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.port import Confinement, NoSandbox, Sandbox
-from assay.workspace.sandbox.seatbelt import Seatbelt
 
 VERSION = 1
 """Of the probes and the mounts: raise it when either changes, so that an old proof no longer counts."""
@@ -143,6 +142,8 @@ def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandb
     if kind == "linux":
         sandbox: Sandbox = Bubblewrap(binary, environ, overlays=lambda: _overlays_hold(binary, environ, file, key))
     else:
+        from assay.workspace.sandbox.seatbelt import Seatbelt
+
         sandbox = Seatbelt(binary, environ)
     return sandbox if _remembered(file, key) else _prove(sandbox, environ, file, key)
 
