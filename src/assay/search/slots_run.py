@@ -78,7 +78,7 @@ def _ports(run: Run, copy: Workspace, red: Baseline, tree: str) -> Ports:
 
     async def try_suite(path: str, text: str) -> Tried:
         run.progress("check", "the failing check is green; running everything else")
-        return await _keep_if_sound(run, path, text, tree)
+        return await _keep_if_sound(run, copy, path, text, tree)
 
     def spent() -> str:
         return run.spent.exceeds(run.options.budget, next_tokens=400)
@@ -120,19 +120,26 @@ async def _in_place(copy: Workspace, path: str, text: str, act: Callable[[], Awa
         return Tried(False, f"could not be tried: {error}")
 
 
-async def _keep_if_sound(run: Run, path: str, text: str, start: str) -> Tried:
-    """Put the candidate into the workspace and let the done gate judge; what it refuses is taken out again."""
-    workspace = run.parts.workspace
-    before = workspace.read_file(path)
-    stamp = workspace.write_file(path, _encoded(text, before.data), before.stamp)
-    kept = False
+async def _keep_if_sound(run: Run, copy: Workspace, path: str, text: str, start: str) -> Tried:
+    """Let the done gate judge the candidate in the copy; only what it accepts is ever written into the workspace."""
+    trees: list[str] = []
+
+    async def snap() -> Tried:
+        trees.append(await copy.snapshot())
+        return Tried(True)
+
+    tried = await _in_place(copy, path, text, snap)
+    if not tried.passed:
+        return tried
+    verdict = await run.proof.judge(start, trees[0], run.state.criteria, run.state.prompt)
+    if verdict.outcome not in ("verified", "partial"):
+        return Tried(False, verdict.why[:160])
     try:
-        verdict = await run.proof.judge(start, await workspace.snapshot(), run.state.criteria, run.state.prompt)
-        kept = verdict.outcome in ("verified", "partial")
-    finally:
-        if not kept:
-            workspace.write_file(path, before.data, stamp)
-    return Tried(kept, "" if kept else verdict.why[:160])
+        before = run.parts.workspace.read_file(path)
+        run.parts.workspace.write_file(path, _encoded(text, before.data), before.stamp)
+    except WorkspaceError as error:
+        return Tried(False, f"could not be kept: {error}")
+    return Tried(True)
 
 
 async def _sources(workspace: Workspace) -> dict[str, str]:
