@@ -163,6 +163,15 @@ def test_compacting_again_at_the_same_place_gains_nothing() -> None:
     assert compact([*records, Record(len(records) + 1, 0.0, first)], 50) is None
 
 
+def test_what_is_kept_is_never_an_empty_reply() -> None:
+    records = numbered([asked("hello"), *edit(1), *edit(2), *edit(3), said("")])
+    event = compact(records, 0)
+    assert event is not None
+    history = History()
+    fold([*records, Record(len(records) + 1, 0.0, event)], history)
+    assert len(history.messages()) >= 2
+
+
 @given(sessions(), st.integers(0, 3_000))
 def test_what_is_kept_begins_at_a_reply_and_history_stays_well_formed(records: list[Record], keep: int) -> None:
     event = compact(records, keep)

@@ -75,7 +75,11 @@ class Compactor:
 
 
 def _opens_step(record: Record) -> bool:
-    return isinstance(record.event, ModelReplied) and record.event.message.failure is None
+    """A reply that history shows; one without a word or a call leaves nothing there."""
+    if not isinstance(record.event, ModelReplied):
+        return False
+    message = record.event.message
+    return message.failure is None and bool(message.parts or message.native)
 
 
 def _keep_from(records: Sequence[Record], starts: Sequence[int], keep_tokens: int) -> int | None:
