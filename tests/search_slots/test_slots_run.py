@@ -110,8 +110,10 @@ async def test_without_a_red_check_there_are_only_words(open_run: Opener) -> Non
     green = f"{sys.executable} -m unittest test_shop.Shop.test_nothing"
     async with open_run("It adds.", checks=(green,)) as run:
         Path(run.parts.workspace.root, "test_shop.py").write_text(TESTS.replace(", 3)", ", -3)"))
-        ended = await run.turn((Text("what does total do?"),), take_slots)
+        ended = await run.turn((Text("what does total do?"), Text("<stdin>\npiped\n</stdin>")), take_slots)
         assert (ended.verdict.outcome, ended.text) == ("answered", "It adds.")
+        asked = run.parts.model.requests[-1].messages  # type: ignore[attr-defined]
+        assert "piped" in str(asked) and "what does total do?" in str(asked)
         notices = [r.event.text for r in run.parts.store.records() if isinstance(r.event, Noticed)]
         assert any("--check" in notice for notice in notices)
 

@@ -9,7 +9,6 @@ is an error that names the place, because a half-read policy is worse than none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -187,8 +186,3 @@ def _merge_permissions(weak: Permissions, strong: Permissions) -> Permissions:
         strong.default_mode or weak.default_mode,
         (*weak.additional_directories, *strong.additional_directories),
     )
-
-
-def variables(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    """The named variables that are set."""
-    return {name: environ[name] for name in names if name in environ}

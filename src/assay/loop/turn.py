@@ -81,7 +81,7 @@ async def run_turn(ports: TurnPorts) -> Stop:
         if message.failure:
             if await ports.recover(message.failure):
                 continue
-            return _stop_for(message.failure)
+            return stop_for(message.failure)
         if not message.calls:
             owed = await ports.judge(message)
             if not owed:
@@ -134,5 +134,6 @@ _OUTCOME_OF: dict[str, OutcomeName] = {
 }
 
 
-def _stop_for(failure: Failure) -> Stop:
+def stop_for(failure: Failure) -> Stop:
+    """How a turn ends when no usable reply can be had."""
     return Stop(_OUTCOME_OF.get(failure.kind, "unavailable"), failure.message)

@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from assay.core.check import Check, OutcomeName
+from assay.core.check import Check
 from assay.core.errors import WorkspaceError
 from assay.core.events import Noticed
-from assay.core.messages import AssistantMessage, Failure, Text, UserMessage
 from assay.core.model import ModelRequest
 from assay.core.workspace import Workspace
-from assay.loop.turn import Stop
+from assay.loop.turn import Stop, stop_for
 from assay.run.run import Run
 from assay.search.slots import Failing, Found, Limits, Ports, Tried, search
 from assay.search.slots_prompts import PREFILL
@@ -168,25 +167,17 @@ def _encoded(text: str, before: bytes) -> bytes:
 async def _answer(run: Run) -> Stop:
     """Nothing is red: words are all that such a model can safely give."""
     run.record(Noticed(NOTHING_RED))
-    request = ModelRequest("", (), (UserMessage((Text(run.state.prompt),)),), max_output=ANSWER_TOKENS)
-    message: AssistantMessage = await run.ask(request)
+    # The person's words of this turn with what was piped in beside them; earlier turns would not fit.
+    message = await run.ask(ModelRequest("", (), run.state.messages()[-1:], max_output=ANSWER_TOKENS))
     if message.failure is not None:
-        return Stop(_outcome(message.failure), message.failure.message)
+        return stop_for(message.failure)
     await run.conclude()
     return Stop(None)
 
 
 async def _given_up(run: Run, found: Found) -> Stop:
     if found.failure is not None:
-        return Stop(_outcome(found.failure), found.failure.message)
+        return stop_for(found.failure)
     if run.spent.exceeds(run.options.budget, next_tokens=400):
         return Stop("budget", found.why)
     return Stop("failed", found.why)
-
-
-def _outcome(failure: Failure) -> OutcomeName:
-    outcomes: dict[str, OutcomeName] = {
-        "auth": "auth", "quota": "auth", "bad_request": "usage", "not_found": "usage",
-        "refused": "failed", "empty": "failed", "context_too_long": "failed", "cancelled": "interrupted",
-    }  # fmt: skip
-    return outcomes.get(failure.kind, "unavailable")

@@ -42,7 +42,6 @@ class Scan:
         self._repeated = 0
         self._breaks: list[int] = []
         self._rubble = 0
-        self._last_body = b""
 
     def __iter__(self) -> Iterator[Line]:
         try:

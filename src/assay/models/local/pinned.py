@@ -1,4 +1,4 @@
-"""The default local model: which bytes it is, where the same bytes can be had, and the facts a catalogue needs."""
+"""The default local model: which bytes it is, and where the same bytes can be had."""
 
 from __future__ import annotations
 
@@ -37,32 +37,6 @@ class Pinned(Struct, frozen=True):
     wheels: Wheels | None = None
 
 
-class Sampling(Struct, frozen=True):
-    """Sampling that a model's authors recommend."""
-
-    temperature: float
-    top_p: float
-    top_k: int
-    repeat_penalty: float
-
-
-class Facts(Struct, frozen=True):
-    """What a profile needs to know of a local model. Token counts are of its own tokenizer.
-
-    `fill_in_middle` is (prefix, suffix, middle): a raw completion prompt `prefix + before + suffix + after + middle`
-    asks for the text between `before` and `after`. `stop` ends a turn of the chat template.
-    """
-
-    context: int
-    trained_context: int
-    kv_bytes_per_token: int
-    chat_template: str
-    stop: tuple[str, ...]
-    fill_in_middle: tuple[str, str, str]
-    sampling: Sampling
-    tool_calls: bool
-
-
 QWEN_CODER = Pinned(
     name="qwen2.5-coder-1.5b-instruct-q4_k_m",
     display="Qwen2.5-Coder-1.5B-Instruct (Q4_K_M)",
@@ -77,18 +51,4 @@ QWEN_CODER = Pinned(
         count=22,
         part_size=52_428_800,
     ),
-)
-
-# Context, template, token names and layer shape: the file's own metadata (28 layers, 2 KV heads of 128, keys and
-# values in 16 bits). Sampling: the authors' generation_config.json. Tool calls: the template has them, but at
-# this size the model answers with fenced JSON instead, measured; so a profile must not rely on them.
-QWEN_CODER_FACTS = Facts(
-    context=8_192,
-    trained_context=32_768,
-    kv_bytes_per_token=28 * 2 * 2 * 128 * 2,
-    chat_template="chatml",
-    stop=("<|im_end|>", "<|endoftext|>"),
-    fill_in_middle=("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, repeat_penalty=1.1),
-    tool_calls=False,
 )
