@@ -39,7 +39,8 @@ def test_retry_after_is_kept_to(place: Place, serve: Serve, name: str) -> None:
     server = serve(Reply("Four."), [Fault(name)])
     ask(place, server).expect(0, "answered")
     [gap] = gaps(server)
-    assert (2.0 if name == "rate_limit_date" else 3.0) <= gap <= 4.5  # a date has whole seconds
+    # A date has whole seconds. The machine may be slow, but nobody waits for longer because of that.
+    assert (2.0 if name == "rate_limit_date" else 3.0) <= gap < 30
 
 
 def test_a_wait_of_a_day_is_not_waited_for(place: Place, serve: Serve) -> None:

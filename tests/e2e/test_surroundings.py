@@ -161,7 +161,7 @@ def test_a_small_window_is_kept_to_for_many_turns(place: Place, serve: Serve) ->
 def test_two_runs_in_one_directory(place: Place, serve: Serve) -> None:
     place.write({"one/a.txt": "old\n", "two/a.txt": "old\n"})
     place.commit()
-    began, runs = time.monotonic(), []
+    runs = []
     for name in ("one", "two"):
         edit = Call("@edit", {"path": f"{name}/a.txt", "old": "old", "new": "new"})
         server = serve([Reply("I edit.", calls=(edit,)), Reply("Done.")])
@@ -169,7 +169,6 @@ def test_two_runs_in_one_directory(place: Place, serve: Serve) -> None:
                                 "--check", f"grep new {name}/a.txt"))  # fmt: skip
     outs = [process.communicate(timeout=60) for process in runs]
     assert [process.returncode for process in runs] == [0, 0], outs
-    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY"])

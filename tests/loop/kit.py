@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from assay.core.events import CallDecided, CallFinished
 from assay.core.messages import Json, Text, ToolCall
 from assay.core.model import ToolSpec
-from assay.core.policy import Decision, Effect, EffectKind
+from assay.core.policy import OPERATOR, Decision, Effect, EffectKind, Label
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.loop.calls import CallPorts
 from assay.testing import FakeClock, MemoryWorkspace
@@ -42,7 +42,7 @@ class NamedGate:
         self._words = words
         self.asked: list[str] = []
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...]) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
         self.asked.append(tool)
         await asyncio.sleep(0)
         return self._words.get(tool, Decision("allow"))
@@ -61,6 +61,7 @@ class Bench:
         self.ports = CallPorts(
             {tool.spec.name: tool for tool in tools},
             gate or NamedGate(),
+            lambda: OPERATOR,
             FakeClock(),
             lambda: ToolContext(self.workspace, {}),
             self.record,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.core.policy import Effect
+from assay.core.policy import OPERATOR, Effect
 from assay.policy.gate import PERMISSION_MODES, Bounds, RuleGate
 from assay.policy.rules import parse_rules
 
@@ -18,7 +18,7 @@ def gate(mode="default", allow="", ask="", deny="", **bounds) -> RuleGate:
 
 
 async def verdict(made: RuleGate, kind: str, target: str = "", tool: str = "tool") -> str:
-    return (await made.decide(tool, (Effect(kind, target),))).verdict
+    return (await made.decide(tool, (Effect(kind, target),), OPERATOR)).verdict
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_plan_mode_changes_nothing() -> None:
 
 
 async def test_dont_ask_denies_and_says_so() -> None:
-    decision = await gate("dontAsk", ask="Bash(git push:*)").decide("shell", (Effect("execute", "git push"),))
+    decision = await gate("dontAsk", ask="Bash(git push:*)").decide("shell", (Effect("execute", "git push"),), OPERATOR)
     assert decision.verdict == "deny"
     assert "needs approval" in decision.reason
     assert decision.rule == "ask Bash(git push:*)"
@@ -149,10 +149,10 @@ async def test_deny_before_ask_before_allow_and_strictest_of_all_effects() -> No
     assert await verdict(made, "read", "secret/key") == "deny"
     assert await verdict(made, "read", "secret/other") == "ask"
     decision = await made.decide(
-        "read", (Effect("read", "a"), Effect("read", "secret/other"), Effect("read", "secret/KEY"))
+        "read", (Effect("read", "a"), Effect("read", "secret/other"), Effect("read", "secret/KEY")), OPERATOR
     )
     assert (decision.verdict, decision.rule) == ("deny", "deny Read(secret/key)")
-    assert (await made.decide("finish", ())).verdict == "allow"
+    assert (await made.decide("finish", (), OPERATOR)).verdict == "allow"
 
 
 async def test_rules_on_tools_by_name() -> None:
@@ -182,7 +182,7 @@ async def test_hides_what_may_not_be_read() -> None:
 
 async def test_reasons_are_one_clean_line() -> None:
     for effect in (Effect("write", "/x\n\x1b[2J\u202e" + "y" * 500), Effect("network", "h\x1b]0;t\x07")):
-        reason = (await gate().decide("t", (effect,))).reason
+        reason = (await gate().decide("t", (effect,), OPERATOR)).reason
         assert reason.isprintable()
         assert len(reason) < 200
 
@@ -190,7 +190,7 @@ async def test_reasons_are_one_clean_line() -> None:
 async def test_an_error_inside_is_a_denial(monkeypatch: pytest.MonkeyPatch) -> None:
     made = gate()
     made._rules = None
-    decision = await made.decide("read", (Effect("read", "a"),))
+    decision = await made.decide("read", (Effect("read", "a"),), OPERATOR)
     assert (decision.verdict, decision.rule) == ("deny", "internal error")
 
 
@@ -201,7 +201,7 @@ async def test_an_error_inside_is_a_denial(monkeypatch: pytest.MonkeyPatch) -> N
 )
 async def test_always_decides(mode: str, kind: str, target: str) -> None:
     made = gate(mode, allow="Read(**) Edit(a*/**) Bash(a *)", ask="Edit(b?)", deny="Bash(*x*) Read(//etc/**)")
-    decision = await made.decide("t", (Effect(kind, target),))
+    decision = await made.decide("t", (Effect(kind, target),), OPERATOR)
     assert decision.verdict in ("allow", "ask", "deny")
     assert decision.rule
     assert decision.reason or decision.verdict == "allow"

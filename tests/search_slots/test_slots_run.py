@@ -14,7 +14,7 @@ from assay.core.budget import Budget
 from assay.core.clock import SystemClock
 from assay.core.events import AttemptFinished, Noticed
 from assay.core.messages import Failure, Text
-from assay.core.policy import Decision, Effect
+from assay.core.policy import Decision, Effect, Label
 from assay.run.run import Run, RunOptions, RunParts
 from assay.search.slots_run import take_slots
 from assay.testing.models import PROFILE, Reply, ScriptedModel
@@ -46,7 +46,7 @@ CHEAT = "-    return found\n+    return 3"
 
 
 class Permissive:
-    async def decide(self, tool: str, effects: tuple[Effect, ...]) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
         return Decision("allow")
 
 

@@ -17,7 +17,7 @@ from assay.core.errors import InvalidArguments, StorageError
 from assay.core.events import ModelReplied, Noticed
 from assay.core.messages import Failure, Json, Text, UserMessage
 from assay.core.model import Model, ModelRequest, ToolSpec
-from assay.core.policy import Decision, Effect, Gate
+from assay.core.policy import Decision, Effect, Gate, Label
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
 from assay.core.workspace import Workspace
@@ -103,7 +103,7 @@ class TestClocks(ClockConformance):
 class Cautious:
     """A gate that allows reading, asks about files inside, and denies the rest."""
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...]) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
         if all(effect.kind in ("read", "none") for effect in effects):
             return Decision("allow")
         inside = all(effect.kind in ("read", "write") and not effect.target.startswith("/") for effect in effects)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -73,9 +72,7 @@ async def test_many_matches_are_counted(bench: Bench) -> None:
 async def test_bad_and_slow_patterns_are_told(bench: Bench) -> None:
     bench.put("a", "a" * 40 + "b\n")
     assert "pattern:" in text_of(await bench.call(SearchTool(), pattern="f("))
-    began = time.monotonic()
     assert "too slow" in text_of(await bench.call(SearchTool(), pattern="(a+)+$"))
-    assert time.monotonic() - began < 10
 
 
 async def test_ripgrep_is_used_where_there_is_one(

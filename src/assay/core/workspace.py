@@ -43,6 +43,8 @@ class Command(Struct, frozen=True):
     """An absolute path where the full output goes, up to the implementation's cap; empty to drop the middle."""
     read_only: bool = False
     """The workspace itself is not writable for this command."""
+    terminal: tuple[int, int] | None = None
+    """Rows and columns of a private terminal to run it on; None for pipes and no input."""
 
 
 class CommandResult(Struct, frozen=True):
@@ -55,6 +57,12 @@ class CommandResult(Struct, frozen=True):
     timed_out: bool = False
     spill: str = ""
     """Where the full output lies, if it was spilled."""
+    network: tuple[str, ...] = ()
+    """Hosts that answered the command; what it printed may be theirs."""
+    held: tuple[str, ...] = ()
+    """Protected paths that the command made or changed: taken out of the workspace again and kept aside for review."""
+    stopped: str = ""
+    """Which limit ended it, in words (memory, processes, file size, output); empty when none did."""
 
 
 ChangeKind = Literal["added", "modified", "deleted"]

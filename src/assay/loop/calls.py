@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.core.clock import Clock
 from assay.core.errors import AssayError, InvalidArguments, StorageError
 from assay.core.events import CallDecided, CallFinished
 from assay.core.messages import Text, ToolCall, ToolResult
-from assay.core.policy import Decision, Effect, Gate
+from assay.core.policy import Decision, Effect, Gate, Label
 from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
 
 CONCURRENT_READS = 8
@@ -25,6 +26,8 @@ _QUIET = frozenset({"read", "none"})
 class CallPorts(Struct, frozen=True):
     tools: Mapping[str, Tool]
     gate: Gate
+    label: Callable[[], Label]
+    """Of the session so far."""
     clock: Clock
     context: Callable[[], ToolContext]
     record: Callable[[CallDecided | CallFinished, bool], None]
@@ -123,12 +126,12 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome,
     """One call to its result; a call that may change the world is put into `begun` when it starts."""
     if isinstance(ready, ToolOutcome):
         return _finish(ports, call, ready, 0.0)
-    decision = await ports.gate.decide(call.name, ready.effects)
+    decision = await ports.gate.decide(call.name, ready.effects, ports.label())
     allowed = decision.verdict == "allow" or (
         decision.verdict == "ask" and await ports.approve(call, ready.effects, decision)
     )
     if allowed and decision.verdict == "ask":
-        decision = Decision("allow", "approved by the user", decision.rule)
+        decision = replace(decision, verdict="allow", reason="approved by the user")
     if allowed and not ready.quiet:
         await ports.before_effect()
     ports.record(CallDecided(call.id, call.name, ready.effects, decision), allowed and not ready.quiet)
@@ -153,6 +156,8 @@ def _finish(
     ports: CallPorts, call: ToolCall, outcome: ToolOutcome, seconds: float, *, durable: bool = False
 ) -> CallFinished:
     result = ToolResult(call.id, outcome.content or (Text("(no output)"),), outcome.is_error)
-    finished = CallFinished(result, outcome.display, outcome.debug, outcome.seen, round(seconds, 3), outcome.finish)
+    finished = CallFinished(
+        result, outcome.display, outcome.debug, outcome.seen, round(seconds, 3), outcome.finish, outcome.label
+    )
     ports.record(finished, durable)
     return finished

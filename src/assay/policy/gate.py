@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from assay.core.policy import Decision, Effect
+from assay.core.policy import Decision, Effect, Label
 from assay.policy.paths import ProtectedNames, path_matches, place_of, within
 from assay.policy.rules import Rule, Rules
 
@@ -50,7 +50,8 @@ class RuleGate:
         self._writable = (self._root, *(place_of(path, bounds.root) for path in bounds.added))
         self._readable = (*self._writable, *(place_of(path, bounds.root) for path in bounds.readable))
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...]) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
+        del label
         try:
             decisions = [self._one(tool, effect) for effect in effects or (Effect("none"),)]
         except Exception as error:  # noqa: BLE001 - the port's contract: an error inside is a denial

@@ -293,6 +293,7 @@ class Run:
             CallPorts(
                 self.parts.tools,
                 self.parts.gate,
+                lambda: self.state.label,
                 self.parts.clock,
                 lambda: ToolContext(self.parts.workspace, self.state.seen, self.parts.spill),
                 self._record_call,
@@ -313,7 +314,7 @@ class Run:
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
-        decision = await self.parts.gate.decide("shell", (Effect("execute", command),))
+        decision = await self.parts.gate.decide("shell", (Effect("execute", command),), self.state.label)
         return decision.verdict == "allow"
 
     async def _recover(self, failure: Failure) -> bool:

@@ -20,6 +20,7 @@ from assay.core.events import (
 )
 from assay.core.messages import AssistantMessage, Image, Message, Text, ToolCall, Usage
 from assay.core.model import estimate_tokens
+from assay.core.policy import OPERATOR, Label
 from assay.core.store import Record
 from assay.sessions.fold import History
 
@@ -35,6 +36,8 @@ class State:
         self._open_calls: dict[str, ToolCall] = {}
         self._begun: set[str] = set()
         self.seen: dict[str, str] = {}
+        self.label: Label = OPERATOR
+        """The join of all that was ever put before the model in this session; compaction takes nothing from it."""
         self.has_context = False
         self._last_reply: AssistantMessage | None = None
         self.unjudged: AssistantMessage | None = None
@@ -79,6 +82,8 @@ class State:
 
     def apply(self, record: Record) -> None:
         self._history.apply(record)
+        if isinstance(record.event, InputReceived | ContextAdded | CallFinished):
+            self.label = self.label.join(record.event.label)
         match record.event:
             case InputReceived() as event:
                 self._input(event)
