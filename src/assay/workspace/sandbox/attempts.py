@@ -41,7 +41,7 @@ def attempt(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> tupl
 def _answer(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> str:
     ours, theirs = socket.socketpair()
     info, told = os.pipe()
-    with ours, theirs, open(info, "rb"), open(told, "wb"):
+    with ours, theirs, os.fdopen(info, "rb"), os.fdopen(told, "wb"):
         process = subprocess.Popen(
             sandbox.parent(view, told, theirs.fileno()),
             stdin=subprocess.DEVNULL,
@@ -72,7 +72,7 @@ def _exchange(channel: socket.socket, sandbox: Bubblewrap, view: Confinement, en
     line = (os.path.realpath(sys.executable), "-I", "-S", "-E", "-B", "-c", ATTEMPT)
     request: wire.Message = {"do": "run", "id": 1, "argv": line, "env": env, "cwd": view.root}
     reading, writing = os.pipe()
-    with open(reading, "rb") as output:
+    with os.fdopen(reading, "rb") as output:
         try:
             wire.send(channel, request | {"read_only": False, "terminal": None, "seconds": PATIENCE}, (writing,))
         finally:

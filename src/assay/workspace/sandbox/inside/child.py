@@ -246,5 +246,3 @@ def _unescaped(field: bytes) -> bytes:
     for escape in (b"\\040", b"\\011", b"\\012", b"\\134"):
         field = field.replace(escape, bytes([int(escape[1:], 8)]))
     return field
-
-

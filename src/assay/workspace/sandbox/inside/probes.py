@@ -58,7 +58,7 @@ def kernel_settings() -> bool:
     return writes(*(f"/proc/sys/kernel/{name}" for name in SETTINGS), "/proc/sysrq-trigger", "/proc/sys/vm/swappiness")
 
 
-def connects(family: int, kind: int, address: object) -> bool:
+def connects(family: int, kind: int, address: tuple[str, int] | str) -> bool:
     with socket.socket(family, kind) as channel:
         channel.settimeout(1)
         channel.connect(address)
