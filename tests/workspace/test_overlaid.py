@@ -96,7 +96,7 @@ async def test_caches_stay_behind_and_dependencies_come_along(boxed: LocalWorksp
         assert await said(twin, LISTING) == "./.gitignore\n./a.py\n./deps/d\n"
         await said(twin, "mkdir __pycache__; echo x > __pycache__/x; echo x > deps/d; echo x > new.log; echo y > new")
         assert [c.path for c in await twin.changes(tree, await twin.snapshot())] == ["new"]
-        await said(twin, "echo '!*.log' > .gitignore; mkdir q; echo 'z*' > q/.gitignore; echo > q/zz")
+        await said(twin, "echo '!*.log' >> .gitignore; mkdir q; echo 'z*' > q/.gitignore; echo > q/zz")
         changed = [c.path for c in await twin.changes(tree, await twin.snapshot())]
         assert changed == [".gitignore", "new", "new.log", "q/.gitignore"]
     assert (root / "deps/d").read_text() == "deps/d"

@@ -58,10 +58,9 @@ class Overlaid(LocalWorkspace):
             return why or "git is missing"
         began = time.time_ns() - COARSE
         below, ignored = await asyncio.gather(trees.snapshot(), trees.ignored())
-        wanted = await trees.differences(below, tree)
-        if len(wanted) > MOST_DIFFERENT:
-            return f"{len(wanted)} files differ from those in the workspace"
-        data = await trees.read(tree, [each.path for each in wanted if each.kind != "deleted"])
+        count, wanted = await trees.replaced(below, tree, MOST_DIFFERENT)
+        if count > MOST_DIFFERENT:
+            return f"{count} files differ from those in the workspace"
         upper = scratch.changes / "all-0"
         upper.mkdir()
         upper.chmod(stat.S_IMODE(Path(live._root).stat().st_mode))
@@ -75,9 +74,9 @@ class Overlaid(LocalWorkspace):
         caches = Ignores(CACHES)
         masked = [path.rstrip("/") for path in ignored if caches.match(path.rstrip("/"), path.endswith("/"))]
         twin._merged.hide_all([*masked, *(each.path for each in wanted if each.kind == "deleted")])
-        for each in wanted:
-            if each.path in data:
-                twin._merged.put(each.path, each.mode, data[each.path])
+        for each, data in wanted.items():
+            if each.kind != "deleted":
+                twin._merged.put(each.path, each.mode, data)
         twin._mount()
         if not live.overlays_proved and (await LocalWorkspace.run(twin, Command(("true",), timeout=20.0))).exit_code:
             await twin.aclose()

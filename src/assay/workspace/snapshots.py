@@ -235,15 +235,29 @@ class GitTrees:
         return sorted(changes, key=lambda change: change.path)
 
     async def differences(self, before: str, after: str) -> list[Difference]:
+        return [difference for difference, _ in await self._different(before, after)]
+
+    async def _different(self, before: str, after: str) -> list[tuple[Difference, str]]:
+        """Differences, each with the hash of the file afterwards."""
         if before == after:
             return []
         fields = iter((await self._git(*DIFF, "-z", "--raw", _name(before), _name(after))).split(b"\0"))
-        found: list[Difference] = []
+        found: list[tuple[Difference, str]] = []
         for field in fields:
             if field:
                 kind = KINDS.get(field[-1:].decode(), "modified")
-                found.append(Difference(os.fsdecode(next(fields)), kind, int(field.split(b" ")[1], 8)))
+                about = field.split(b" ")
+                found.append((Difference(os.fsdecode(next(fields)), kind, int(about[1], 8)), about[3].decode()))
         return found
+
+    async def replaced(self, before: str, after: str, most: int) -> tuple[int, dict[Difference, bytes]]:
+        """How many files differ, and what these are afterwards (nothing when there are more than `most`)."""
+        found = await self._different(before, after)
+        if len(found) > most:
+            return len(found), {}
+        named = {difference.path: name for difference, name in found if difference.kind != "deleted"}
+        data = await self._blobs_of(named)
+        return len(found), {difference: data.get(difference.path, b"") for difference, _ in found}
 
     async def patch(self, before: str, after: str) -> str:
         if before == after:
@@ -255,18 +269,20 @@ class GitTrees:
         if not paths:
             return {}
         names = await self._listed(tree, paths)
-        wanted = [path for path in paths if path in names]
-        if not wanted:
+        return await self._blobs_of({path: names[path].split(" ")[1] for path in paths if path in names})
+
+    async def _blobs_of(self, named: dict[str, str]) -> dict[str, bytes]:
+        """Contents by path, of hashes by path."""
+        if not named:
             return {}
-        asked = "".join(f"{names[path].split(' ')[1]}\n" for path in wanted).encode()
-        out = await self._git("cat-file", "--batch", data=asked)
+        out = await self._git("cat-file", "--batch", data="".join(f"{name}\n" for name in named.values()).encode())
         found: dict[str, bytes] = {}
         at = 0
-        for path in wanted:
+        for path in named:
             line = out.index(b"\n", at)
             header = out[at:line].split(b" ")
             if len(header) != 3:
-                raise WorkspaceError(f"{path}: its content in tree {tree} is lost")
+                raise WorkspaceError(f"{path}: its content in a snapshot is lost")
             size = int(header[2])
             found[path] = out[line + 1 : line + 1 + size]
             at = line + 2 + size
