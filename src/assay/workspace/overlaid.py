@@ -136,7 +136,7 @@ class Overlaid(LocalWorkspace):
         finally:
             self._running -= 1
             self._tree = ""
-        if await self._live.snapshot() == self._below:
+        if await self._live._trees.snapshot() == self._below:
             return result
         await self._copy_whole(before)
         return await super().run(command)
