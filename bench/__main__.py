@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import faults, growth, install, job, quiet, start
+from bench import copy, faults, growth, install, job, quiet, start
 from bench.peers import Peer, find_peers
 from bench.report import Report, machine, markdown, save
 
-NAMES = ("start", "job", "growth", "faults", "install")
+NAMES = ("start", "job", "growth", "faults", "install", "copy")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         "BENCH_NICE: priority of what is measured, e.g. -10.",
     )
     parser.add_argument("what", nargs="*", metavar="|".join(NAMES), help="default: all")
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds of start and job (5)")
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds of start, job and copy (5)")
     parser.add_argument("--turns", default="50,200", metavar="N,M", help="lengths of the growth runs (50,200)")
     parser.add_argument("--peers", default="", metavar="A,B", help="only these of the others (all that are installed)")
     parser.add_argument("--open-network", action="store_true", help="don't make a network of its own, even as root")
@@ -33,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked = _parser().parse_args(given)
     wanted = asked.what or list(NAMES)
+    if "copy" in wanted and not quiet.inside():
+        _show(copy.measure(asked.runs))
+        wanted = [name for name in wanted if name != "copy"]
+        if not wanted:
+            return 0
     names = [name for name in asked.peers.split(",") if name]
     peers, missing = find_peers(names, dialects=True)
     if not any(peer.ours for peer in peers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -71,6 +72,10 @@ class LocalWorkspace:
         self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
         self._resident: Resident | None = None
+        self.overlays_proved = False
+        """A copy was once laid as an overlay over these files, and a command ran in it."""
+        self.whole_copies = ""
+        """Why the last copy was made file by file, and what that cost; empty when it was not."""
 
     @property
     def root(self) -> str:
@@ -210,9 +215,15 @@ class LocalWorkspace:
             await asyncio.shield(asyncio.to_thread(copies.discard, scratch.top))
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
-        beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        from assay.workspace.overlaid import Overlaid
+
+        laid = await Overlaid.lay(self, tree, scratch)
+        if not isinstance(laid, str):
+            self.whole_copies = ""
+            return laid
+        began = time.monotonic()
         twin = LocalWorkspace(
-            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=beside
+            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=self._reading()
         )
         twin._trees = self._trees.at(twin._root)
         await twin._trees.materialise(tree)
@@ -221,13 +232,17 @@ class LocalWorkspace:
         mounted = self._sandbox is not None and self._sandbox.owns_processes
         if mounted:
             twin._view = Confinement(twin._root, self._view.root, str(scratch.cache), self._carried(layers))
+        self.whole_copies = f"{laid}: every file was copied, which took {time.monotonic() - began:.1f} s"
         return twin
+
+    def _reading(self) -> Beside:
+        """What a copy has beside it: the same, to read."""
+        return Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """What lies over the copy. What lay over this workspace can only be read from it: two overlays must not share
         a directory for their changes."""
-        mine = (layer._replace(kind="read") for layer in self._view.layers)
-        return (*mine, *layers)
+        return (*(layer._replace(kind="read") for layer in self._view.layers), *layers)
 
     def kill(self) -> None:
         """End every command at once, without waiting for anything."""
