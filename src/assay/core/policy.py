@@ -6,8 +6,11 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-EffectKind = Literal["read", "write", "delete", "execute", "network", "control", "none"]
+EffectKind = Literal["read", "write", "delete", "destroy", "execute", "network", "control", "unknown", "none"]
 Verdict = Literal["allow", "ask", "deny"]
+Sink = Literal["", "egress", "persist", "destroy", "control"]
+"""Where an effect can do harm that confinement does not undo. The fifth sink, what a person is shown, is no effect: it
+is cleaned wherever it is shown."""
 
 
 class Effect(Struct, frozen=True):
@@ -55,6 +58,7 @@ class Weighed(Struct, frozen=True):
     verdict: Verdict
     rule: str
     reason: str = ""
+    sink: Sink = ""
 
 
 class Decision(Struct, frozen=True):
@@ -65,6 +69,26 @@ class Decision(Struct, frozen=True):
     """Which rule spoke, for the log."""
     weighed: tuple[Weighed, ...] = ()
     """Every effect the decision rests on, those found within a command line included."""
+    label: Label = OPERATOR
+    """The best that the result of the call can be labelled: a file from outside is external whoever reads it."""
+
+
+class Question(Struct, frozen=True):
+    """What a person is asked: one exact call. Leave for it is leave for nothing else."""
+
+    call: str
+    tool: str
+    arguments: dict[str, object]
+    effects: tuple[Effect, ...]
+    decision: Decision
+    digest: str
+    """As in `CallDecided`: what the answer is bound to."""
+
+
+class Approver(Protocol):
+    """Contract: True only when a person gave leave for this very digest, once. Without anybody to ask it is False."""
+
+    async def approve(self, question: Question) -> bool: ...
 
 
 class Gate(Protocol):

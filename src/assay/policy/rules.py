@@ -37,7 +37,7 @@ _RULE = re.compile(r"([A-Za-z_*][\w*.-]*)(?:\((.*)\))?", re.DOTALL)
 _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "command": ("execute",),
     "read": ("read",),
-    "write": ("write", "delete"),
+    "write": ("write", "delete", "destroy"),
     "network": ("network",),
     "tool": (),
 }
