@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 EffectKind = Literal["read", "write", "delete", "destroy", "execute", "network", "control", "unknown", "none"]
+"""`destroy` loses what no later command brings back: untracked files, whole trees, history. `unknown` is what can't be
+told before it runs, such as a program whose name is computed."""
 Verdict = Literal["allow", "ask", "deny"]
 Sink = Literal["", "egress", "persist", "destroy", "control"]
 """Where an effect can do harm that confinement does not undo. The fifth sink, what a person is shown, is no effect: it
@@ -18,7 +20,8 @@ class Effect(Struct, frozen=True):
 
     kind: EffectKind
     target: str = ""
-    """A workspace-relative or absolute path, a command line, or a host, by kind."""
+    """A workspace-relative or absolute path (or a pattern of paths), a command line, or a host, by kind. A git remote
+    is `git:origin`, a package registry goes by its short name (`pypi`, `npm`); for `unknown`, what was not understood."""
 
 
 Integrity = Literal["operator", "workspace", "external"]
