@@ -13,6 +13,7 @@ from msgspec import Struct, json
 
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.kept import Kept, hidden_paths
 from assay.app.model import make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.strategy import strategy_for
@@ -25,7 +26,6 @@ from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import EXTERNAL, OPERATOR, Question
-from assay.core.workspace import Workspace
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.policy.rules import parse_rules
@@ -195,13 +195,16 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = Once(question.digest for question in approved)
-        workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store))
-        )
+        kept = Kept()
+        gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
+        beside = _beside(wish, settings, store)
+        if gate.hides_any and sandbox is not None:
+            beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
+        workspace = await stack.enter_async_context(_workspace(wish.directory, paths, wish.environ, sandbox, beside))
+        kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        gate = _gate(wish, settings, workspace, str(store.spill))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
         parts = RunParts(
             store,
@@ -289,20 +292,24 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
-def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
+def make_gate(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, *, confined: bool, readable: tuple[str, ...] = ()
+) -> RuleGate:
+    """The gate of a run in `wish.directory`."""
     said = settings.permissions
     asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
     mode = asked or said.default_mode or "default"
     bounds = Bounds(
-        workspace.root,
+        os.path.realpath(wish.directory),
         added=tuple(_directory(path, wish.directory) for path in (*said.additional_directories, *wish.add_dirs)),
-        readable=(spill,),
-        confined=workspace.confined,
+        readable=readable,
+        confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
+        ours=(str(paths.config), str(paths.state), str(paths.data)),
     )
     rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
-    return RuleGate(bounds, mode, rules)
+    return RuleGate(bounds, mode, rules, kept=kept)
 
 
 def _approved(wish: Wish, store: SessionLog, clock: Clock) -> list[Question]:

@@ -5,7 +5,7 @@ driven by them. What is decided about each sink:
 
 | sink | what it is | decided |
 | --- | --- | --- |
-| egress | bytes that leave | free while nothing external was read; then only to cleared hosts, and else a person decides |
+| egress | bytes that leave | free while nothing external was read; then to cleared hosts only, or a person decides |
 | persist | protected names, files outside | never by itself: a person, or a rule that names it |
 | destroy | deleting, overwriting wholesale | free where a checkpoint holds what is lost; a person where none can |
 | control | our own settings and approvals | never from a model |
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Verdict, Weighed
+from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Weighed
 from assay.policy.bounds import PERMISSION_MODES, Bounds, PermissionMode
 from assay.policy.labels import label_of
 from assay.policy.matching import Matcher
@@ -70,7 +70,7 @@ class RuleGate:
             for effect in effects or (Effect("none"),):
                 weighed += await self._weigh(tool, effect, label)
             for each in weighed:
-                best = best.join(self._label(each.effect, shell=len(effects) != len(weighed)))
+                best = best.join(self._label(each.effect, inner=any(own.kind == "execute" for own in effects)))
         except Exception as error:  # noqa: BLE001 - the port's contract: an error inside is a denial
             return Decision("deny", f"the policy could not be worked out ({error})", "internal error")
         strictest = max(weighed, key=lambda each: _STRICTNESS[each.verdict])
@@ -78,6 +78,11 @@ class RuleGate:
         if verdict == "ask" and self.mode == "dontAsk":
             verdict, reason = "deny", f"{reason} (mode dontAsk)"
         return Decision(verdict, reason, strictest.rule, tuple(weighed), best)
+
+    @property
+    def hides_any(self) -> bool:
+        """True when there is a rule by which `hides` may be true of something."""
+        return self._match.restricts_reading
 
     def hides(self, path: str) -> bool:
         """True when a deny rule keeps the model from reading `path`; listings and searches leave it out."""
@@ -88,13 +93,13 @@ class RuleGate:
 
     async def _weigh(self, tool: str, effect: Effect, label: Label) -> list[Weighed]:
         if effect.kind != "execute":
-            return [await self._recoverable(self._one(tool, effect, label, shell=False, leave=""))]
+            return [await self._recoverable(self._one(tool, effect, label, inner=False, leave=""))]
         command = self._command(tool, effect)
         if command.verdict == "deny" or len(effect.target) > _TOO_LONG:
             return [command]
         leave = command.rule.removeprefix("allow ") if command.rule.startswith("allow ") else ""
-        inner = [each for each in dict.fromkeys(self._expand(effect.target)) if each.kind != "none"]
-        found = [await self._recoverable(self._one(tool, each, label, shell=True, leave=leave)) for each in inner]
+        parts = [each for each in dict.fromkeys(self._expand(effect.target)) if each.kind != "none"]
+        found = [await self._recoverable(self._one(tool, each, label, inner=True, leave=leave)) for each in parts]
         return [command, *found]
 
     def _command(self, tool: str, effect: Effect) -> Weighed:
@@ -102,7 +107,9 @@ class RuleGate:
         if rule := self._match.denied(tool, effect):
             return Weighed(effect, "deny", f"deny {rule}", f"{said(effect)} is denied by the rule {rule}")
         if self.mode == "plan" and not (self._bounds.confined and self._bounds.commands_read_only):
-            return Weighed(effect, "deny", "mode plan", "plan mode: commands could change files; read and search instead")
+            return Weighed(
+                effect, "deny", "mode plan", "plan mode: commands could change files; read and search instead"
+            )
         if rule := self._match.asked(tool, effect):
             return Weighed(effect, "ask", f"ask {rule}", f"{said(effect)} needs approval by the rule {rule}")
         if self._match.restricts_commands:
@@ -119,12 +126,12 @@ class RuleGate:
             return Weighed(effect, "allow", "--no-sandbox")
         return Weighed(effect, "ask", "unconfined", "commands can't be confined here; running one needs approval")
 
-    def _one(self, tool: str, effect: Effect, label: Label, *, shell: bool, leave: str) -> Weighed:
-        """One effect. `shell`: found within a command line. `leave`: the allow rules that cover that whole line."""
-        sink: Sink = self._sinks.of(effect, shell=shell)
+    def _one(self, tool: str, effect: Effect, label: Label, *, inner: bool, leave: str) -> Weighed:
+        """One effect. `inner`: found within a command line. `leave`: the allow rules that cover that whole line."""
+        sink: Sink = self._sinks.of(effect, inner=inner)
         if rule := self._match.denied(tool, effect):
             return Weighed(effect, "deny", f"deny {rule}", f"{said(effect)} is denied by the rule {rule}", sink)
-        fixed = self._sinks.fixed(effect, sink, label, shell=shell)
+        fixed = self._sinks.fixed(effect, sink, label, inner=inner)
         if fixed is not None:
             return fixed
         if (rule := self._match.asked(tool, effect)) and not self._accepted(effect):
@@ -134,7 +141,7 @@ class RuleGate:
             return Weighed(effect, "ask", "opaque command", why, sink)
         if rule := self._match.allowed(tool, effect) or (leave if sink != "persist" else ""):
             return Weighed(effect, "allow", f"allow {rule}", "", sink)
-        return self._sinks.default(effect, sink, label, shell=shell)
+        return self._sinks.default(effect, sink, label, inner=inner)
 
     def _accepted(self, effect: Effect) -> bool:
         return self.mode == "acceptEdits" and effect.kind in ("write", "delete")
@@ -148,17 +155,16 @@ class RuleGate:
         why = f"{said(weighed.effect)} loses ignored files, which no checkpoint holds; that needs approval"
         return Weighed(weighed.effect, "ask", "no checkpoint", why, weighed.sink)
 
-    def _label(self, effect: Effect, *, shell: bool) -> Label:
+    def _label(self, effect: Effect, *, inner: bool) -> Label:
         place = place_for(effect, self._bounds.root)
         inside = place is not None and within(place, self._match.readable)
-        return label_of(effect, place, inside=inside, confined=shell and self._bounds.confined)
+        return label_of(effect, place, inside=inside, confined=inner and self._bounds.confined)
 
 
 def _effects_of(line: str) -> tuple[Effect, ...]:
-    from assay.policy.shell_effects import effects_of
+    from importlib import import_module
 
-    return effects_of(line)
-
-
-def strictest(verdicts: list[Verdict]) -> Verdict:
-    return max(verdicts, key=lambda verdict: _STRICTNESS[verdict], default="allow")
+    try:
+        return import_module("assay.policy.shell_effects").effects_of(line)
+    except ImportError:
+        return ()

@@ -16,6 +16,7 @@ class Matcher:
         self._names = ProtectedNames()
         self.root = place_of(bounds.root, "/")
         self.writable = (self.root, *(place_of(path, bounds.root) for path in bounds.added))
+        self.ours = tuple(place_of(path, "/") for path in bounds.ours)
         self.readable = (*self.writable, *(place_of(path, bounds.root) for path in bounds.readable))
 
     def denied(self, tool: str, effect: Effect) -> str:
@@ -41,6 +42,10 @@ class Matcher:
     def restricts_commands(self) -> bool:
         """A deny or ask rule is about command lines: what can't be read then might be what it names."""
         return any(rule.subject == "command" for rule in (*self._rules.deny, *self._rules.ask))
+
+    @property
+    def restricts_reading(self) -> bool:
+        return any(rule.subject == "read" for rule in self._rules.deny)
 
     def protected_part(self, place: Place) -> str:
         """The protected name within a path, or empty."""

@@ -28,6 +28,8 @@ class Beside(NamedTuple):
     readable: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     """Names of further variables that commands get."""
+    hidden: tuple[str, ...] = ()
+    """Paths below the root that commands see as empty."""
 
     def layers(self) -> tuple[Layer, ...]:
         writable = tuple(Layer(path, path, "write") for path in self.writable)
@@ -60,7 +62,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
-        self._view = Confinement(self._root, self._root, layers=beside.layers())
+        self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden)
         self._cache = ""
 
     @property
@@ -174,7 +176,9 @@ class LocalWorkspace:
             await asyncio.shield(asyncio.to_thread(copies.discard, scratch.top))
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
-        beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        beside = Beside(
+            (), (*self._beside.writable, *self._beside.readable), self._beside.variables, self._beside.hidden
+        )
         twin = LocalWorkspace(
             scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=beside
         )
@@ -184,7 +188,9 @@ class LocalWorkspace:
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
         mounted = self._sandbox is not None and self._sandbox.owns_processes
         if mounted:
-            twin._view = Confinement(twin._root, self._view.root, str(scratch.cache), self._carried(layers))
+            twin._view = Confinement(
+                twin._root, self._view.root, str(scratch.cache), self._carried(layers), hidden=self._view.hidden
+            )
         return twin
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -75,7 +75,7 @@ class Bubblewrap:
         if view.cache and not any(beneath(path, [cache]) for path in (*tools, view.root, view.source)):
             # Nothing is mounted below it, so what a command leaves in it can't steer the mounts of the next one.
             args += ["--bind", view.cache, cache]
-        return args + self._workspace(view, read_only)
+        return args + self._workspace(view, read_only) + _hidden(view)
 
     def _workspace(self, view: Confinement, read_only: bool) -> list[str]:
         bind = "--ro-bind" if read_only else "--bind"
@@ -104,6 +104,16 @@ def _layer(layer: Layer, read_only: bool) -> list[str]:
     if layer.kind == "write":
         return ["--bind", layer.source, layer.target]
     return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
+
+
+def _hidden(view: Confinement) -> list[str]:
+    """Empty things over what the user keeps from the model. A link shows nothing that is not masked itself."""
+    args: list[str] = []
+    for name in view.hidden:
+        source, target = f"{view.source}/{name}", f"{view.root}/{name}"
+        if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
+            args += ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", "/dev/null", target]  # noqa: PTH112
+    return args
 
 
 def _protected(view: Confinement) -> list[str]:

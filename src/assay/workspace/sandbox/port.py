@@ -32,6 +32,8 @@ class Confinement(NamedTuple):
     """A directory that is `~/.cache` for the commands and outlives each of them; empty for none."""
     layers: tuple[Layer, ...] = ()
     protected: tuple[str, ...] = PROTECTED
+    hidden: tuple[str, ...] = ()
+    """Paths below the root that commands see as empty: the user keeps them from the model."""
 
 
 class NoSandbox(NamedTuple):
