@@ -16,6 +16,7 @@ from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.model import make_model
 from assay.app.paths import Paths, find_paths
+from assay.app.rulefile import rules_of
 from assay.app.strategy import strategy_for
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import attachment, system_text
@@ -28,7 +29,6 @@ from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
 from assay.core.policy import EXTERNAL, OPERATOR, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
-from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
 from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
@@ -308,7 +308,7 @@ def make_gate(
         commands_read_only=mode == "plan",
         ours=(str(paths.config), str(paths.state), str(paths.data)),
     )
-    rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
+    rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
 
 

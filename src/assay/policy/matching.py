@@ -54,7 +54,7 @@ class Matcher:
     def _spoken(self, rules: tuple[Rule, ...], tool: str, effect: Effect) -> str:
         for rule in rules:
             if rule.covers(tool, effect.kind) and self._might(rule, effect):
-                return rule.text
+                return rule.told
         return ""
 
     def _might(self, rule: Rule, effect: Effect) -> bool:
