@@ -44,8 +44,9 @@ class Kept:
 
 
 def _matching(pattern: Path) -> list[Path]:
-    """The paths that a pattern of the shell stands for; names that begin with a dot are taken to be meant."""
-    return list(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    """The paths that a pattern of the shell stands for; a name that begins with a dot only for one that does."""
+    found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+    return [path for path in found if pattern.name.startswith(".") or not path.name.startswith(".")]
 
 
 def _below(top: Path) -> Iterator[Path]:

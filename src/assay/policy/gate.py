@@ -18,7 +18,8 @@ Source: Meta's Agents Rule of Two; FIDES (information-flow control for agents).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 
 from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Weighed
 from assay.policy.bounds import PERMISSION_MODES, Bounds, PermissionMode
@@ -34,6 +35,11 @@ Expand = Callable[[str], tuple[Effect, ...]]
 Kept = Callable[[str], Awaitable[bool]]
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 _TOO_LONG = 20_000
+_GIT = r"(?:\S*/)?git(?:\s+-\S+(?:\s+\S+)?)*?\s+"
+_PURGES = re.compile(
+    _GIT + r"(?:gc\b.*--(?:prune|aggressive)|prune\b|reflog\s+(?:expire|delete)|filter-\w+|repack\b.*-[aA]?d)"
+)
+_CLEANS_IGNORED = re.compile(_GIT + r"clean\b.*\s-\w*[xX]")
 
 
 class RuleGate:
@@ -99,7 +105,9 @@ class RuleGate:
             return [command]
         leave = command.rule.removeprefix("allow ") if command.rule.startswith("allow ") else ""
         parts = [each for each in dict.fromkeys(self._expand(effect.target)) if each.kind != "none"]
-        found = [await self._recoverable(self._one(tool, each, label, inner=True, leave=leave)) for each in parts]
+        commands = [each.target for each in parts if each.kind == "execute"]
+        judged = [self._one(tool, each, label, inner=True, leave=leave) for each in parts]
+        found = [await self._recoverable(each, commands) for each in judged]
         return [command, *found]
 
     def _command(self, tool: str, effect: Effect) -> Weighed:
@@ -131,7 +139,7 @@ class RuleGate:
         sink: Sink = self._sinks.of(effect, inner=inner)
         if rule := self._match.denied(tool, effect):
             return Weighed(effect, "deny", f"deny {rule}", f"{said(effect)} is denied by the rule {rule}", sink)
-        fixed = self._sinks.fixed(effect, sink, label, inner=inner)
+        fixed = self._sinks.fixed(effect, sink, label, inner=inner, leave=leave)
         if fixed is not None:
             return fixed
         if (rule := self._match.asked(tool, effect)) and not self._accepted(effect):
@@ -146,14 +154,25 @@ class RuleGate:
     def _accepted(self, effect: Effect) -> bool:
         return self.mode == "acceptEdits" and effect.kind in ("write", "delete")
 
-    async def _recoverable(self, weighed: Weighed) -> Weighed:
+    async def _recoverable(self, weighed: Weighed, commands: Sequence[str] = ()) -> Weighed:
         """A deletion that is allowed because of the checkpoint needs one that holds what is lost."""
         if weighed.rule != "checkpoint" or self.mode == "bypassPermissions" or self._kept is None:
             return weighed
-        if await self._kept(weighed.effect.target):
+        lost = await self._lost(weighed.effect.target, commands)
+        if not lost:
             return weighed
-        why = f"{said(weighed.effect)} loses ignored files, which no checkpoint holds; that needs approval"
+        why = f"{said(weighed.effect)} loses {lost}, which no checkpoint holds; that needs approval"
         return Weighed(weighed.effect, "ask", "no checkpoint", why, weighed.sink)
+
+    async def _lost(self, target: str, commands: Sequence[str]) -> str:
+        """What deleting `target` loses for good, in words. Without a target it is git's to lose, by one of `commands`:
+        what it drops from a branch or the stash stays among its objects, unless they are thrown out too."""
+        if not target and any(_PURGES.match(line) for line in commands):
+            return "git's history"
+        cleaned = target or any(_CLEANS_IGNORED.match(line) for line in commands)
+        if cleaned and self._kept is not None and not await self._kept(target or "."):
+            return "ignored files"
+        return ""
 
     def _label(self, effect: Effect, *, inner: bool) -> Label:
         place = place_for(effect, self._bounds.root)
@@ -162,9 +181,6 @@ class RuleGate:
 
 
 def _effects_of(line: str) -> tuple[Effect, ...]:
-    from importlib import import_module
+    from assay.policy.shell_effects import effects_of  # not on the way to the first request
 
-    try:
-        return import_module("assay.policy.shell_effects").effects_of(line)
-    except ImportError:
-        return ()
+    return effects_of(line)

@@ -7,11 +7,14 @@ understood.
 
 from __future__ import annotations
 
+import re
+
 from assay.core.policy import Effect, Label, Sink, Weighed
 from assay.policy.bounds import Bounds, PermissionMode
 from assay.policy.matching import Matcher
 from assay.policy.paths import Place, place_of, within
 
+_OURS = re.compile(r"(?:^|[\s/;&|('\"=])assay\b")
 _FILES = frozenset({"read", "write", "delete", "destroy"})
 _CHANGES = _FILES - {"read"}
 _DEVICES = frozenset(f"/dev/{name}" for name in ("null", "zero", "full", "tty", "stdin", "stdout", "stderr"))
@@ -40,10 +43,12 @@ class Sinks:
             return "persist"
         return "" if effect.kind == "write" else "destroy"
 
-    def fixed(self, effect: Effect, sink: Sink, label: Label, *, inner: bool) -> Weighed | None:
-        """What no allow rule and no mode changes."""
+    def fixed(self, effect: Effect, sink: Sink, label: Label, *, inner: bool, leave: str) -> Weighed | None:
+        """What no allow rule and no mode changes, but for a rule that names a command with more rights than ours."""
         bounds = self._bounds
         if sink == "control":
+            if "(" in leave and effect.kind == "control" and not _OURS.search(effect.target):
+                return Weighed(effect, "allow", f"allow {leave}", "", sink)
             return Weighed(effect, "deny", "control", f"{said(effect)}: a model can't change what limits it", sink)
         if effect.kind == "network" and _stopped(label) and label.secrecy == "secret" and not self._walled(inner):
             why = f"{said(effect)}: this session has read secrets and outside text; nothing leaves it"
