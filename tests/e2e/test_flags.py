@@ -22,7 +22,7 @@ def test_plan_mode_changes_nothing(place: Place, serve: Serve) -> None:
     hidden = Call("@shell", {"command": "python3 -c 'open(chr(97) + chr(46) + \"txt\", chr(119))'; cat a.txt"})
     server = serve(
         [
-            Reply("I write.", calls=(shell,)),
+            Reply("I write.", calls=(shell, hidden)),
             Reply("I edit.", calls=(Call("edit", dict(EDIT.arguments)),)),
             Reply("The plan."),
         ]
