@@ -165,7 +165,7 @@ async def test_rules_on_tools_by_name() -> None:
 
 
 async def test_opaque_commands_ask_where_rules_restrict() -> None:
-    for command in ("X=rm; $X -r .", "eval foo", "a && $CMD", ". ./env.sh"):
+    for command in ("X=rm; $X -r .", 'eval "$foo"', "a && $CMD", ". ./env.sh"):
         assert await verdict(gate(deny="Bash(rm:*)"), "execute", command) in ("ask", "deny")
         assert await verdict(gate(), "execute", command) == "allow"
     for command in ("find . -name x", "echo $HOME", "ls $(pwd)"):

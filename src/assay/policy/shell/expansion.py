@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator
 from fnmatch import translate
 from itertools import pairwise, product
 
-from assay.policy.shell.syntax import NotUnderstood, Number, Output, Part, Process, Script, Text, Variable, Word
+from assay.policy.shell.syntax import (
+    Assignment,
+    NotUnderstood,
+    Number,
+    Output,
+    Part,
+    Process,
+    Script,
+    Text,
+    Variable,
+    Word,
+)
 
 HOLE = "\ue000"
 """Stands for text that can't be told; a private-use character that no line may contain."""
@@ -28,7 +39,10 @@ class Scope:
 
     def __init__(self) -> None:
         self.values: dict[str, set[str]] = {}
+        self.arrays: dict[str, Fields | None] = {}
+        """What `"${name[@]}"` is; None when it is set in more than one way."""
         self.positional: Fields | None = None
+        self.zero = "bash"
         self.cwd = ""
         self.splits_oddly = False
         """`IFS` was changed."""
@@ -43,12 +57,22 @@ class Scope:
             held.add(HOLE)
         self.splits_oddly |= name == "IFS"
 
+    def assign_array(self, assignment: Assignment) -> None:
+        """`name=(…)`; anything else that is said of the array makes it unsure."""
+        fields: list[str] = []
+        for ways in (expand(word, self) for word in assignment.values):
+            fields += ways[0] if len(ways) == 1 else (HOLE,)
+        sure = not assignment.append and self.arrays.get(assignment.name, tuple(fields)) == tuple(fields)
+        self.arrays[assignment.name] = tuple(fields) if sure else None
+
     def of(self, name: str) -> set[str]:
         if name in self.values:
             return self.values[name]
+        if name == "0":
+            return {self.zero}
         if name.isdigit() and self.positional is not None:
             at = int(name) - 1
-            return {self.positional[at]} if 0 <= at < len(self.positional) else {"" if at >= 0 else "bash"}
+            return {self.positional[at] if at < len(self.positional) else ""}
         if name in "?#$!" or name in ("RANDOM", "SECONDS", "LINENO", "UID", "EUID", "PPID", "COLUMNS", "LINES"):
             return {"*"}
         known = {"HOME": home(), "PWD": self.cwd or ".", "TMPDIR": "/tmp"}  # noqa: S108 - what it is by default
@@ -159,14 +183,9 @@ def _choices(part: Part, scope: Scope, first: bool) -> list[tuple[Piece, ...]]:
                 text = _tilde(text, scope)
             return [((text, False, quoted),)]
         case Variable("@" | "*", quoted, "", _) if scope.positional is not None:
-            if not quoted:
-                return [((" ".join(scope.positional), True, False),)]
-            # `"$@"` is as many fields as there are parameters: a newline that splits is put between them.
-            pieces: list[Piece] = []
-            for number, text in enumerate(scope.positional):
-                pieces += [("\n", True, False)] if number else []
-                pieces.append((text, False, True))
-            return [tuple(pieces)]
+            return [_listed(scope.positional, quoted)]
+        case Variable(name, quoted, "[", Word((Text("@" | "*"),))) if name in scope.arrays:
+            return [_listed(scope.arrays[name] or (HOLE,), quoted)]
         case Variable():
             values = _operated(part, scope)
         case Output(script, _):
@@ -181,6 +200,17 @@ def _choices(part: Part, scope: Scope, first: bool) -> list[tuple[Piece, ...]]:
     if len(values) > FEW:
         values = {HOLE}
     return [((value, not quoted, quoted),) for value in sorted(values)]
+
+
+def _listed(fields: Fields, quoted: bool) -> tuple[Piece, ...]:
+    """`"$@"` is as many fields as there are parameters: a newline that splits is put between them."""
+    if not quoted:
+        return ((" ".join(fields), True, False),)
+    pieces: list[Piece] = []
+    for number, text in enumerate(fields):
+        pieces += [("\n", True, False)] if number else []
+        pieces.append((text, False, True))
+    return tuple(pieces)
 
 
 def _operated(variable: Variable, scope: Scope) -> set[str]:

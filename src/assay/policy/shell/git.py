@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _GLOBAL = ["-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env", "--attr-source"]
 _VALUES = (
-    "-m -F -C -c --author --date -b -B -o -s -X -n --depth --message --file -S -G -L --format --since --until -x --exec -u "
-    "--onto --strategy --branch --source --origin --push-option -t --track --template --upload-pack --receive-pack "
+    "-m -F -C -c --author --date -b -B -o -s -X -n --depth --message --file -S -G -L --format --since --until -x "
+    "--exec -u --onto --strategy --branch --source --origin --push-option -t --track --template --upload-pack --receive-pack "
     "--config --reference"
 )
 _HARMLESS_SETTING = re.compile(
@@ -51,7 +51,7 @@ def git(walker: Walker, argv: Fields, source: str) -> None:
         else:
             words = given.operands[1:]
             taking = [each for each in _VALUES.split() if each not in _NO_VALUE.get(name, ())]
-            _subcommand(walker, name, arguments(words, taking), source)
+            _subcommand(walker, name, arguments(words, taking), words, source)
     walker.scope.cwd = cwd
 
 
@@ -96,7 +96,7 @@ def _setting(walker: Walker, name: str, value: str, source: str) -> None:
         walker.line(value.removeprefix("!"))
 
 
-def _subcommand(walker: Walker, name: str, given: Arguments, source: str) -> None:
+def _subcommand(walker: Walker, name: str, given: Arguments, words: Fields, source: str) -> None:
     operands = given.operands
     if name in _REMOTE or name.startswith("remote-"):
         _remote(walker, name, given)
@@ -122,10 +122,9 @@ def _subcommand(walker: Walker, name: str, given: Arguments, source: str) -> Non
                 walker.unknown(source)
             if not given.has("--check", "--stat", "--numstat"):
                 walker.path("write", ".")
-        case "bisect" if operands[:1] == ("run",):
-            walker.line(" ".join(operands[1:]))
-        case "submodule" if operands[:1] == ("foreach",):
-            walker.line(" ".join(operands[1:]))
+        case "bisect" | "submodule" if operands[:1] in (("run",), ("foreach",)):
+            rest = words[words.index(given.operands[0]) + 1 :]
+            walker.line(" ".join(rest if rest[:1] != ("--recursive",) else rest[1:]))
         case (
             "filter-branch" | "filter-repo" | "fast-import" | "replace" | "daemon" | "instaweb" | "credential" | "hook"
         ):

@@ -248,7 +248,8 @@ class Lexer:
             raise NotUnderstood("an expansion that runs what a variable holds")
         if prefix or subscript:
             # Which value is meant is not worked out; a length is a number.
-            operator, argument = {"!": "!", "#": "length", "": "["}[prefix], argument
+            operator = {"!": "!", "#": "length", "": "["}[prefix]
+            argument = Word(tuple(subscript)) if subscript else argument
         return Variable(name[0], quoted, operator, argument)
 
     def _argument(self, literal_quotes: bool) -> Word:

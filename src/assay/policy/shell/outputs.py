@@ -121,8 +121,12 @@ def _listed(name: str, arguments: Fields) -> tuple[str, ...]:
     if name == "ls":
         return tuple(each for each in arguments if not each.startswith("-")) or ("*",)
     operands = [each for each in arguments if not each.startswith("-")]
-    # The pattern, or the subcommand, comes first.
-    return tuple(each if "*" in each else f"{each.rstrip('/')}/**" for each in operands[1:]) or ("**",)
+    if name == "git" and arguments[0] in ("diff", "show"):
+        # Names before `--` are those of versions.
+        operands = [*arguments[arguments.index("--") :]] if "--" in arguments else []
+    # A subcommand comes first, and what is looked for.
+    skipped = 2 if name == "git" and arguments[0] == "grep" else 0 if "--files" in arguments else 1
+    return tuple(each if "*" in each else f"{each.rstrip('/')}/**" for each in operands[skipped:]) or ("**",)
 
 
 def _unescaped(text: str) -> str:

@@ -46,9 +46,11 @@ def shell(walker: Walker, argv: Fields, source: str) -> None:
         walker.unknown(source)
     if given.has("-c"):
         if given.operands:
-            held, walker.scope.positional = walker.scope.positional, given.operands[2:]
+            scope = walker.scope
+            held, zero = scope.positional, scope.zero
+            scope.positional, scope.zero = given.operands[2:], (given.operands[1:2] or ("bash",))[0]
             walker.line(given.operands[0], shell=kind)
-            walker.scope.positional = held
+            scope.positional, scope.zero = held, zero
     elif given.operands and given.operands[0] not in ("-", "/dev/stdin") and not given.has("-s"):
         if given.operands[0].startswith("/dev/fd/"):
             walker.unknown(source)
@@ -270,7 +272,7 @@ def sed(walker: Walker, argv: Fields, source: str) -> None:
                 walker.unknown(source)
             if match[5]:
                 walker.path("write", match[5][1:].strip())
-        rest = re.sub(r"/(?:\\.|[^/\\])*/", "0", re.sub(substitution, "", text, flags=re.DOTALL))
+        rest = re.sub(r"(^|[;{}\n,]\s*)/(?:\\.|[^/\\])*/", r"\g<1>0", re.sub(substitution, "", text, flags=re.DOTALL))
         if re.search(r"(?:^|[\d$;{}\n,!])\s*e(?:\s|$)", rest):
             walker.unknown(source)
         for match in re.finditer(r"(?:^|[\d$;{}\n!])\s*[wW]\s+([^\n;}]+)", rest):
@@ -351,11 +353,9 @@ def run_package(walker: Walker, argv: Fields, source: str) -> None:
     given = arguments(argv[1:], ["-p", "--package", "-c", "--call"], whole=False)
     for line in given.values("-c --call"):
         walker.line(line)
-    if given.has("-p", "--package", "-y", "--yes") or any(
-        each not in _LOCAL_TOOLS.split() for each in given.operands[:1]
-    ):
-        if not given.has("--no-install", "--no", "--offline"):
-            walker.add("network", "npm")
+    fetched = given.has("-p", "--package", "-y", "--yes") or not set(given.operands[:1]) <= set(_LOCAL_TOOLS.split())
+    if fetched and not given.has("--no-install", "--no", "--offline"):
+        walker.add("network", "npm")
     if given.operands:
         walker.add("execute", spoken(given.operands))
 

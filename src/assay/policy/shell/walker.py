@@ -119,12 +119,15 @@ class Walker:
 
     def change_directory(self, operands: list[str]) -> None:
         target = operands[0] if operands else home()
+        before = self.scope.cwd
         if target == "-":
-            target = self._previous
-        self._previous = self.scope.cwd or "."
-        self.scope.cwd = HOLE if HOLE in target else self.placed(target)
-        if self.scope.cwd == ".":
-            self.scope.cwd = ""
+            self.scope.cwd = self._previous
+        elif HOLE in target:
+            self.scope.cwd = HOLE
+        else:
+            placed = self.placed(target)
+            self.scope.cwd = "" if placed == "." else placed
+        self._previous = before
 
     def _node(self, node: Node) -> None:
         self._seen += 1
@@ -253,6 +256,8 @@ class Walker:
         if assignment.append and not assignment.array:
             values = {before + after for before in self.scope.of(assignment.name) for after in values}
         self.scope.assign(assignment.name, values or {""})
+        if assignment.array:
+            self.scope.assign_array(assignment)
 
     def _redirects(self, redirects: tuple[Redirect, ...]) -> None:
         for redirect in redirects:
