@@ -6,30 +6,31 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.kept import Kept, hidden_paths
 from assay.app.model import make_model
 from assay.app.paths import Paths, find_paths
+from assay.app.rulefile import rules_of
 from assay.app.strategy import strategy_for
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
-from assay.core.clock import SystemClock
+from assay.core.clock import Clock, SystemClock
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import TurnEnded
-from assay.core.messages import Json, Text, ToolCall
+from assay.core.events import ContextAdded, TurnEnded
+from assay.core.messages import Json, Text
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
-from assay.core.policy import Decision, Effect
-from assay.core.workspace import Workspace
+from assay.core.policy import EXTERNAL, OPERATOR, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
-from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
+from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
@@ -68,6 +69,10 @@ class Wish(Struct, frozen=True):
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
     fork: bool = False
+    piped: bool = False
+    """The prompt itself came in through a pipe."""
+    approve: tuple[str, ...] = ()
+    """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
 
 _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
@@ -76,8 +81,10 @@ _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 class Task:
     """A run with what a surface needs around it."""
 
-    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str]):
+    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
         self.run = run
+        self._approved = approved
+        self._piped = wish.piped
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
@@ -101,9 +108,21 @@ class Task:
         parts: tuple[Text, ...] = (Text(prompt),) if prompt.strip() else ()
         if parts and attached.strip():
             parts = (*parts, Text(attachment(attached)))
+        if self._approved and not parts and not self.run.state.open:
+            parts = (Text("Make the call that I approved, then finish what it was for."),)
         if not parts and not self.run.state.open:
             raise UsageError("this session has no unfinished turn to go on with; give a prompt")
-        return await self.run.turn(parts, strategy_for(self.profile))
+        for question in self._approved:
+            self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
+        label = EXTERNAL if parts and self._piped else None
+        return await self.run.turn(parts, strategy_for(self.profile), label)
+
+    def questions(self) -> list[dict[str, Json]]:
+        """What this turn asked and nobody answered, for programs."""
+        from assay.app.questions import question_object
+
+        workspace = self.run.parts.workspace
+        return [question_object(question, self.session, workspace) for question in self.run.state.questions]
 
     def summary(self, ended: TurnEnded) -> list[str]:
         """What a person wants to read under the answer: outcome, evidence, what was not checked."""
@@ -120,6 +139,10 @@ class Task:
             lines.append(f"changed {diff.files} file{'s' if diff.files != 1 else ''}, +{diff.added} -{diff.removed}")
         if verdict.diff.protected:
             lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
+        for question in self.run.state.questions:
+            from assay.app.questions import question_lines
+
+            lines += question_lines(question, self.session, self.run.parts.workspace)
         spent = self.run.state.spent
         cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
         steps = f"{ended.steps} step{'s' if ended.steps != 1 else ''}"
@@ -170,13 +193,18 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             stack.callback(warming.cancel)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
-        workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store))
-        )
+        approved = _approved(wish, store, clock)
+        approver = Once(question.digest for question in approved)
+        kept = Kept()
+        gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
+        beside = _beside(wish, settings, store)
+        if gate.hides_any and sandbox is not None:
+            beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
+        workspace = await stack.enter_async_context(_workspace(wish.directory, paths, wish.environ, sandbox, beside))
+        kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        gate = _gate(wish, settings, workspace, str(store.spill))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
         parts = RunParts(
             store,
@@ -185,7 +213,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             {tool.spec.name: tool for tool in tools},
             gate,
             clock,
-            _nobody_approves,
+            approver,
             str(store.spill),
         )
         options = RunOptions(
@@ -198,7 +226,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             settings.unprotected,
             settings.protected,
         )
-        yield Task(Run(parts, options), model, wish, notices)
+        yield Task(Run(parts, options), model, wish, notices, approved)
 
 
 @contextlib.asynccontextmanager
@@ -264,26 +292,43 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
-def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
+def make_gate(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, *, confined: bool, readable: tuple[str, ...] = ()
+) -> RuleGate:
+    """The gate of a run in `wish.directory`."""
     said = settings.permissions
     asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
     mode = asked or said.default_mode or "default"
     bounds = Bounds(
-        workspace.root,
+        os.path.realpath(wish.directory),
         added=tuple(_directory(path, wish.directory) for path in (*said.additional_directories, *wish.add_dirs)),
-        readable=(spill,),
-        confined=workspace.confined,
+        readable=readable,
+        confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
+        ours=(str(paths.config), str(paths.state), str(paths.data)),
     )
-    rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
-    return RuleGate(bounds, mode, rules)
+    rules = rules_of(said, wish.allowed, wish.disallowed)
+    return RuleGate(bounds, mode, rules, kept=kept)
 
 
-async def _nobody_approves(call: ToolCall, effects: tuple[Effect, ...], decision: Decision) -> bool:
-    """Without a terminal there is nobody to ask."""
-    del call, effects, decision
-    return False
+def _approved(wish: Wish, store: SessionLog, clock: Clock) -> list[Question]:
+    """The questions that `--approve` answers. Raises `UsageError` for a digest that answers none."""
+    if not wish.approve:
+        return []
+    if wish.session is None or wish.fork:
+        raise UsageError("--approve goes with --resume ID or --continue, and not with --fork-session")
+    asked = Asked()
+    fold(store.records(), asked)
+    return [asked.find(prefix, clock.now()) for prefix in wish.approve]
+
+
+def _leave(question: Question) -> str:
+    arguments = json.encode(question.arguments).decode()
+    return (
+        f"The user approved this call, once, exactly as it was asked: {question.tool} {arguments[:8_000]}\n"
+        "Make it again now with the very same arguments; any other call is judged anew."
+    )
 
 
 def _budget(wish: Wish, settings: Settings) -> Budget:

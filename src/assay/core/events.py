@@ -51,6 +51,13 @@ class Framed(Struct, frozen=True, tag="framed", tag_field="kind"):
     tree: str
 
 
+class Checkpointed(Struct, frozen=True, tag="checkpoint", tag_field="kind"):
+    """All files that are not ignored, as they were right before a call that destroys some."""
+
+    call: str
+    tree: str
+
+
 class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):
     step: int
     message: AssistantMessage
@@ -135,6 +142,7 @@ Event: TypeAlias = (
     | InputReceived
     | ContextAdded
     | Framed
+    | Checkpointed
     | ModelReplied
     | CallDecided
     | CallFinished

@@ -37,6 +37,8 @@ class Beside(NamedTuple):
     readable: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     """Names of further variables that commands get."""
+    hidden: tuple[str, ...] = ()
+    """Paths below the root that commands see as empty."""
 
     def layers(self) -> tuple[Layer, ...]:
         writable = tuple(Layer(path, path, "write") for path in self.writable)
@@ -69,7 +71,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
-        self._view = Confinement(self._root, self._root, layers=beside.layers())
+        self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden)
         self._cache = ""
         self._resident: Resident | None = None
         self.overlays_proved = False
@@ -231,13 +233,16 @@ class LocalWorkspace:
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
         mounted = self._sandbox is not None and self._sandbox.owns_processes
         if mounted:
-            twin._view = Confinement(twin._root, self._view.root, str(scratch.cache), self._carried(layers))
+            twin._view = Confinement(
+                twin._root, self._view.root, str(scratch.cache), self._carried(layers), hidden=self._view.hidden
+            )
         self.whole_copies = f"{laid}: every file was copied, which took {time.monotonic() - began:.1f} s"
         return twin
 
     def _reading(self) -> Beside:
         """What a copy has beside it: the same, to read."""
-        return Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        readable = (*self._beside.writable, *self._beside.readable)
+        return Beside((), readable, self._beside.variables, self._beside.hidden)
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """What lies over the copy. What lay over this workspace can only be read from it: two overlays must not share

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from assay.app.compose import Task, Wish, open_task
 from assay.core.budget import Budget
@@ -20,7 +21,7 @@ from assay.core.messages import Json
 from assay.core.store import Record
 from assay.run.bus import Seen
 from assay.surfaces.cli.flags import Parsed
-from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line
+from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line, with_questions
 from assay.surfaces.cli.status import Status
 from assay.surfaces.cli.terminal import write_err, write_out
 
@@ -36,6 +37,7 @@ def run_headless(parsed: Parsed, prompt: str | None) -> int:
     attached = read_stdin(optional=prompt is not None or wish.session is not None)
     if prompt is None:
         prompt, attached = attached, ""
+        wish = replace(wish, piped=True)
     if not prompt.strip() and wish.session is None:
         raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
     began = time.monotonic()
@@ -87,6 +89,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         no_sandbox=parsed.on("no_sandbox"),
         session=resume if resume else ("" if parsed.on("continue") else None),
         fork=parsed.on("fork_session"),
+        approve=tuple(parsed.many("approve")),
     )
 
 
@@ -189,7 +192,8 @@ class Output:
             except InvalidArguments:
                 structured = None
         denials = self._task.run.state.denials
-        put_json(result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured))
+        result = result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured)
+        put_json(with_questions(result, self._task.questions()))
 
 
 def put_json(value: dict[str, Json]) -> None:

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "models": "the catalogue, and the local model store: list, pull, where, serve",
     "check": "discover and run this project's checks, print the evidence table; no model",
     "doctor": "prove what works here: providers, local model, sandbox, terminal",
+    "explain": "why a call was decided as it was, or how one would be: assay explain 'Bash(git push)'",
     "demo": "the main job, end to end, on a real project",
 }
 
@@ -107,6 +108,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from assay.surfaces.cli.doctor import run_doctor
 
         return run_doctor
+    if name == "explain":
+        from assay.surfaces.cli.explain import run_explain
+
+        return run_explain
     from assay.surfaces.cli.demo import run_demo
 
     return run_demo

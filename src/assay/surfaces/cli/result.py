@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -95,6 +96,12 @@ def result_object(
     return result
 
 
+def with_questions(result: dict[str, Json], questions: Sequence[dict[str, Json]]) -> dict[str, Json]:
+    """`result` with what was asked in vain under `assay.questions`."""
+    proof = cast("dict[str, Json]", result["assay"])
+    return {**result, "assay": {**proof, "questions": list(questions)}}
+
+
 def failure_object(error: AssayError, seconds: float) -> dict[str, Json]:
     """The result object of a run that could not begin, or whose end could not be written down."""
     verdict = Verdict(error.outcome, str(error))
@@ -134,6 +141,7 @@ def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str
         "tokens": {"total": totals.usage.total, "by_role": totals.by_role},
         "cost_known": ended.dollars is not None,
         "unchecked": list(verdict.unchecked),
+        "questions": [],
     }
 
 

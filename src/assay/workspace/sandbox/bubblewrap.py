@@ -133,7 +133,7 @@ class Bubblewrap:
             args += ["--ro-bind", path, path]
         if self._has_cache(view):
             args += ["--bind", view.cache, f"{self.home}/.cache"]
-        return args + self._workspace(view, read_only)
+        return args + self._workspace(view, read_only) + _hidden(view)
 
     def _workspace(self, view: Confinement, read_only: bool) -> list[str]:
         bind = "--ro-bind" if read_only else "--bind"
@@ -162,6 +162,16 @@ def _layer(layer: Layer, read_only: bool) -> list[str]:
     if layer.kind == "write":
         return ["--bind", layer.source, layer.target]
     return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
+
+
+def _hidden(view: Confinement) -> list[str]:
+    """Empty things over what the user keeps from the model. A link shows nothing that is not masked itself."""
+    args: list[str] = []
+    for name in view.hidden:
+        source, target = f"{view.source}/{name}", f"{view.root}/{name}"
+        if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
+            args += ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", "/dev/null", target]  # noqa: PTH112
+    return args
 
 
 def _protected(view: Confinement) -> list[str]:

@@ -70,6 +70,8 @@ class Confinement(NamedTuple):
     """Commands may reach the egress proxy; see `Resident.listener`."""
     limits: Limits | None = None
     """None for those of the machine."""
+    hidden: tuple[str, ...] = ()
+    """Paths below the root that commands see as empty: the user keeps them from the model."""
 
 
 class NoSandbox(NamedTuple):
