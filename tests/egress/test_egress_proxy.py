@@ -107,14 +107,16 @@ async def test_a_name_may_not_lead_to_this_machine_unless_said(tmp_path: Path) -
         "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 1\r\nContent-Length: 5\r\n"
         "\r\nabcde",
         "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: +5\r\n\r\nabcde",
-        "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: xchunked\r\n"
+        "\r\n0\r\n\r\n",
         "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked, identity\r\n"
         "\r\n0\r\n\r\n",
         "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\n\r\n"
         "5;x=y\r\nabcde\r\n0\r\n\r\n",
         "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\n\r\n"
         "0\r\nTrailer: x\r\n\r\n",
-        "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
+        "POST http://localhost:{port}/ HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\n"
+        "\r\n-1\r\n\r\n",
         "CONNECT localhost:{port} HTTP/1.1\r\nHost: evil.test:{port}\r\n\r\n",
         "CONNECT localhost HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "CONNECT localhost:0{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n",
@@ -153,19 +155,17 @@ async def test_pipelined_requests_are_each_judged(tmp_path: Path) -> None:
 
 async def test_bodies_keep_their_bytes(tmp_path: Path) -> None:
     big = bytes(range(256)) * 2000
-    async with Upstream(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-    ).up() as host:
-        async with house(api(host.port), tmp_path) as proxy:
-            head = (
-                f"POST http://localhost:{host.port}/x HTTP/1.1\r\nHost: localhost:{host.port}\r\nConnection: close\r\n"
-            )
-            answer = await proxy.raw(f"{head}Content-Length: {len(big)}\r\n\r\n".encode() + big)
-            assert answer.endswith(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
-            assert host.seen[0].endswith(b"\r\n\r\n" + big)
-            chunks = b"1\r\na\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
-            assert status(await proxy.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks)) == 200
-            assert host.seen[1].endswith(b"11\r\na0123456789abcdef\r\n0\r\n\r\n")
+    async with (
+        Upstream(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").up() as host,
+        house(api(host.port), tmp_path) as proxy,
+    ):
+        head = f"POST http://localhost:{host.port}/x HTTP/1.1\r\nHost: localhost:{host.port}\r\nConnection: close\r\n"
+        answer = await proxy.raw(f"{head}Content-Length: {len(big)}\r\n\r\n".encode() + big)
+        assert answer.endswith(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        assert host.seen[0].endswith(b"\r\n\r\n" + big)
+        chunks = b"1\r\na\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+        assert status(await proxy.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks)) == 200
+        assert host.seen[1].endswith(b"11\r\na0123456789abcdef\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,8 @@ async def test_a_host_that_hangs_up_on_an_idle_connection_is_dialled_again(tmp_p
         st.binary(max_size=300),
         st.lists(
             st.sampled_from([
-                b"GET ", b"CONNECT ", b"POST ", b"http://", b"localhost", b"evil.test", b":PORT", b":1", b"/", b"/open/",
+                b"GET ", b"CONNECT ", b"POST ", b"http://", b"localhost", b"evil.test", b":PORT", b":1", b"/",
+                b"/open/",
                 b" HTTP/1.1", b"\r\n", b"\n", b"\r", b"Host: ", b"Content-Length: 3", b"Transfer-Encoding: chunked",
                 b"3\r\nabc\r\n", b"0\r\n\r\n", b"\r\n\r\n", b"\0", b" ", b"\t", b"%2e", b"..", b"abc", b";", b"@",
             ]),

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -38,6 +39,10 @@ from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.find import find_sandbox
 from assay.workspace.sandbox.port import NoSandbox, Sandbox
+
+if TYPE_CHECKING:
+    from assay.app.egress import Attached
+    from assay.workspace.sandbox.egress.proxy import Egress
 
 
 class Wish(Struct, frozen=True):
@@ -170,8 +175,11 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             stack.callback(warming.cancel)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
+        attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
+        if egress:
+            stack.push_async_callback(egress.aclose)
         workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store))
+            _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store), egress)
         )
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
@@ -198,7 +206,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             settings.unprotected,
             settings.protected,
         )
-        yield Task(Run(parts, options), model, wish, notices)
+        run = Run(parts, options)
+        if attached:
+            attached.run = run
+        yield Task(run, model, wish, notices)
 
 
 @contextlib.asynccontextmanager
@@ -221,14 +232,29 @@ def _sandbox(paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool) -> S
 
 @contextlib.asynccontextmanager
 async def _workspace(
-    directory: Path, paths: Paths, environ: Mapping[str, str], sandbox: Sandbox | None, beside: Beside
+    directory: Path,
+    paths: Paths,
+    environ: Mapping[str, str],
+    sandbox: Sandbox | None,
+    beside: Beside,
+    egress: Egress | None = None,
 ) -> AsyncGenerator[LocalWorkspace]:
     state = paths.state / "workspaces" / project_key(str(directory))
-    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside)
+    workspace = LocalWorkspace(
+        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress
+    )
     try:
         yield workspace
     finally:
         await workspace.aclose()
+
+
+def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> tuple[Attached, Egress | None]:
+    """The proxy through which commands reach the hosts of the settings, and what ties it to the run."""
+    from assay.app.egress import Attached, make_egress, read_egress
+
+    attached = Attached(Path(store.spill))
+    return attached, make_egress(read_egress(settings.egress), wish.environ, paths.state / "egress", attached)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:

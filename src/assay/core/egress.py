@@ -14,10 +14,11 @@ from msgspec import Struct
 
 HostClass = Literal["mirror", "api", "forge", "tunnel"]
 
-_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_NUMBER = re.compile(r"(?:\d+|0x[0-9a-f]*)")
-_ADDRESS = re.compile(r"(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
+# Compiled when first used: settings are read at every start, and few name a host.
+_NAME = r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NUMBER = r"(?:\d+|0x[0-9a-f]*)"
+_ADDRESS = r"(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}"
+_PORT = r"[1-9][0-9]{0,4}"
 
 
 class Operation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,23 +126,22 @@ def host_name(text: str) -> str | None:
     if not text.isascii():
         return None
     name = text.lower()
-    if _ADDRESS.fullmatch(name):
+    if re.fullmatch(_ADDRESS, name):
         return name if all(int(part) < 256 for part in name.split(".")) else None
     labels = name.split(".")
-    if not _NAME.fullmatch(name) or _NUMBER.fullmatch(labels[-1]) or any(label[2:4] == "--" for label in labels):
-        return None
-    return name
+    reserved = re.fullmatch(_NUMBER, labels[-1]) or any(label[2:4] == "--" for label in labels)
+    return name if re.fullmatch(_NAME, name) and not reserved else None
 
 
 def is_address(name: str) -> bool:
-    return _ADDRESS.fullmatch(name) is not None
+    return re.fullmatch(_ADDRESS, name) is not None
 
 
 def host_and_port(authority: str, default: int | None) -> tuple[str, int] | None:
     """`host:port` taken apart, or None when either part is not what it should be; without a port, `default`."""
     text, colon, number = authority.partition(":")
     name = host_name(text)
-    if name is None or (colon and not _PORT.fullmatch(number)) or (not colon and default is None):
+    if name is None or (colon and not re.fullmatch(_PORT, number)) or (not colon and default is None):
         return None
     port = int(number) if colon else default or 0
     return (name, port) if port < 65536 else None

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
@@ -19,6 +19,9 @@ from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
+
+if TYPE_CHECKING:
+    from assay.workspace.sandbox.egress.proxy import Egress
 
 
 class Beside(NamedTuple):
@@ -39,6 +42,7 @@ class LocalWorkspace:
 
     `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
     (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
+    `egress` is the proxy that confined commands reach hosts through; copies have none.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class LocalWorkspace:
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
         beside: Beside = Beside(),  # noqa: B008 - frozen
+        egress: Egress | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -60,6 +65,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
+        self._egress = egress
         self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
 
