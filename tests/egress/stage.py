@@ -15,6 +15,7 @@ from assay.policy.egress import BUDGET, EgressPolicy
 from assay.policy.tripwire import Tripwire
 from assay.workspace.sandbox.egress.authority import Authority
 from assay.workspace.sandbox.egress.proxy import Egress
+from assay.workspace.sandbox.resident import PROXY_PORT
 
 SECRET = "s3cr3t-Value/with+signs=0123456789"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -25,6 +26,17 @@ def loopback() -> socket.socket:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     return listener
+
+
+class Loopback:
+    """In place of a sandbox's network: our own."""
+
+    def __init__(self) -> None:
+        self._socket = loopback()
+        self.port: int = self._socket.getsockname()[1]
+
+    async def listener(self) -> socket.socket:
+        return self._socket
 
 
 class Upstream:
@@ -95,6 +107,11 @@ class House:
         self.egress, self.port, self.notes, self.policy = egress, port, notes, policy
         self.label = WORKSPACE
 
+    async def environment(self) -> dict[str, str]:
+        """What commands get, with the port that this proxy really has."""
+        found = await self.egress.environment()
+        return {name: value.replace(f":{PROXY_PORT}", f":{self.port}") for name, value in found.items()}
+
     async def raw(self, data: bytes, *, end: bool = True, seconds: float = 10) -> bytes:
         """All that comes back for `data`."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -133,11 +150,11 @@ async def house(
     made: list[House] = []
     policy = EgressPolicy(hosts, lambda: made[0].label, values or {}, budget)
     egress = Egress(hosts, policy, Tripwire(secrets), folder, notes.append)
-    listener = loopback()
-    made.append(House(egress, listener.getsockname()[1], notes, policy))
+    network = Loopback()
+    made.append(House(egress, network.port, notes, policy))
     made[0].label = label
     try:
-        await egress.serve(listener)
+        await egress.serve(network)
         yield made[0]
     finally:
         await egress.aclose()

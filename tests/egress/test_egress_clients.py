@@ -21,7 +21,7 @@ NAMES = {f"GIT_{who}_{what}": "t@e.test" for who in ("AUTHOR", "COMMITTER") for 
 
 async def through(proxy: House, *argv: str, cwd: Path) -> tuple[int, str]:
     """Run a client with the environment that commands get."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(cwd), **GIT, **NAMES, **proxy.egress.environment(proxy.port)}
+    env = {"PATH": os.environ["PATH"], "HOME": str(cwd), **GIT, **NAMES, **await proxy.environment()}
     process = await asyncio.create_subprocess_exec(
         *argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -11,10 +11,12 @@ import ssl
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from assay.core.egress import Exchange, Host, Outbound, Passage, Permit, Watch
 from assay.workspace.sandbox.egress.http1 import LONGEST_HEAD
+from assay.workspace.sandbox.port import Layer
+from assay.workspace.sandbox.resident import PROXY_PORT
 
 if TYPE_CHECKING:
     from assay.workspace.sandbox.egress.authority import Authority
@@ -24,8 +26,16 @@ _USUAL = 64
 """Header values that cost nothing when they come again; so many are remembered."""
 
 
+class Network(Protocol):
+    """A network of commands; `workspace.sandbox.resident.Resident` has one."""
+
+    async def listener(self) -> socket.socket:
+        """A socket that listens in it at the port of the proxy; ours to close."""
+        ...
+
+
 class Egress:
-    """Serves any number of sandboxes of one session.
+    """Serves the commands of one session, one sandbox at a time.
 
     `hosts` are what the user allows; `permit` has the word on each request; `watch` knows the secrets; `note` is told
     what became of each request; `folder` is a directory of ours in which the authorities for commands may be put.
@@ -48,40 +58,51 @@ class Egress:
         self._own = ""
         self._authority: Authority | None = None
         self._outside: ssl.SSLContext | None = None
-        self._servers: dict[int, asyncio.Server] = {}
+        self._network: Network | None = None
+        self._server: asyncio.Server | None = None
+        self._making = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
         self._listening: list[set[str]] = []
         self._usual: set[str] = set()
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Accept on `listener` from now on; its descriptor is ours. A second call for the same one does nothing."""
-        if listener.fileno() in self._servers:
+    async def serve(self, network: Network) -> None:
+        """From now on accept what is sent to the proxy's port in `network`, and nowhere else. A second call for it does
+        nothing. Raises `OSError` when there can be no such port."""
+        if network is self._network:
             return
+        listener = await network.listener()
         listener.setblocking(False)
-        server = await asyncio.start_server(self._connected, sock=listener, limit=LONGEST_HEAD)
-        self._servers[listener.fileno()] = server
+        if self._server:
+            self._server.close()
+        self._server = await asyncio.start_server(self._connected, sock=listener, limit=LONGEST_HEAD)
+        self._network = network
 
-    def environment(self, port: int) -> dict[str, str]:
-        """What makes programs use the proxy at `port` of the sandbox's loopback, and trust its authority."""
-        from assay.workspace.sandbox.egress.authority import VARIABLES
-
-        proxy = f"http://127.0.0.1:{port}"
+    async def environment(self) -> dict[str, str]:
+        """What makes programs use the proxy, and trust its authority."""
         # What a command serves itself, on its own loopback, is reached without us.
         direct = ",".join(name for name in ("localhost", "127.0.0.1", "::1") if name not in self._names)
+        proxy = f"http://127.0.0.1:{PROXY_PORT}"
         found: dict[str, str] = {}
         for name, value in (("http_proxy", proxy), ("https_proxy", proxy), ("no_proxy", direct)):
             found |= {name: value, name.upper(): value}
         if self._terminates:
-            found |= dict.fromkeys(VARIABLES, str(self.authority.file))
+            from assay.workspace.sandbox.egress.authority import VARIABLES
+
+            async with self._making:
+                authority = await asyncio.to_thread(lambda: self.authority)
+            found |= dict.fromkeys(VARIABLES, str(authority.file))
         return found
 
-    @property
-    def readable(self) -> str:
-        """A directory that commands have to see at its own path; empty for none."""
-        return str(self.authority.file.parent) if self._terminates else ""
+    def layers(self) -> tuple[Layer, ...]:
+        """What commands have to see of ours: the file with the authorities that they are to trust."""
+        if not self._terminates:
+            return ()
+        folder = str(self.authority.file.parent)
+        return (Layer(folder, folder, "read"),)
 
     @property
     def authority(self) -> Authority:
+        """Made when it is first wanted, which takes some tens of milliseconds."""
         if self._authority is None:
             from assay.workspace.sandbox.egress.authority import Authority
 
@@ -142,15 +163,15 @@ class Egress:
 
     async def aclose(self) -> None:
         """End every connection and stop listening. May be called twice."""
-        servers, self._servers = list(self._servers.values()), {}
-        for server in servers:
+        server, self._server, self._network = self._server, None, None
+        if server:
             server.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for server in servers:
+        if server:
             await server.wait_closed()
         if self._own:
             shutil.rmtree(self._own, ignore_errors=True)
