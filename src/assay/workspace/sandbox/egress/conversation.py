@@ -36,6 +36,8 @@ ANSWER = 120.0
 """Seconds for a host to begin its answer."""
 IDLE = 120.0
 """Seconds without a byte in the middle of a body or a tunnel."""
+LINGER = 2.0
+"""Seconds for a client to take a refusal."""
 _NARROW = frozenset({"accept", "accept-encoding", "range", "if-none-match", "if-modified-since", "if-range"})
 """What a download needs; with a narrow passage nothing else goes out."""
 _INTERIM = 5
@@ -132,10 +134,11 @@ class Conversation:
         body = f"{line}\n".encode()
         head = [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Connection", "close")]
         self._writer.write(render(f"HTTP/1.1 {status} {line}", head) + body)
+        halves = self._writer.can_write_eof()  # TLS can't end one direction alone
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(LINGER if halves else LINGER / 10):
                 await self._writer.drain()
-                if self._writer.can_write_eof():
+                if halves:
                     self._writer.write_eof()
                 # What is still coming is read and dropped, or the refusal would be lost in a reset.
                 while await self._reader.read(LONGEST_HEAD):
