@@ -302,3 +302,25 @@ def test_hosts_are_described_for_people() -> None:
         "git.example.com: forge (/o/r, push to agent; cleared for project data)",
         "tunnel.example.com: tunnel (anything over TLS)",
     ]
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_pages_say_what_the_settings_are(tmp_path: Path) -> None:
+    import re
+
+    import msgspec
+
+    from assay.app.egress import EgressSettings
+    from assay.core.egress import Credential
+
+    text = (DOCS / "reference.md").read_text("utf-8").partition("\n## Egress\n")[2].partition("\n## ")[0]
+    for struct in (EgressSettings, Host, Operation, Credential):
+        for field in msgspec.structs.fields(struct):
+            assert f"`{field.encode_name}`" in text or f'"{field.encode_name}"' in text, field.encode_name
+    example = re.search(r"```json egress\n(.*?)```", (DOCS / "guide.md").read_text("utf-8"), re.S)
+    assert example
+    (tmp_path / "settings.json").write_text(example[1])
+    settings, notices = load_settings(tmp_path / "settings.json", tmp_path, frozenset({"user"}))
+    assert notices == [] and len(read_egress(settings.egress).hosts) == 5

@@ -53,36 +53,37 @@ class Push:
     def __init__(self, pieces: Pieces, ref: str) -> None:
         self._pieces = pieces
         self._ref = ref.encode()
+        self._start = bytearray()
+        self._at = 0
+        """Up to here its lines were judged."""
         self._judged = False
 
     async def next(self) -> bytes:
         if self._judged:
             return await self._pieces.next()
-        start = b""
-        while not self._complete(start):
+        while not self._complete():
             piece = await self._pieces.next()
             if not piece:
                 raise Stopped("the commands of the push are cut off")
-            start += piece
-            if len(start) > _LONGEST_COMMANDS:
+            self._start += piece
+            if self._at > _LONGEST_COMMANDS:
                 raise Stopped("the commands of the push are too long")
         self._judged = True
-        return start
+        return bytes(self._start)
 
-    def _complete(self, start: bytes) -> bool:
+    def _complete(self) -> bool:
         """All commands are there. Raises `Stopped` for one that may not be."""
-        at = 0
-        while len(start) >= at + 4:
-            size = start[at : at + 4]
+        while len(self._start) >= self._at + 4:
+            size = bytes(self._start[self._at : self._at + 4])
             if size == b"0000":
                 return True
             length = int(size, 16) if _SIZE.fullmatch(size) else 0
             if length < 5:
                 raise Stopped("the commands of the push are malformed")
-            if len(start) < at + length:
+            if len(self._start) < self._at + length:
                 return False
-            self._judge(start[at + 4 : at + length])
-            at += length
+            self._judge(bytes(self._start[self._at + 4 : self._at + length]))
+            self._at += length
         return False
 
     def _judge(self, line: bytes) -> None:
