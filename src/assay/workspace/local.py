@@ -113,8 +113,8 @@ class LocalWorkspace:
             return _told(result, self._view.limits or machine_limits())
         self._equip()
         line = limited(command.argv, first=sandbox.owns_processes)
-        argv, passed = sandbox.argv(self._view, line, inside, read_only=command.read_only), sandbox.passed()
-        launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, passed)
+        argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
+        launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, sandbox.calls)
         return await self._runner.run(launch)
 
     async def _begin(self, sandbox: Bubblewrap, launch: Launch, *, read_only: bool) -> Running:

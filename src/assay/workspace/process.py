@@ -65,8 +65,8 @@ class Launch(NamedTuple):
     """Whatever the command started dies with the process of `argv`, and is gone when that is."""
     terminal: tuple[int, int] | None = None
     """Rows and columns of a private terminal."""
-    passed: tuple[int, ...] = ()
-    """Descriptors that the process of `argv` gets under their own numbers."""
+    calls: bytes = b""
+    """A filter of system calls that `argv`, a bubblewrap, is to install."""
 
 
 class Running(ABC):
@@ -148,16 +148,18 @@ class Spawned(Running):
         self._pidfd = -1
         reading, writing = _terminal(*launch.terminal) if launch.terminal else os.pipe()
         self.pipe = f"pipe:[{os.fstat(reading).st_ino}]"
+        calls = _in_memory(launch.calls) if launch.calls else -1
+        passed = ("--seccomp", str(calls)) if launch.calls else ()
         try:
             self.process = subprocess.Popen(
-                launch.argv,
+                (launch.argv[0], *passed, *launch.argv[1:]),
                 stdin=writing if launch.terminal else subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
                 cwd=launch.cwd,
                 env=launch.env | {MARKER: self.token},
                 start_new_session=True,
-                pass_fds=launch.passed,
+                pass_fds=(calls,) if launch.calls else (),
             )
             super().__init__(launch, reading)
         except BaseException:
@@ -165,6 +167,8 @@ class Spawned(Running):
             raise
         finally:
             os.close(writing)
+            if calls >= 0:
+                os.close(calls)
         self._watch()
 
     def _watch(self) -> None:
@@ -219,6 +223,13 @@ class Spawned(Running):
         if self._pidfd >= 0:
             self.loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
+
+
+def _in_memory(data: bytes) -> int:
+    descriptor = os.memfd_create("calls")
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _terminal(rows: int, columns: int) -> tuple[int, int]:

@@ -37,9 +37,21 @@ class Bubblewrap:
         home = os.path.normpath(environ.get("HOME") or "/")
         self.home = home if home.startswith("/") and home != "/" and not beneath(home, SYSTEM) else "/home/user"
         self._environ = environ
-        self.resident = True
-        """Commands go through `resident.Resident`; False where no interpreter runs inside."""
+        self.lacking = ""
+        """Why no interpreter runs inside: then each command gets a sandbox of its own, without Landlock and watch."""
         self._views: dict[tuple[Confinement, bool], tuple[str, ...]] = {}
+
+    @property
+    def resident(self) -> bool:
+        """Commands go through `resident.Resident`."""
+        return not self.lacking
+
+    @property
+    def calls(self) -> bytes:
+        from assay.workspace.sandbox.inside.filters import MACHINES, assembled
+
+        machine = os.uname().machine
+        return assembled(machine) if machine in MACHINES else b""
 
     @property
     def overlays(self) -> bool:

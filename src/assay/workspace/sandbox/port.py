@@ -97,6 +97,11 @@ class Sandbox(Protocol):
         """True when layers of kind `overlay` work here."""
         ...
 
+    @property
+    def calls(self) -> bytes:
+        """A filter of system calls that the command of `argv` installs when it is told to; empty for none."""
+        ...
+
     def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
         """The command that runs `command` in `cwd` (absolute, as commands see it) inside the sandbox.
 

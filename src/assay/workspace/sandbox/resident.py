@@ -242,7 +242,7 @@ def _settle(future: asyncio.Future[Any] | None, value: object) -> None:
 
 def _place(view: Confinement) -> tuple[int, int]:
     try:
-        status = os.stat(view.source)
+        status = os.stat(view.source)  # noqa: PTH116 - asked before every command
     except OSError:
         return (0, 0)
     return status.st_dev, status.st_ino
