@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
@@ -39,6 +40,10 @@ from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.find import find_sandbox
 from assay.workspace.sandbox.port import NoSandbox, Sandbox
+
+if TYPE_CHECKING:
+    from assay.app.egress import Attached
+    from assay.workspace.sandbox.egress.proxy import Egress
 
 
 class Wish(Struct, frozen=True):
@@ -200,7 +205,12 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         beside = _beside(wish, settings, store)
         if gate.hides_any and sandbox is not None:
             beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
-        workspace = await stack.enter_async_context(_workspace(wish.directory, paths, wish.environ, sandbox, beside))
+        attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
+        if egress:
+            stack.push_async_callback(egress.aclose)
+        workspace = await stack.enter_async_context(
+            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress)
+        )
         kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
@@ -226,7 +236,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             settings.unprotected,
             settings.protected,
         )
-        yield Task(Run(parts, options), model, wish, notices, approved)
+        run = Run(parts, options)
+        if attached:
+            attached.run = run
+        yield Task(run, model, wish, notices, approved)
 
 
 @contextlib.asynccontextmanager
@@ -249,14 +262,29 @@ def _sandbox(paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool) -> S
 
 @contextlib.asynccontextmanager
 async def _workspace(
-    directory: Path, paths: Paths, environ: Mapping[str, str], sandbox: Sandbox | None, beside: Beside
+    directory: Path,
+    paths: Paths,
+    environ: Mapping[str, str],
+    sandbox: Sandbox | None,
+    beside: Beside,
+    egress: Egress | None = None,
 ) -> AsyncGenerator[LocalWorkspace]:
     state = paths.state / "workspaces" / project_key(str(directory))
-    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside)
+    workspace = LocalWorkspace(
+        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress
+    )
     try:
         yield workspace
     finally:
         await workspace.aclose()
+
+
+def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> tuple[Attached, Egress | None]:
+    """The proxy through which commands reach the hosts of the settings, and what ties it to the run."""
+    from assay.app.egress import Attached, make_egress, read_egress
+
+    attached = Attached(Path(store.spill))
+    return attached, make_egress(read_egress(settings.egress), wish.environ, paths.state / "egress", attached)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +27,7 @@ from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
 
 if TYPE_CHECKING:
+    from assay.workspace.sandbox.egress.proxy import Egress
     from assay.workspace.sandbox.resident import Resident
 
 
@@ -50,6 +51,7 @@ class LocalWorkspace:
 
     `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
     (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
+    `egress` is the proxy that confined commands reach hosts through; copies have none.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class LocalWorkspace:
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
         beside: Beside = Beside(),  # noqa: B008 - frozen
+        egress: Egress | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -71,6 +74,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
+        self._egress = egress
         self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden)
         self._cache = ""
         self._resident: Resident | None = None
@@ -107,8 +111,12 @@ class LocalWorkspace:
         inside = f"{self._view.root}/{below}" if below else self._view.root
         env = self._environment(sandbox.home) | command.env
         if isinstance(sandbox, Bubblewrap) and sandbox.resident:
+            if self._egress:
+                env = self._environment(sandbox.home) | await self._egress.environment() | command.env
             launch = Launch(command.argv, inside, env, *asked, terminal=command.terminal)
-            result = await self._runner.run(launch, partial(self._begin, sandbox, read_only=command.read_only))
+            with self._egress.heard() if self._egress else nullcontext(set[str]()) as heard:
+                result = await self._runner.run(launch, partial(self._begin, sandbox, read_only=command.read_only))
+            result = msgspec.structs.replace(result, network=tuple(sorted(heard)))
             return _told(result, self._view.limits or machine_limits())
         self._equip()
         line = limited(command.argv, first=sandbox.owns_processes)
@@ -117,7 +125,10 @@ class LocalWorkspace:
         return await self._runner.run(launch)
 
     async def _begin(self, sandbox: Bubblewrap, launch: Launch, *, read_only: bool) -> Running:
-        return await self._resident_of(sandbox).start(launch, read_only=read_only)
+        resident = self._resident_of(sandbox)
+        if self._egress:
+            await self._egress.serve(resident)
+        return await resident.start(launch, read_only=read_only)
 
     def _resident_of(self, sandbox: Bubblewrap) -> Resident:
         """The process inside the sandbox that starts commands; a new one when there is none that can be used."""
@@ -135,7 +146,9 @@ class LocalWorkspace:
     def _equip(self) -> None:
         if not self._view.cache:
             self._cache = str(copies.own_directory(self._state / "caches"))
-            self._view = self._view._replace(cache=self._cache)
+            shown = self._egress.layers() if self._egress else ()
+            layers = (*(layer for layer in self._view.layers if layer not in shown), *shown)
+            self._view = self._view._replace(cache=self._cache, layers=layers)
 
     def _environment(self, home: str) -> dict[str, str]:
         named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
