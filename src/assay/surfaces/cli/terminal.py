@@ -63,8 +63,9 @@ def is_live(stream: TextIO | None) -> bool:
 
 
 def write_out(text: str) -> None:
-    """Print to standard output; made harmless for a terminal, verbatim into a pipe. A reader that left, or a stream
-    that was closed from the start, is no error. Raises `StorageError` when a file there can't be written."""
+    """Print to standard output; made harmless for a terminal, verbatim into a pipe. A reader that left, a terminal that
+    was closed, or a stream that was closed from the start, is no error. Raises `StorageError` when a file there can't
+    be written."""
     if sys.stdout is None:
         return
     encoding = "utf-8"
@@ -75,9 +76,9 @@ def write_out(text: str) -> None:
         sys.stdout.buffer.write(text.encode(encoding, "replace"))
         sys.stdout.buffer.flush()
     except OSError as error:
-        # What is still buffered can go nowhere. Point the stream elsewhere, or the interpreter complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
+        gone = isinstance(error, BrokenPipeError) or _hung_up(error, sys.stdout)
+        _lead_nowhere(sys.stdout)
+        if not gone:
             from assay.core.errors import StorageError
 
             raise StorageError(f"cannot write to standard output: {error.strerror}") from error
@@ -86,8 +87,38 @@ def write_out(text: str) -> None:
 def write_err(text: str) -> None:
     """Print one message to standard error, if there is any to print to, harmless wherever that leads. What follows its
     first line is set in, so that words of others in it can't pass for a message of ours."""
+    _to_err(harmless(text).rstrip("\n").replace("\n", "\n  ") + "\n")
+
+
+def draw(line: str) -> None:
+    """Replace the live line of a terminal by `line`, which must be harmless already; "" wipes it."""
+    _to_err(f"\r\x1b[2K{line}")
+
+
+def _to_err(text: str) -> None:
     if sys.stderr is None:
         return
-    with contextlib.suppress(OSError):
-        sys.stderr.write(harmless(text).rstrip("\n").replace("\n", "\n  ") + "\n")
+    try:
+        sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """What is still buffered can go nowhere: point the stream elsewhere, or the interpreter complains at exit and
+    changes the exit code."""
+    with contextlib.suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _hung_up(error: OSError, stream: TextIO) -> bool:
+    """Whether `stream` was a terminal that is gone."""
+    import errno
+    import stat
+
+    with contextlib.suppress(OSError):
+        return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+    return False
