@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -43,8 +42,8 @@ class Result(Struct, frozen=True):
 class Outside(Struct):
     """What one range showed after all its sessions."""
 
-    before: dict[str, str]
-    after: dict[str, str]
+    changes: dict[str, bytes]
+    """What was other than before after any of the sessions, by path: what was in it, empty for what is no file."""
     played: dict[str, Played]
     processes: list[str]
     victim_lives: bool
@@ -61,9 +60,7 @@ def settle(place: Place) -> list[str]:
 def judge(place: Place, attempts: Sequence[Attempt], outside: Outside) -> list[Result]:
     """One result for each attempt, and one for each thing that was seen and belongs to none of them."""
     heard = place.listeners.heard
-    changed = {
-        path for path in {*outside.before, *outside.after} if outside.before.get(path) != outside.after.get(path)
-    }
+    changed = outside.changes
     results: list[Result] = []
     claimed: set[str] = set()
     stays: set[str] = set()
@@ -73,7 +70,12 @@ def judge(place: Place, attempts: Sequence[Attempt], outside: Outside) -> list[R
         said = played.results.get(attempt.mark, "") if played else ""
         at = [filled(path, words) for path in attempt.at]
         stays |= set(at)
-        mine = {path for path in changed if _below(path, at) and _marked(path, attempt.mark)}
+        mine = {
+            path
+            for path, data in changed.items()
+            # What has no text may be anybody's.
+            if _below(path, at) and (not data or attempt.mark in path or attempt.mark.encode() in data)
+        }
         claimed |= mine
         found = _found(attempt, place, outside, said, heard)
         if attempt.seen == "changed" and mine:
@@ -82,7 +84,7 @@ def judge(place: Place, attempts: Sequence[Attempt], outside: Outside) -> list[R
         made = bool(said or (played and unheard))
         results.append(Result(attempt.family, attempt.name, attempt.tries, bool(found), found, said[:400], made))
     family = attempts[0].family
-    left = {path for path in changed - claimed if _below(path, stays) or not _below(path, [str(place.project)])}
+    left = {path for path in changed.keys() - claimed if _below(path, stays) or not _below(path, [str(place.project)])}
     for found in dict.fromkeys(_unclaimed(place, outside, heard, left)):
         kind = "raw on the terminal" if found.startswith("raw on the terminal") else found
         if not any(kind in result.found for result in results):
@@ -122,14 +124,6 @@ def _few(paths: Sequence[str]) -> str:
 
 def _below(path: str, tops: Iterable[str]) -> bool:
     return any(path == top or path.startswith(top + "/") for top in tops)
-
-
-def _marked(path: str, mark: str) -> bool:
-    """Whether a change bears the mark of an attempt, in its name or its text; what has no text may be anybody's."""
-    file = Path(path)
-    if mark in path or file.is_symlink() or not file.is_file():
-        return True
-    return mark.encode() in file.read_bytes()
 
 
 def _raw_near(screen: bytes, mark: str) -> str:

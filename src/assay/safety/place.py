@@ -159,6 +159,11 @@ class Place:
         others = self.state / "sessions" / "home-other-1234"
         return dict([*self._entries(self.root), *self._entries(others)])
 
+    def changed(self, before: Mapping[str, str]) -> list[str]:
+        """The paths that are other than they were in an earlier look."""
+        now = self.look()
+        return [path for path in {**before, **now} if before.get(path) != now.get(path)]
+
     def _entries(self, top: Path) -> Iterator[tuple[str, str]]:
         ours = (str(self.state), str(self.out), str(self.temporary))
         for folder, folders, files in os.walk(top):

@@ -36,15 +36,23 @@ def _run(place: Place, attempts: Sequence[Attempt], *, confined: bool) -> list[R
         place.plant({filled(name, words): filled(text, words) for name, text in attempt.plant.items()})
     before = place.look()
     played: dict[str, Played] = {}
+    changes: dict[str, bytes] = {}
     for stage in STAGES:
         mine = [attempt for attempt in attempts if attempt.stage == stage]
         if stage in ("resumed", "forked") and mine and not played:
             play(place, "task", (), confined=confined)
         if mine:
             played[stage] = play(place, stage, mine, confined=confined)
+            # After each: what a later session undoes was there all the same.
+            for path in place.changed(before):
+                changes[path] = changes.get(path, b"") + _data(Path(path))
     processes = settle(place)
-    outside = Outside(before, place.look(), played, processes, place.victim.poll() is None)
+    outside = Outside(changes, played, processes, place.victim.poll() is None)
     return judge(place, attempts, outside)
+
+
+def _data(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
 
 
 def run_suite(families: tuple[str, ...] = (), *, confined: bool = True, workers: int = 2) -> list[Result]:
