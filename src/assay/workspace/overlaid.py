@@ -70,7 +70,7 @@ class Overlaid(LocalWorkspace):
         twin._live, twin._scratch, twin._below, twin._tree, twin._began = live, scratch, below, tree, began
         twin._trees = twin._git = trees.at(twin._root)
         twin._merged = Merged(live._root, str(upper), (twin._root, live._root))
-        twin._view = Confinement(twin._root, live._root, str(scratch.cache))
+        twin._view = Confinement(twin._root, live._root, str(scratch.cache), hidden=live._view.hidden)
         caches = Ignores(CACHES)
         masked = [path.rstrip("/") for path in ignored if caches.match(path.rstrip("/"), path.endswith("/"))]
         twin._merged.hide_all([*masked, *(each.path for each in wanted if each.kind == "deleted")])

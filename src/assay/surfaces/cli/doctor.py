@@ -16,7 +16,7 @@ from assay.app.model import catalog_of, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.core.errors import AssayError, UsageError
 from assay.surfaces.cli.flags import Flag, describe, parse
-from assay.surfaces.cli.terminal import one_line, write_out
+from assay.surfaces.cli.terminal import ascii_json, is_live, one_line, write_out
 
 FLAGS = (Flag("--json", "switch", "as JSON"), Flag("--help", "switch", "print this", "-h"))
 
@@ -39,7 +39,7 @@ def run_doctor(arguments: list[str]) -> int:
         import msgspec
 
         rows = [{"state": state, "what": what, "detail": detail} for state, what, detail in findings]
-        write_out(msgspec.json.format(msgspec.json.encode(rows)).decode() + "\n")
+        write_out(ascii_json(msgspec.json.format(msgspec.json.encode(rows)).decode()) + "\n")
     else:
         for state, what, detail in findings:
             write_out(f"{ {'ok': '✓', 'warn': '!', 'bad': '✗'}[state] } {what:<22} {one_line(detail, 160)}\n")
@@ -53,7 +53,7 @@ def _machine() -> Iterator[Finding]:
     yield "ok", "assay", f"{__version__}, {python}"
     git = shutil.which("git")
     yield ("ok", "git", git) if git else ("warn", "git", "not found: snapshots use a slower store of our own")
-    tty = "colours and a live line" if sys.stderr.isatty() else "not a terminal: plain lines"
+    tty = "colours and a live line" if is_live(sys.stderr) else "plain lines"
     yield "ok", "terminal", f"{os.environ.get('TERM', 'TERM is not set')}; {tty}"
 
 

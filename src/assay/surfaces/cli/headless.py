@@ -23,7 +23,7 @@ from assay.run.bus import Seen
 from assay.surfaces.cli.flags import Parsed
 from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line, with_questions
 from assay.surfaces.cli.status import Status
-from assay.surfaces.cli.terminal import write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, write_err, write_out
 
 STDIN_CAP = 10_000_000
 """Bytes of standard input that are read at most."""
@@ -200,4 +200,4 @@ def put_json(value: dict[str, Json]) -> None:
     # ASCII only: a line must stay a line for readers that split at U+2028, and lone surrogates must survive.
     import json
 
-    write_out(json.dumps(value, separators=(",", ":")) + "\n")
+    write_out(ascii_json(json.dumps(value, separators=(",", ":"))) + "\n")

@@ -51,7 +51,7 @@ def _explain(error: Exception, *, verbose: bool) -> int:
     if verbose:
         import traceback
 
-        traceback.print_exc()
+        write_err(traceback.format_exc())
     if isinstance(error, AssayError):
         write_err(f"error: {error}")
         return error.exit_code
