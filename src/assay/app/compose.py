@@ -181,11 +181,10 @@ class Task:
 @contextlib.asynccontextmanager
 async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     """Assemble everything for one task and take it apart again. Raises `AssayError` for what cannot be had."""
-    paths = find_paths(wish.environ)
+    paths, clock = find_paths(wish.environ), SystemClock()
     settings, notices = load_settings(
         paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
     )
-    clock = SystemClock()
     sandbox = _sandbox(paths, wish.environ, no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
         sessions = Sessions(paths.state, version=__version__, clock=clock)

@@ -168,9 +168,11 @@ def _hidden(view: Confinement) -> list[str]:
     """Empty things over what the user keeps from the model. A link shows nothing that is not masked itself."""
     args: list[str] = []
     for name in view.hidden:
-        source, target = f"{view.source}/{name}", f"{view.root}/{name}"
-        if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
-            args += ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", "/dev/null", target]  # noqa: PTH112
+        target = f"{view.root}/{name}"
+        for source in dict.fromkeys((f"{view.source}/{name}", target)):  # an overlay shows what lies at its own path
+            if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
+                args += ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", "/dev/null", target]  # noqa: PTH112
+                break
     return args
 
 

@@ -20,6 +20,7 @@ class Seatbelt:
     owns_processes = False
     overlays = False
     calls = b""
+    lacking = ""
 
     def __init__(self, binary: str, environ: Mapping[str, str]) -> None:
         self.binary = binary
