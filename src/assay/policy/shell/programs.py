@@ -69,7 +69,7 @@ _LOADS = re.compile(
     r"(?:^|\s)(?:-r|--require|--import|--loader|--experimental-loader|-javaagent|-agentlib|-agentpath)\b"
 )
 _BINARIES = re.compile(
-    r"(?:\$?HOME|~|/[^:]*|[\w.*-]+)?/?(?:node_modules/\.bin|\.?venv/bin|env/bin|\.local/bin|\.cargo/bin|go/bin)|"
+    r"(?:~|/[^:]*|[\w.*\ue001-]+)?/?(?:node_modules/\.bin|\.?venv/bin|env/bin|\.local/bin|\.cargo/bin|go/bin)|"
     r"(?:/usr(?:/local)?)?/s?bin|/opt/homebrew/s?bin|/usr/local/go/bin|"
 )
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from assay.core.policy import Effect, EffectKind
-from assay.policy.shell.expansion import HOLE, Fields, Scope, expand, home, scripts_in, texts, variables_in
+from assay.policy.shell.expansion import HOLE, ROOT, Fields, Scope, expand, home, scripts_in, texts, variables_in
 from assay.policy.shell.parser import assignment_of, parse
 from assay.policy.shell.syntax import Assignment, Block, Node, NotUnderstood, Pipe, Redirect, Script, Simple, Word
 
@@ -75,10 +75,10 @@ class Walker:
             self.depth -= 1
 
     def add(self, kind: EffectKind, target: str = "") -> None:
-        self._found[Effect(kind, target.replace(HOLE, "…"))] = None
+        self._found[Effect(kind, _shown(target))] = None
 
     def unknown(self, what: str) -> None:
-        text = " ".join(what.replace(HOLE, "…").split())
+        text = " ".join(_shown(what).split())
         self.add("unknown", text if len(text) <= 200 else text[:199] + "…")
 
     def path(self, kind: EffectKind, target: str) -> None:
@@ -103,6 +103,8 @@ class Walker:
 
     def placed(self, target: str) -> str:
         """`target` seen from the root of the workspace."""
+        if target.startswith(ROOT):
+            return posixpath.normpath(target[1:].lstrip("/"))
         return posixpath.normpath(posixpath.join(self.scope.cwd, target)) if target else target
 
     def script(self, script: Script) -> None:
@@ -281,3 +283,7 @@ class Walker:
         from assay.policy.shell.outputs import printed
 
         return printed(self, script)
+
+
+def _shown(text: str) -> str:
+    return text.replace(HOLE, "…").replace(f"{ROOT}/", "").replace(ROOT, ".")
