@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from tests.policy.test_shell_corpus import HOSTILE, ORDINARY
 
 from assay.core.policy import Effect
 from assay.policy.shell.expansion import Scope, expand
@@ -16,14 +17,13 @@ from assay.policy.shell.parser import parse
 from assay.policy.shell.syntax import NotUnderstood, Simple
 from assay.policy.shell.walker import Walker
 from assay.policy.shell_effects import effects_of
-from tests.policy.test_shell_corpus import HOSTILE, ORDINARY
 
-FRAGMENTS = (
-    *"rm -rf x echo a=1 $a ${a:-b} ${ } { {a,b} $( ) ( ` ' \" \\ ; ;; & && | || |& < > >> <<EOF EOF <<< <( 2>&1 &> if then".split(),
-    *"fi for in do done while case esac function f() [[ ]] (( )) $(( # ! ~ * $' \\x41 time coproc eval bash -c xargs".split(),
-    *"find -exec git push cd .. / = sed s/a/b/e $@ $1 export PATH= IFS= [ é".split(),
-    "\n", "\t", " ", "\r", "\u00a0",
-)  # fmt: skip
+TOKENS = r"""
+rm -rf x echo a=1 $a ${a:-b} ${ } { {a,b} $( ) ( ` ' " \ ; ;; & && | || |& < > >> <<EOF EOF <<< <( 2>&1 &> if then fi
+for in do done while case esac function f() [[ ]] (( )) $(( # ! ~ * $' \x41 time coproc eval bash -c xargs find -exec git
+push cd .. / = sed s/a/b/e $@ $1 export PATH= IFS= [ é
+"""
+FRAGMENTS = (*TOKENS.split(), "\n", "\t", " ", "\r", "\u00a0")
 LINES = st.lists(st.sampled_from(FRAGMENTS), max_size=25).flatmap(
     lambda words: st.sampled_from([" ".join(words), "".join(words)])
 )
@@ -56,6 +56,12 @@ def understood(line: str) -> bool:
 @example("x" * 20_000)
 @example("echo " + "a" * 19_000 + "`")
 @example("f() { f; f; }; f")
+@example("env " * 4_900 + "ls")
+@example("v=" + "a" * 18_000 + ";echo ${v%%*b*}${v##*b*}")
+@example("{" * 9_000 + "a,b" + "}" * 9_000)
+@example("awk '" + "print >" * 2_500 + "'")
+@example("echo " + "a " * 9_990)
+@example("x='" + "a " * 9_000 + "'; rm $x")
 @example("f() { g; g; }; g() { h; h; }; h() { f; f; }; f")
 @example("for a in 1 2 3 4 5; do for b in 1 2 3 4 5; do for c in 1 2 3; do $a$b$c; done; done; done")
 @settings(max_examples=300, deadline=None)
@@ -72,14 +78,14 @@ def test_what_follows_is_never_lost(line: str) -> None:
         assert "destroy" in kinds or "unknown" in kinds
 
 
-@pytest.mark.parametrize("line", KNOWN[::2])
+@pytest.mark.parametrize("line", KNOWN[1::2])
 def test_a_destroying_end_shows_behind_any_known_line(line: str) -> None:
     if not understood(line):
         return
     assert any(effect.kind == "destroy" for effect in judged(f"{line}\nrm -rf /x"))
 
 
-@pytest.mark.parametrize("line", KNOWN)
+@pytest.mark.parametrize("line", KNOWN[::2])
 def test_wrapping_a_line_keeps_its_effects(line: str) -> None:
     kept = {effect for effect in judged(line) if effect.kind not in ("unknown", "none")}
     assert kept <= judged(f"bash -c {shlex.quote(line)}")
@@ -90,13 +96,12 @@ def test_wrapping_a_line_keeps_its_effects(line: str) -> None:
 
 
 PIECES = (
-    "a", "b c", " ", "\", "'", '"', "\ ", "\n", "'x y'", '"x y"', '"\""', '"\a"', "''", '""', "$'\t'", "$'\x41'",
-    "$'it\'s'", "\
-", "{a,b}", "{a,{b,c}}", "{1..3}", "{,x}", "{", "}", ",", "{}", "=", "-", "$", "é", "	", "'a
-b'",
-    '"a
-b"', '"$"', "a#b", "%s", "$v", '"$v"', "${v}", "${v:-z}", "${w:-z y}", "${v%y}", "${v#x}", "${v/x/Q}", "${v:1}",
-    "'{a,b}'", '"{a,b}"', "\{a,b}",
+    "a", "b c", " ", "\\", "'", '"', "\\ ", "\\n", "'x y'", '"x y"', '"\\""', '"\\a"', "''", '""', "$'\\t'", "$'\\x41'",
+    "$'it\\'s'", "\\\n", "{a,b}", "{a,{b,c}}", "{1..3}", "{,x}", "{", "}", ",", "{}", "=", "-", "$", "é", "\t",
+    "'a\nb'",
+    '"a\nb"', '"$"', "a#b", "%s", "$v", '"$v"', "${v}", "${v:-z}", "${w:-z y}", "${v%y}", "${v#x}", "${v/x/Q}",
+    "${v:1}",
+    "'{a,b}'", '"{a,b}"', "\\{a,b}",
 )  # fmt: skip
 WORDS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 

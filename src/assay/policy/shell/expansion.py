@@ -26,6 +26,8 @@ HOLE = "\ue000"
 """Stands for text that can't be told; a private-use character that no line may contain."""
 ROOT = "\ue001"
 """Stands for the path of the workspace's root, which the line's own text can't tell."""
+LONG = 2_000
+"""Characters of a value that is followed; a longer one is a hole."""
 FEW = 24
 """Values of a variable, or of a word, that are followed; more are a hole."""
 
@@ -56,7 +58,7 @@ class Scope:
 
     def assign(self, name: str, values: set[str]) -> None:
         held = self.values.setdefault(name, set())
-        held |= values
+        held |= {value if len(value) <= LONG else HOLE for value in values}
         if len(held) > FEW:
             held.clear()
             held.add(HOLE)
@@ -292,7 +294,7 @@ def _operated(variable: Variable, scope: Scope) -> set[str]:
 
 
 def _trimmed(value: str, operator: str, pattern: str) -> str:
-    if HOLE in pattern:
+    if HOLE in pattern or len(value) > 300:
         return HOLE
     if operator[0] == "%" and _GLOB.search(value) and not _GLOB.search(pattern):
         return value.removesuffix(pattern)
@@ -350,6 +352,8 @@ def _items(parts: tuple[Part, ...]) -> Iterator[Item]:
 
 def _braces(items: list[Item]) -> list[tuple[Part, ...]]:
     """Brace expansion: the words that one word becomes."""
+    if len(items) > 300:
+        raise NotUnderstood("braces that stand for very many words")
     for start, item in enumerate(items):
         if item != "{":
             continue
