@@ -20,8 +20,8 @@ from assay.policy.shell_effects import effects_of
 
 TOKENS = r"""
 rm -rf x echo a=1 $a ${a:-b} ${ } { {a,b} $( ) ( ` ' " \ ; ;; & && | || |& < > >> <<EOF EOF <<< <( 2>&1 &> if then fi
-for in do done while case esac function f() [[ ]] (( )) $(( # ! ~ * $' \x41 time coproc eval bash -c xargs find -exec git
-push cd .. / = sed s/a/b/e $@ $1 export PATH= IFS= [ é
+for in do done while case esac function f() [[ ]] (( )) $(( # ! ~ * $' \x41 time coproc eval bash -c xargs find -exec
+git push cd .. / = sed s/a/b/e $@ $1 export PATH= IFS= [ é
 """
 FRAGMENTS = (*TOKENS.split(), "\n", "\t", " ", "\r", "\u00a0")
 LINES = st.lists(st.sampled_from(FRAGMENTS), max_size=25).flatmap(
@@ -119,13 +119,16 @@ def test_words_are_read_as_bash_reads_them(lines: list[str]) -> None:
             continue
         scope = Scope()
         scope.assign("v", {"xy y"})
-        assert len(script) == 2 and isinstance(script[1], Simple), command
+        if len(script) != 2 or not isinstance(script[1], Simple):
+            # The pieces happened to end the line in its midst.
+            continue
         try:
             ways = [expand(word, scope) for word in script[1].words[2:]]
         except NotUnderstood:
             continue
         if all(len(way) == 1 and not any("*" in field for field in way[0]) for way in ways):
             compared.append((command, [field for way in ways for field in way[0]]))
+    assert compared
     script_text = "\necho -n $'\\001'\n".join(f"eval {shlex.quote(command)}" for command, _ in compared)
     done = subprocess.run(
         ["bash", "-c", script_text], capture_output=True, timeout=60, env={"LC_ALL": "C.UTF-8", "HOME": "/nowhere"}
