@@ -21,8 +21,8 @@ class Effect(Struct, frozen=True):
     kind: EffectKind
     target: str = ""
     """A workspace-relative or absolute path (or a pattern of paths), a command line, or a host, by kind. A git remote
-    is `git:origin`, a package registry goes by its short name (`pypi`, `npm`); for `unknown`, what was not
-    understood."""
+    is `git:origin` (`git:*` when the line names none), a package registry goes by its short name (`pypi`, `npm`); for
+    `unknown`, what was not understood."""
 
 
 Integrity = Literal["operator", "workspace", "external"]
