@@ -32,6 +32,11 @@ def over(first: list[int], memory: int, processes: int) -> Iterator[tuple[int, s
         yield max(used, key=lambda owner: used[owner]), "memory"
 
 
+def threads() -> int:
+    """Of the whole machine, at the price of one small read."""
+    return int(_read("/proc/loadavg").split()[3].partition(b"/")[2])
+
+
 def _space(process: int) -> int:
     try:
         return os.stat(f"/proc/{process}/ns/pid").st_ino
