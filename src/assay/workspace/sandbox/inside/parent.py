@@ -42,7 +42,7 @@ class Parent:
         self._live: dict[int, Room] = {}
         self._stopped: dict[int, str] = {}
         self._next_look = 0.0
-        self._threads = usage.threads()
+        self._before = usage.machine()
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
 
@@ -106,7 +106,7 @@ class Parent:
                 opened = [*child.terminal_of(*request["terminal"])]
                 wire.send(self._channel, {"id": number}, (opened[0],))
             if not self._live:
-                self._threads = usage.threads()
+                self._before = usage.machine()
             room = self._fitting(read_only=request["read_only"])
             with room.channel:
                 wire.send(room.channel, request, (opened[-1],))
@@ -130,11 +130,11 @@ class Parent:
     def _look(self) -> None:
         """End what uses too much. When there are very many processes all of them are halted meanwhile: beside them the
         look itself would take too long."""
-        crowded = usage.threads() - self._threads > self._plan.processes // 2
+        crowded = usage.machine().threads - self._before.threads > self._plan.processes // 2
         if crowded:
             os.kill(-1, signal.SIGSTOP)
         first = {room.process: (number, room) for number, room in self._live.items()}
-        for process, limit in usage.over(list(first), self._plan.memory, self._plan.processes):
+        for process, limit in usage.over(list(first), self._plan.memory, self._plan.processes, self._before):
             number, room = first[process]
             self._stopped.setdefault(number, limit)
             with contextlib.suppress(ProcessLookupError):
