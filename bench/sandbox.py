@@ -45,7 +45,12 @@ def _figures(times: list[float], bare: float, unconfined: float) -> list[str]:
     times = sorted(times)
     low, high = times[len(times) // 10], times[len(times) * 95 // 100]
     over = [f"{(middle(times) - base) * 1000:+.1f}" for base in (bare, unconfined)]
-    return [*(f"{each * 1000:.1f}" for each in (middle(times), low, high)), over[0], ratio(middle(times), bare), over[1]]
+    return [
+        *(f"{each * 1000:.1f}" for each in (middle(times), low, high)),
+        over[0],
+        ratio(middle(times), bare),
+        over[1],
+    ]
 
 
 async def _rounds(folder: Path, sandbox: Sandbox, alone: Sandbox, rounds: int) -> dict[str, list[float]]:

@@ -46,7 +46,8 @@ class LocalWorkspace:
     """Implements `core.workspace.Workspace` for the directory `root`.
 
     `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
-    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
+    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from. `limits`
+    are those of a sandboxed command; None for what the machine can spare.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class LocalWorkspace:
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
         beside: Beside = Beside(),  # noqa: B008 - frozen
+        limits: Limits | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -68,7 +70,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
-        self._view = Confinement(self._root, self._root, layers=beside.layers())
+        self._view = Confinement(self._root, self._root, layers=beside.layers(), limits=limits)
         self._cache = ""
         self._resident: Resident | None = None
 
@@ -220,7 +222,8 @@ class LocalWorkspace:
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
         mounted = self._sandbox is not None and self._sandbox.owns_processes
         if mounted:
-            twin._view = Confinement(twin._root, self._view.root, str(scratch.cache), self._carried(layers))
+            mine = self._view
+            twin._view = mine._replace(source=twin._root, cache=str(scratch.cache), layers=self._carried(layers))
         return twin
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -201,7 +201,7 @@ def _attend(request: wire.Message) -> int:
     try:
         os.chdir(request["cwd"])
         _lower(resource.RLIMIT_CPU, int(request["seconds"] + 10) * (os.cpu_count() or 1))
-        started = _spawn(argv, env, (signal.SIGPIPE, signal.SIGXFSZ))  # which Python ignores
+        started = _spawn(argv, env, (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ))  # all ignored by now
     except (OSError, ValueError) as error:
         _say(f"{argv[0]}: {error.strerror if isinstance(error, OSError) else error}")
         return NOT_FOUND if isinstance(error, FileNotFoundError) else COULD_NOT_EXECUTE
