@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import copy, faults, growth, install, job, quiet, start
+from bench import copy, faults, growth, install, job, quiet, sandbox, start
 from bench.peers import Peer, find_peers
 from bench.report import Report, machine, markdown, save
 
-NAMES = ("start", "job", "growth", "faults", "install", "copy")
+NAMES = ("start", "job", "growth", "faults", "install", "copy", "sandbox")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,9 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked = _parser().parse_args(given)
     wanted = asked.what or list(NAMES)
-    if "copy" in wanted and not quiet.inside():
-        _show(copy.measure(asked.runs))
-        wanted = [name for name in wanted if name != "copy"]
+    for name, measure in (
+        ("copy", lambda: copy.measure(asked.runs)),
+        ("sandbox", lambda: sandbox.measure(max(200, asked.runs))),
+    ):
+        if name in wanted and not quiet.inside():
+            _show(measure())
+            given = [word for word in given if word != name]
+            wanted = [other for other in wanted if other != name]
         if not wanted:
             return 0
     names = [name for name in asked.peers.split(",") if name]

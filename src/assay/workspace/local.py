@@ -50,8 +50,9 @@ class LocalWorkspace:
     """Implements `core.workspace.Workspace` for the directory `root`.
 
     `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
-    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
-    `egress` is the proxy that confined commands reach hosts through; copies have none.
+    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from. `limits`
+    are those of a sandboxed command; None for what the machine can spare. `egress` is the proxy that confined commands
+    reach hosts through; copies have none.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LocalWorkspace:
         environ: Mapping[str, str] | None = None,
         beside: Beside = Beside(),  # noqa: B008 - frozen
         egress: Egress | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -75,7 +77,7 @@ class LocalWorkspace:
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
         self._egress = egress
-        self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden)
+        self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden, limits=limits)
         self._cache = ""
         self._resident: Resident | None = None
         self.overlays_proved = False
@@ -246,8 +248,8 @@ class LocalWorkspace:
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
         mounted = self._sandbox is not None and self._sandbox.owns_processes
         if mounted:
-            twin._view = Confinement(
-                twin._root, self._view.root, str(scratch.cache), self._carried(layers), hidden=self._view.hidden
+            twin._view = self._view._replace(
+                source=twin._root, cache=str(scratch.cache), layers=self._carried(layers), proxy=False
             )
         self.whole_copies = f"{laid}: every file was copied, which took {time.monotonic() - began:.1f} s"
         return twin
@@ -279,9 +281,11 @@ class LocalWorkspace:
 
 
 def _told(result: CommandResult, limits: Limits) -> CommandResult:
-    if not result.stopped or result.stopped == "output":
+    """The result with a line about the limit that the command ran into."""
+    if not result.exit_code or result.stopped == "output":
         return result
-    return msgspec.structs.replace(result, output=f"{result.output}\n{limits.told(result.stopped)}\n")
+    line = limits.told(result.stopped) if result.stopped else limits.hint(result.output)
+    return msgspec.structs.replace(result, output=f"{result.output}\n{line}\n") if line else result
 
 
 def _plain_trees(root: str, state: Path) -> Trees:

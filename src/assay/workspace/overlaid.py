@@ -15,7 +15,7 @@ from assay.workspace import copies
 from assay.workspace.ignores import CACHES, Ignores
 from assay.workspace.local import LocalWorkspace
 from assay.workspace.merged import Merged
-from assay.workspace.sandbox.port import Confinement, Layer
+from assay.workspace.sandbox.port import Layer
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees
 
@@ -70,7 +70,7 @@ class Overlaid(LocalWorkspace):
         twin._live, twin._scratch, twin._below, twin._tree, twin._began = live, scratch, below, tree, began
         twin._trees = twin._git = trees.at(twin._root)
         twin._merged = Merged(live._root, str(upper), (twin._root, live._root))
-        twin._view = Confinement(twin._root, live._root, str(scratch.cache), hidden=live._view.hidden)
+        twin._view = live._view._replace(source=twin._root, cache=str(scratch.cache), layers=(), proxy=False)
         caches = Ignores(CACHES)
         masked = [path.rstrip("/") for path in ignored if caches.match(path.rstrip("/"), path.endswith("/"))]
         twin._merged.hide_all([*masked, *(each.path for each in wanted if each.kind == "deleted")])

@@ -36,7 +36,8 @@ LIMITS = (
     "ulimit -c 0; ulimit -f 16777216; { ulimit -u 8192 || ulimit -p 8192; } 2>/dev/null; "
     "{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; "
 )
-REPLACE = 'exec "$@"'
+# A terminal becomes the one that controls the session when the session's first process opens it by name.
+REPLACE = '[ -t 0 ] && exec <"$(tty)"; exec "$@"'
 # The shell stays as the first process of a pid namespace: it takes in orphans, and when it ends, so does all the rest.
 # What it would say itself about the end of the command goes nowhere.
 ATTEND = 'exec 3>&2 2>/dev/null; (exec "$@") 2>&3 3>&-; exit $?'
