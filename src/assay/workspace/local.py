@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
@@ -20,6 +20,9 @@ from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
+
+if TYPE_CHECKING:
+    from assay.workspace.held import Guard
 
 
 class Beside(NamedTuple):
@@ -42,6 +45,9 @@ class LocalWorkspace:
     (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
     """
 
+    _guarded = True
+    """False for scratch copies: what is done to them goes with them."""
+
     def __init__(
         self,
         root: str | Path,
@@ -63,6 +69,7 @@ class LocalWorkspace:
         self._beside = beside
         self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
+        self._guard: Guard | None = None
         self.overlays_proved = False
         """A copy was once laid as an overlay over these files, and a command ran in it."""
         self.whole_copies = ""
@@ -82,6 +89,19 @@ class LocalWorkspace:
         return self._sandbox is not None
 
     async def run(self, command: Command) -> CommandResult:
+        """As `_run`; what the command does to protected names is taken back and kept below the state directory."""
+        if not self._guarded or self._sandbox is None or command.read_only:
+            return await self._run(command)
+        if self._guard is None:
+            from assay.workspace.held import Guard
+
+            self._guard = Guard(self._root, self._state / "held")
+        protected = await self._guard.begin()
+        if protected is not None:
+            self._view = self._view._replace(protected=protected)
+        return await self._guard.watch(self._run(command))
+
+    async def _run(self, command: Command) -> CommandResult:
         """Raises `FileMissing`, `NotAFile` or `OutsideWorkspace` for a bad `cwd`. Without a sandbox, `read_only` binds
         nobody."""
         below = self._directory(command.cwd)
@@ -189,7 +209,7 @@ class LocalWorkspace:
         twin = LocalWorkspace(
             scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=self._reading()
         )
-        twin._trees = self._trees.at(twin._root)
+        twin._trees, twin._guarded = self._trees.at(twin._root), False
         await twin._trees.materialise(tree)
         ignored = await self._trees.ignored()
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
