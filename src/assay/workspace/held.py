@@ -65,6 +65,10 @@ class Guard:
             self._running += 1
             return None if self._running > 1 else tuple(sorted({*PROTECTED, *self._mounted}))
 
+    def end(self) -> None:
+        """The command is not run after all."""
+        self._running -= 1
+
     async def watch(self, running: Awaitable[CommandResult]) -> CommandResult:
         """Await a command that `begin` was called for. Raises `WorkspaceError` when something can't be taken back."""
         aside = self._folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"

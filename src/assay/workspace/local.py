@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
 from assay.workspace import copies, files
 from assay.workspace.environment import clean_environment
-from assay.workspace.process import Launch, Runner, limited
+from assay.workspace.process import Launch, Runner, Running, limited
 from assay.workspace.restore import put_back, remove
-from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
+from assay.workspace.sandbox.port import Confinement, Layer, Limits, Sandbox, machine_limits
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
 
 if TYPE_CHECKING:
     from assay.workspace.held import Guard
+    from assay.workspace.sandbox.resident import Resident
 
 
 class Beside(NamedTuple):
@@ -70,10 +76,12 @@ class LocalWorkspace:
         self._view = Confinement(self._root, self._root, layers=beside.layers())
         self._cache = ""
         self._guard: Guard | None = None
+        self._closed = False
         self.overlays_proved = False
         """A copy was once laid as an overlay over these files, and a command ran in it."""
         self.whole_copies = ""
         """Why the last copy was made file by file, and what that cost; empty when it was not."""
+        self._resident: Resident | None = None
 
     @property
     def root(self) -> str:
@@ -99,6 +107,9 @@ class LocalWorkspace:
         protected = await self._guard.begin()
         if protected is not None:
             self._view = self._view._replace(protected=protected)
+        if self._closed:
+            self._guard.end()
+            return CommandResult(137, "", 0, 0.0)
         return await self._guard.watch(self._run(command))
 
     async def _run(self, command: Command) -> CommandResult:
@@ -106,22 +117,45 @@ class LocalWorkspace:
         nobody."""
         below = self._directory(command.cwd)
         sandbox = self._sandbox
+        asked = (command.timeout, command.limit, command.spill)
         if sandbox is None:
             home = self._environ.get("HOME", "/")
             env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
-            return await self._runner.run(
-                Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
-            )
+            line = limited(command.argv, first=False)
+            return await self._runner.run(Launch(line, cwd, env, *asked, terminal=command.terminal))
+        inside = f"{self._view.root}/{below}" if below else self._view.root
+        env = self._environment(sandbox.home) | command.env
+        if isinstance(sandbox, Bubblewrap) and sandbox.resident:
+            launch = Launch(command.argv, inside, env, *asked, terminal=command.terminal)
+            result = await self._runner.run(launch, partial(self._begin, sandbox, read_only=command.read_only))
+            return _told(result, self._view.limits or machine_limits())
+        self._equip()
+        line = limited(command.argv, first=sandbox.owns_processes)
+        argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
+        launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, sandbox.calls)
+        return await self._runner.run(launch)
+
+    async def _begin(self, sandbox: Bubblewrap, launch: Launch, *, read_only: bool) -> Running:
+        return await self._resident_of(sandbox).start(launch, read_only=read_only)
+
+    def _resident_of(self, sandbox: Bubblewrap) -> Resident:
+        """The process inside the sandbox that starts commands; a new one when there is none that can be used."""
+        from assay.workspace.sandbox.resident import Resident
+
+        self._equip()
+        old = self._resident
+        if old is not None and old.view == self._view and old.usable:
+            return old
+        if old is not None:
+            old.kill()
+        self._resident = Resident(sandbox, self._view)
+        return self._resident
+
+    def _equip(self) -> None:
         if not self._view.cache:
             self._cache = str(copies.own_directory(self._state / "caches"))
             self._view = self._view._replace(cache=self._cache)
-        inside = f"{self._view.root}/{below}" if below else self._view.root
-        env = self._environment(sandbox.home) | command.env
-        line = limited(command.argv, first=sandbox.owns_processes)
-        argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
-        launch = Launch(argv, "/", env, command.timeout, command.limit, command.spill, owned=sandbox.owns_processes)
-        return await self._runner.run(launch)
 
     def _environment(self, home: str) -> dict[str, str]:
         named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
@@ -155,6 +189,10 @@ class LocalWorkspace:
         return await self._trees.list_files(limit)
 
     async def snapshot(self) -> str:
+        """Commands follow a first snapshot as a rule: what runs them starts meanwhile."""
+        if isinstance(self._sandbox, Bubblewrap) and self._sandbox.resident:
+            with contextlib.suppress(OSError):  # told by the first command
+                self._resident_of(self._sandbox)
         return await self._trees.snapshot()
 
     async def changes(self, before: str, after: str) -> list[Change]:
@@ -231,15 +269,24 @@ class LocalWorkspace:
     def kill(self) -> None:
         """End every command at once, without waiting for anything."""
         self._runner.kill_all()
+        if self._resident is not None:
+            self._resident.kill()
 
     async def aclose(self) -> None:
         """Ends every command and removes what is temporary. May be called twice."""
-        self._runner.kill_all()
+        self._closed = True
+        self.kill()
         self._trees.close()
         if self._cache:
             copies.discard(Path(self._cache))
             self._cache = ""
             self._view = self._view._replace(cache="")
+
+
+def _told(result: CommandResult, limits: Limits) -> CommandResult:
+    if not result.stopped or result.stopped == "output":
+        return result
+    return msgspec.structs.replace(result, output=f"{result.output}\n{limits.told(result.stopped)}\n")
 
 
 def _plain_trees(root: str, state: Path) -> Trees:
