@@ -21,8 +21,10 @@ from msgspec import structs
 from assay.core.errors import FileMissing, WorkspaceError
 from assay.core.protected import INTERNALS
 from assay.core.workspace import CommandResult
+from assay.workspace.copies import discard
 from assay.workspace.files import read_file
 from assay.workspace.paths import Place, place, told
+from assay.workspace.restore import put_back
 from assay.workspace.sandbox.port import PROTECTED
 from assay.workspace.watch import Identity, Watch
 
@@ -232,3 +234,47 @@ def _copy(source: str, to: str | Path) -> None:
     mode = os.lstat(source).st_mode
     if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         shutil.copy2(source, to, follow_symlinks=False)
+
+
+def folders(held: Path) -> list[Path]:
+    """The commands of which something is held, the last one first."""
+    return sorted((each for each in held.iterdir() if each.is_dir()), reverse=True) if held.is_dir() else []
+
+
+def contents(folder: Path) -> list[str]:
+    """Paths of the files and links that one command's folder holds."""
+    every = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(str(path.relative_to(folder)) for path in every)
+
+
+def bring_back(root: str, folder: Path) -> tuple[list[str], list[str]]:
+    """Put what is held into the workspace after all: (what is there now, what stays held because its place is taken).
+
+    Raises `WorkspaceError` when a file can't be written.
+    """
+    done: list[str] = []
+    taken: list[str] = []
+    for path in contents(folder):
+        source = folder / path
+        mode = source.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)) or _occupied(root, path):
+            taken.append(path)
+            continue
+        link = stat.S_ISLNK(mode)
+        data = os.fsencode(source.readlink()) if link else source.read_bytes()
+        put_back(root, path, 0o120000 if link else 0o100755 if mode & 0o100 else 0o100644, data)
+        source.unlink()
+        done.append(path)
+    if not taken:
+        discard(folder)
+    return done, taken
+
+
+def _occupied(root: str, path: str) -> bool:
+    """Something is there, or something that is no directory is on the way there."""
+    here = Path(root)
+    for part in path.split("/")[:-1]:
+        here /= part
+        if here.is_symlink() or (here.exists() and not here.is_dir()):
+            return True
+    return os.path.lexists(Path(root, path))
