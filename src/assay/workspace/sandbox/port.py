@@ -39,9 +39,9 @@ class Limits(NamedTuple):
     def told(self, which: str) -> str:
         """One line for whoever started a command that a limit ended."""
         most = {
-            "memory": f"more than {self.memory / 1e9:.1f} GB of memory, or the machine had none left",
+            "memory": f"more than {self.memory / 1e9:.2g} GB of memory, or the machine had none left",
             "processes": f"about {self.processes} processes",
-            "file size": f"a file of more than {self.file_size / 1e9:.1f} GB",
+            "file size": f"a file of more than {self.file_size / 1e9:.2g} GB",
         }
         return f"[stopped by the limit on {which}: {most.get(which, 'too much')}]"
 
