@@ -10,7 +10,7 @@ from assay.app.paths import find_paths
 from assay.core.errors import UsageError
 from assay.sessions.index import project_key
 from assay.surfaces.cli.flags import Flag, describe, parse
-from assay.surfaces.cli.terminal import one_line, write_out
+from assay.surfaces.cli.terminal import harmless, one_line, write_out
 from assay.workspace.copies import discard
 from assay.workspace.held import bring_back, contents, folders
 
@@ -78,7 +78,7 @@ def _show(folder: Path) -> int:
             with file.open("rb") as opened:
                 data = opened.read(SHOWN + 1)
             for line in data[:SHOWN].decode("utf-8", "replace").splitlines():
-                write_out(f"{line}\n")
+                write_out(f"{harmless(line)}\n")
             if len(data) > SHOWN:
                 write_out(f"[more of it: {file}]\n")
         else:

@@ -48,9 +48,11 @@ class Totals(Struct):
 
     def add_held(self, debug: dict[str, Json]) -> None:
         """From what a finished call tells of itself."""
-        found = debug.get("held")
-        if isinstance(found, list):
-            self.held += [path for path in map(str, found) if path not in self.held]
+        match debug.get("held"):
+            case [*paths]:
+                self.held += [path for path in paths if isinstance(path, str) and path not in self.held]
+            case _:
+                pass
 
 
 _STOP = {"end": "end_turn", "calls": "tool_use", "length": "max_tokens", "refused": "refusal"}
