@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -48,11 +48,8 @@ class Totals(Struct):
 
     def add_held(self, debug: dict[str, Json]) -> None:
         """From what a finished call tells of itself."""
-        match debug.get("held"):
-            case [*paths]:
-                self.held += [path for path in paths if isinstance(path, str) and path not in self.held]
-            case _:
-                pass
+        found = cast("list[Json]", debug.get("held") or [])
+        self.held += [path for path in found if isinstance(path, str) and path not in self.held]
 
 
 _STOP = {"end": "end_turn", "calls": "tool_use", "length": "max_tokens", "refused": "refusal"}
