@@ -27,6 +27,7 @@ from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
 
 if TYPE_CHECKING:
+    from assay.workspace.held import Guard
     from assay.workspace.sandbox.egress.proxy import Egress
     from assay.workspace.sandbox.resident import Resident
 
@@ -55,6 +56,9 @@ class LocalWorkspace:
     reach hosts through; copies have none.
     """
 
+    _guarded = True
+    """False for scratch copies: what is done to them goes with them."""
+
     def __init__(
         self,
         root: str | Path,
@@ -79,11 +83,13 @@ class LocalWorkspace:
         self._egress = egress
         self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden, limits=limits)
         self._cache = ""
-        self._resident: Resident | None = None
+        self._guard: Guard | None = None
+        self._closed = False
         self.overlays_proved = False
         """A copy was once laid as an overlay over these files, and a command ran in it."""
         self.whole_copies = ""
         """Why the last copy was made file by file, and what that cost; empty when it was not."""
+        self._resident: Resident | None = None
 
     @property
     def root(self) -> str:
@@ -99,6 +105,22 @@ class LocalWorkspace:
         return self._sandbox is not None
 
     async def run(self, command: Command) -> CommandResult:
+        """As `_run`; what the command does to protected names is taken back and kept below the state directory."""
+        if not self._guarded or self._sandbox is None or command.read_only:
+            return await self._run(command)
+        if self._guard is None:
+            from assay.workspace.held import Guard
+
+            self._guard = Guard(self._root, self._state / "held")
+        protected = await self._guard.begin()
+        if protected is not None:
+            self._view = self._view._replace(protected=protected)
+        if self._closed:
+            self._guard.end()
+            return CommandResult(137, "", 0, 0.0)
+        return await self._guard.watch(self._run(command))
+
+    async def _run(self, command: Command) -> CommandResult:
         """Raises `FileMissing`, `NotAFile` or `OutsideWorkspace` for a bad `cwd`. Without a sandbox, `read_only` binds
         nobody."""
         below = self._directory(command.cwd)
@@ -242,7 +264,7 @@ class LocalWorkspace:
         twin = LocalWorkspace(
             scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=self._reading()
         )
-        twin._trees = self._trees.at(twin._root)
+        twin._trees, twin._guarded = self._trees.at(twin._root), False
         await twin._trees.materialise(tree)
         ignored = await self._trees.ignored()
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
@@ -272,6 +294,7 @@ class LocalWorkspace:
 
     async def aclose(self) -> None:
         """Ends every command and removes what is temporary. May be called twice."""
+        self._closed = True
         self.kill()
         self._trees.close()
         if self._cache:

@@ -33,6 +33,7 @@ class Overlaid(LocalWorkspace):
     ignored files nothing comes along then.
     """
 
+    _guarded = False
     _live: LocalWorkspace
     _git: GitTrees
     _scratch: copies.Scratch

@@ -16,7 +16,7 @@ from assay.app.compose import Task, Wish, open_task
 from assay.core.budget import Budget
 from assay.core.check import EXIT_CODES
 from assay.core.errors import AssayError, InvalidArguments, UsageError
-from assay.core.events import AttemptFinished, ModelReplied, TurnEnded
+from assay.core.events import AttemptFinished, CallFinished, ModelReplied, TurnEnded
 from assay.core.messages import Json
 from assay.core.store import Record
 from assay.run.bus import Seen
@@ -169,6 +169,8 @@ class Output:
         match seen:
             case Record(event=ModelReplied() as event):
                 self._totals.add(event, self._task.profile.model)
+            case Record(event=CallFinished(debug=debug)):
+                self._totals.add_held(debug)
             case Record(event=AttemptFinished(number=number, result=result)):
                 self._totals.attempts = number
                 self._totals.first_passed = self._totals.first_passed or (number == 1 and result == "green")
@@ -184,6 +186,8 @@ class Output:
                 write_out(ended.text.rstrip() + "\n")
             for line in self._task.summary(ended):
                 write_err(line)
+            if held := self._totals.held:
+                write_err(f"held for review, not in the workspace: {', '.join(held)} (assay held list)")
             return
         structured: Json = None
         if self._task.answer:
