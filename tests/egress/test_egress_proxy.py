@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from assay.core.egress import Credential, Host, Operation
 from assay.core.policy import Label
+from assay.workspace.sandbox.egress.tunnel import server_name
 
 from .stage import OK, SECRET, Upstream, house
 
@@ -335,7 +337,16 @@ async def test_a_secret_in_pieces_is_still_one(tmp_path: Path) -> None:
         assert host.seen == []
 
 
-async def test_a_tunnel_relays_and_stops_at_a_secret(tmp_path: Path) -> None:
+def client_hello(name: str) -> bytes:
+    """The first record of a TLS client that wants `name`."""
+    outgoing = ssl.MemoryBIO()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def test_a_tunnel_carries_tls_with_its_host_and_stops_at_a_secret(tmp_path: Path) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(4096):
@@ -345,17 +356,31 @@ async def test_a_tunnel_relays_and_stops_at_a_secret(tmp_path: Path) -> None:
         writer.close()
 
     got: list[bytes] = []
+    hello = client_hello("localhost")
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with house({"localhost": Host("tunnel", (port,), private=True)}, tmp_path) as proxy:
         head = f"CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
-        answer = await proxy.raw(head + b"ping")
-        assert answer == b"HTTP/1.1 200 established\r\n\r\nping"
-        assert SECRET.encode() not in await proxy.raw(head + b"x" * 10 + SECRET.encode(), end=False)
+        answer = await proxy.raw(head + hello + b"ping")
+        assert answer == b"HTTP/1.1 200 established\r\n\r\n" + hello + b"ping"
+        del got[:]
+        for first in (b"GET / HTTP/1.1\r\n\r\n", client_hello("evil.test"), client_hello("127.0.0.1"), hello[:50]):
+            await proxy.raw(head + first)
+        assert got == []
+        assert SECRET.encode() not in await proxy.raw(head + hello + SECRET.encode(), end=False)
+        assert SECRET.encode() not in b"".join(got)
         assert status(await proxy.get("localhost", port)) == 403
     server.close()
-    assert got == [b"ping"]
-    assert [note.status for note in proxy.notes] == [200, 200, 403]
+    assert [note.status for note in proxy.notes] == [200] * 6 + [403]
+    assert "TLS only" in proxy.notes[1].reason and "another host" in proxy.notes[2].reason
+
+
+@given(st.binary(max_size=120), st.integers(0, 600), st.booleans())
+def test_any_first_record_is_read_without_trouble(data: bytes, at: int, cut: bool) -> None:
+    hello = client_hello("localhost")[5:]
+    assert server_name(hello) == "localhost"
+    spoilt = hello[:at] + data + (b"" if cut else hello[at + len(data) :])
+    assert server_name(spoilt) is None or isinstance(server_name(spoilt), str)
 
 
 async def test_many_connections_are_refused_and_slow_ones_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

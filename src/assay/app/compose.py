@@ -37,6 +37,7 @@ from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.find import find_sandbox
 from assay.workspace.sandbox.port import NoSandbox, Sandbox
 
@@ -176,6 +177,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         store = _open_store(sessions, wish)
         stack.callback(store.close)
         attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
+        if egress and not (isinstance(sandbox, Bubblewrap) and sandbox.resident):
+            notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
         if egress:
             stack.push_async_callback(egress.aclose)
         workspace = await stack.enter_async_context(

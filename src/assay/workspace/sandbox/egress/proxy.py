@@ -68,14 +68,15 @@ class Egress:
     async def serve(self, network: Network) -> None:
         """From now on accept what is sent to the proxy's port in `network`, and nowhere else. A second call for it does
         nothing. Raises `OSError` when there can be no such port."""
-        if network is self._network:
-            return
-        listener = await network.listener()
-        listener.setblocking(False)
-        if self._server:
-            self._server.close()
-        self._server = await asyncio.start_server(self._connected, sock=listener, limit=LONGEST_HEAD)
-        self._network = network
+        async with self._making:
+            if network is self._network:
+                return
+            listener = await network.listener()
+            listener.setblocking(False)
+            if self._server:
+                self._server.close()
+            self._server = await asyncio.start_server(self._connected, sock=listener, limit=LONGEST_HEAD)
+            self._network = network
 
     async def environment(self) -> dict[str, str]:
         """What makes programs use the proxy, and trust its authority."""
