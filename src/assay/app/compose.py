@@ -256,8 +256,11 @@ def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> 
     """The proxy through which commands reach the hosts of the settings, and what ties it to the run."""
     from assay.app.egress import Attached, make_egress, read_egress
 
-    attached = Attached(Path(store.spill))
-    return attached, make_egress(read_egress(settings.egress), wish.environ, paths.state / "egress", attached)
+    asked, attached = read_egress(settings.egress), Attached(Path(store.spill))
+    held = {host.credential.env for host in asked.hosts.values() if host.credential} & {*settings.environment}
+    if held:
+        raise UsageError(f"environment: {min(held)} is a credential of egress.hosts, which no command may hold")
+    return attached, make_egress(asked, wish.environ, paths.state / "egress", attached)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:

@@ -61,7 +61,8 @@ class Egress:
         self._network: Network | None = None
         self._server: asyncio.Server | None = None
         self._making = asyncio.Lock()
-        self._tasks: set[asyncio.Task[object]] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
+        """Connections that are served."""
         self._listening: list[set[str]] = []
         self._usual: set[str] = set()
 
@@ -152,22 +153,22 @@ class Egress:
         self.note(Exchange(method, host, port, path, *counted, status, reason))
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) >= MOST_CONNECTIONS:
+        if len(self.tasks) >= MOST_CONNECTIONS:
             writer.write(b"HTTP/1.1 503 too many connections\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             writer.close()
             return
         from assay.workspace.sandbox.egress.conversation import Conversation
 
         task: asyncio.Task[object] = asyncio.get_running_loop().create_task(Conversation(self, reader, writer).serve())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def aclose(self) -> None:
         """End every connection and stop listening. May be called twice."""
         server, self._server, self._network = self._server, None, None
         if server:
             server.close()
-        tasks = list(self._tasks)
+        tasks = list(self.tasks)
         for task in tasks:
             task.cancel()
         if tasks:
