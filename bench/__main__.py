@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import faults, growth, install, job, quiet, start
+from bench import faults, growth, install, job, quiet, sandbox, start
 from bench.peers import Peer, find_peers
 from bench.report import Report, machine, markdown, save
 
-NAMES = ("start", "job", "growth", "faults", "install")
+NAMES = ("start", "job", "growth", "faults", "install", "sandbox")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked = _parser().parse_args(given)
     wanted = asked.what or list(NAMES)
+    if "sandbox" in wanted and not quiet.inside():
+        _show(sandbox.measure(max(200, asked.runs)))
+        given = [word for word in given if word != "sandbox"]
+        wanted = [name for name in wanted if name != "sandbox"]
+        if not wanted:
+            return 0
     names = [name for name in asked.peers.split(",") if name]
     peers, missing = find_peers(names, dialects=True)
     if not any(peer.ours for peer in peers):

@@ -18,11 +18,14 @@ SHOWN = 8_000
 KEPT = 64_000
 """Bytes that are looked at to choose them."""
 LONGEST = 600
+TERMINAL = (24, 80)
+"""Rows and columns of the private terminal of a command that asked for one."""
 
 
 class ShellArguments(Struct, forbid_unknown_fields=True):
     command: str
     timeout: int = 120
+    tty: bool = False
 
 
 class ShellTool:
@@ -50,6 +53,7 @@ class ShellTool:
             limit=KEPT,
             spill=spill,
             read_only=self._read_only,
+            terminal=TERMINAL if asked.tty else None,
         )
         try:
             result = await context.workspace.run(command)

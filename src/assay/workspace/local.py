@@ -259,9 +259,11 @@ class LocalWorkspace:
 
 
 def _told(result: CommandResult, limits: Limits) -> CommandResult:
-    if not result.stopped or result.stopped == "output":
+    """The result with a line about the limit that the command ran into."""
+    if not result.exit_code or result.stopped == "output":
         return result
-    return msgspec.structs.replace(result, output=f"{result.output}\n{limits.told(result.stopped)}\n")
+    line = limits.told(result.stopped) if result.stopped else limits.hint(result.output)
+    return msgspec.structs.replace(result, output=f"{result.output}\n{line}\n") if line else result
 
 
 def _plain_trees(root: str, state: Path) -> Trees:

@@ -10,16 +10,17 @@ import sys
 
 from assay.workspace.sandbox.bubblewrap import MOUNTED, Bubblewrap
 from assay.workspace.sandbox.inside import wire
-from assay.workspace.sandbox.inside.probes import PROBES
+from assay.workspace.sandbox.inside.probes import PROBES, Outside
 from assay.workspace.sandbox.port import Confinement
 
 PATIENCE = 20.0
 """Seconds for all of it."""
-ATTEMPT = f"import sys; sys.path.insert(0, {MOUNTED!r}); from inside.probes import main; main()"
+ATTEMPT = f"import sys; sys.path.insert(0, {MOUNTED!r}); from inside.probes import main; main(sys.argv[1:])"
 
 
-def attempt(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> tuple[str, int]:
-    """What the attempts said, a line each, and how many lines there should be.
+def attempt(sandbox: Bubblewrap, view: Confinement, env: dict[str, str], directory: str, home: str) -> tuple[str, int]:
+    """What the attempts said, a line each, and how many lines there should be. `directory` has the file `canary`, and
+    `home` is the real one.
 
     Raises `OSError` or `EOFError` when the resident parent does not start.
     """
@@ -34,11 +35,13 @@ def attempt(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> tupl
             reachable = open_things.enter_context(socket.socket(socket.AF_UNIX))
             reachable.bind(path)
             reachable.listen()
-        env = env | {"PORT": str(outside.getsockname()[1]), "ABSTRACT": name, "SOCKET": path}
-        return _answer(sandbox, view, env), len(PROBES) + 1
+        known = Outside(directory, home, os.getpid(), outside.getsockname()[1], name, path)
+        line = (os.path.realpath(sys.executable), "-I", "-S", "-E", "-B", "-c", ATTEMPT, *map(str, known))
+        request: wire.Message = {"do": "run", "id": 1, "argv": line, "env": env, "cwd": view.root}
+        return _answer(sandbox, view, request), len(PROBES) + 1
 
 
-def _answer(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> str:
+def _answer(sandbox: Bubblewrap, view: Confinement, request: wire.Message) -> str:
     ours, theirs = socket.socketpair()
     info, told = os.pipe()
     with ours, theirs, os.fdopen(info, "rb"), os.fdopen(told, "wb"):
@@ -54,7 +57,7 @@ def _answer(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> str:
         theirs.close()
         try:
             ours.settimeout(PATIENCE)
-            return _exchange(ours, sandbox, view, env)
+            return _exchange(ours, sandbox, view, request)
         except (EOFError, OSError) as error:
             process.kill()
             said = process.communicate(timeout=PATIENCE)[1].decode("utf-8", "replace").strip().splitlines()
@@ -64,13 +67,11 @@ def _answer(sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> str:
             process.communicate(timeout=PATIENCE)
 
 
-def _exchange(channel: socket.socket, sandbox: Bubblewrap, view: Confinement, env: dict[str, str]) -> str:
+def _exchange(channel: socket.socket, sandbox: Bubblewrap, view: Confinement, request: wire.Message) -> str:
     wire.send(channel, sandbox.plan(view))
     ready, _ = wire.receive(channel)
     if "ready" not in ready:
         raise OSError(str(ready.get("trouble")))
-    line = (os.path.realpath(sys.executable), "-I", "-S", "-E", "-B", "-c", ATTEMPT)
-    request: wire.Message = {"do": "run", "id": 1, "argv": line, "env": env, "cwd": view.root}
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as output:
         try:

@@ -77,7 +77,7 @@ def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
         from assay.workspace.sandbox.attempts import attempt
 
         try:
-            said, names = attempt(sandbox, view, env)
+            said, names = attempt(sandbox, view, env, str(outside), environ.get("HOME", "/"))
             return _proof(sandbox, said, names, outside)
         except (OSError, EOFError) as error:
             sandbox.lacking = str(error) or "the resident parent ended"

@@ -39,11 +39,22 @@ class Limits(NamedTuple):
     def told(self, which: str) -> str:
         """One line for whoever started a command that a limit ended."""
         most = {
-            "memory": f"more than {self.memory / 1e9:.1f} GB of memory, or the machine had none left",
+            "memory": f"more than {self.memory / 1e9:.2g} GB of memory, or the machine had none left",
             "processes": f"about {self.processes} processes",
-            "file size": f"a file of more than {self.file_size / 1e9:.1f} GB",
+            "file size": f"a file of more than {self.file_size / 1e9:.2g} GB",
         }
         return f"[stopped by the limit on {which}: {most.get(which, 'too much')}]"
+
+    def hint(self, output: str) -> str:
+        """A line for a command that failed and says of itself that it got no more of something; empty if none does."""
+        for which, most, phrases in (
+            ("memory", f"{self.memory / 1e9:.2g} GB", ("MemoryError", "Cannot allocate memory", "bad_alloc")),
+            ("file size", f"{self.file_size / 1e9:.2g} GB", ("File size limit exceeded", "File too large")),
+            ("processes", f"{self.processes}", ("fork: retry", "Resource temporarily unavailable")),
+        ):
+            if any(phrase in output for phrase in phrases):
+                return f"[the limit on {which} is {most}]"
+        return ""
 
 
 def machine_limits() -> Limits:

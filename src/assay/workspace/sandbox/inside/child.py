@@ -1,4 +1,4 @@
-"""One command: the first process of its own pid namespace, which confines itself, starts the command and waits.
+"""One command: the first process of its own pid namespace, which confines itself, waits for the command and starts it.
 
 Killing this process ends all of the command and nothing else. It reaps what the command leaves, and answers TERM by
 sending TERM to everything beside itself.
@@ -11,13 +11,16 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import struct
 import termios
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from . import kernel, landlock
+from . import kernel, landlock, wire
 
 COULD_NOT_EXECUTE, NOT_FOUND = 126, 127
+FEWEST_PIDS = 512
+"""The kernel takes no much smaller bound."""
 
 
 class Plan(NamedTuple):
@@ -48,17 +51,25 @@ class Plan(NamedTuple):
     last_capability: int
 
 
-def become_command(plan: Plan, request: dict[str, Any], output: int, terminal: int) -> None:
-    """Never returns. `output` is the pipe for what the command says, or `terminal` the slave of its terminal."""
+def become_command(plan: Plan, channel: socket.socket, protected: list[str], *, read_only: bool) -> None:
+    """Never returns. Makes all that a command needs, then waits for one on `channel`: the descriptor beside it is the
+    pipe for what it says, or the slave of its terminal."""
     code = COULD_NOT_EXECUTE
     try:
-        _standard_streams(output, terminal)
+        trouble = ""
         try:
-            _confine(plan, request)
+            _confine(plan, channel.fileno(), protected, read_only=read_only)
         except OSError as error:
-            _say(f"the sandbox could not be made for this command: {error}")
-            os._exit(COULD_NOT_EXECUTE)
-        code = _attend(request["argv"], request["env"])
+            trouble = f"the sandbox could not be made for this command: {error}"
+        request, descriptors = wire.receive(channel)
+        channel.close()
+        _streams(descriptors[0], terminal=bool(request["terminal"]))
+        if trouble:
+            _say(trouble)
+            os._exit(code)
+        code = _attend(request)
+    except EOFError:
+        pass  # nobody wants it any more
     except BaseException as error:  # noqa: BLE001 - nothing of the parent's code may run on in this process
         with contextlib.suppress(OSError):
             _say(f"{type(error).__name__}: {error}")
@@ -69,18 +80,17 @@ def _say(text: str) -> None:
     os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
-def _standard_streams(output: int, terminal: int) -> None:
+def _streams(output: int, *, terminal: bool) -> None:
+    if terminal:
+        fcntl.ioctl(output, termios.TIOCSCTTY, 0)
+        os.dup2(output, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+
+
+def _confine(plan: Plan, channel: int, protected: list[str], *, read_only: bool) -> None:
     os.setsid()
-    if terminal >= 0:
-        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-        streams = (terminal, terminal, terminal)
-    else:
-        streams = (os.open("/dev/null", os.O_RDONLY), output, output)
-    for number, source in enumerate(streams):
-        os.dup2(source, number)
-
-
-def _confine(plan: Plan, request: dict[str, Any]) -> None:
     own = os.open("/proc/self", os.O_PATH)  # of the outer /proc, which stays writable for us
     kernel.unshare(kernel.NEW_MOUNTS)
     for path, mode in plan.fresh:
@@ -89,22 +99,18 @@ def _confine(plan: Plan, request: dict[str, Any]) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.symlink(leads_to, path)
-    writable = plan.writable
-    if request["read_only"]:
-        for path in writable:
-            kernel.make_read_only(path)
-        writable = []
-    else:
-        _protect(plan.root, plan.protected)
+    _protect(plan.root, protected)
+    for path in plan.writable if read_only else []:
+        kernel.make_read_only(path)
     _own_processes(plan.processes)
-    os.chdir(request["cwd"])
-    _limit(plan, request["seconds"], own)
+    _limit(plan, own)
     _leave_privileges(plan, own)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+        if int(name) not in (0, 1, 2, channel):
             with contextlib.suppress(OSError):  # the listing's own is closed already
                 os.close(int(name))
     if plan.landlock:
+        writable = [] if read_only else plan.writable
         landlock.restrict(plan.landlock, [*writable, *(path for path, _ in plan.fresh)])
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     kernel.filter_calls(plan.calls)
@@ -125,16 +131,24 @@ def _renew(path: str, mode: str, plan: Plan) -> None:
         os.close(place)
 
 
-def _protect(root: str, names: list[str]) -> None:
-    """Read-only mounts over what is there of the protected names. Each is mounted on itself, so a name that is swapped
-    for a link meanwhile only makes something else read-only too."""
-    git = f"{root}/.git"
-    if os.path.isdir(git) and not os.path.islink(git):
-        kernel.mount(git, git, "", kernel.MS_BIND | kernel.MS_REC)  # a mount point can't be renamed
-    for name in names:
-        path = f"{root}/{name}"
-        if os.path.exists(path) and os.path.realpath(path) == path:
-            kernel.mount(path, path, "", kernel.MS_BIND)
+def protected_now(plan: Plan) -> list[tuple[str, int, int]]:
+    """What is there of the protected names, with what tells whether it is still the same."""
+    found: list[tuple[str, int, int]] = []
+    for name in (".git", *plan.protected):
+        path = f"{plan.root}/{name}"
+        with contextlib.suppress(OSError):
+            status = os.lstat(path)
+            if os.path.realpath(path) == path:
+                found.append((path, status.st_dev, status.st_ino))
+    return found
+
+
+def _protect(root: str, paths: list[str]) -> None:
+    """Each is mounted on itself and made read-only, so one that is swapped for a link meanwhile only makes something
+    else read-only too. The repository stays writable, but as a mount point it can't be renamed."""
+    for path in paths:
+        kernel.mount(path, path, "", kernel.MS_BIND | kernel.MS_REC)
+        if path != f"{root}/.git":
             kernel.make_read_only(path)
 
 
@@ -143,7 +157,7 @@ def _own_processes(most: int) -> None:
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("proc", "/proc", "proc", flags)
     with contextlib.suppress(OSError):  # for each namespace on its own from Linux 6.14
-        _write("/proc/sys/kernel/pid_max", str(most))
+        _write("/proc/sys/kernel/pid_max", str(max(most, FEWEST_PIDS)))
     kernel.make_read_only("/proc")
 
 
@@ -155,20 +169,19 @@ def _write(path: str, text: str, directory: int | None = None) -> None:
         os.close(descriptor)
 
 
-def _limit(plan: Plan, seconds: float, own: int) -> None:
-    processor_time = int(seconds + 10) * (os.cpu_count() or 1)
-    for kind, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, plan.file_size),
-        (resource.RLIMIT_DATA, plan.memory),
-        (resource.RLIMIT_NPROC, plan.processes),
-        (resource.RLIMIT_CPU, processor_time),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+def _limit(plan: Plan, own: int) -> None:
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, plan.file_size)
+    _lower(resource.RLIMIT_DATA, plan.memory)
+    _lower(resource.RLIMIT_NPROC, plan.processes)
     with contextlib.suppress(OSError):
         _write("oom_score_adj", "500", own)  # the kernel is to end this before the harness when memory runs out
+
+
+def _lower(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (allowed, allowed))
 
 
 def _leave_privileges(plan: Plan, own: int) -> None:
@@ -182,15 +195,16 @@ def _leave_privileges(plan: Plan, own: int) -> None:
     kernel.prctl(kernel.DUMPABLE, 0)
 
 
-def _attend(argv: list[str], env: dict[str, str]) -> int:
+def _attend(request: wire.Message) -> int:
     """Start the command, take in its orphans, and return its exit code as a shell would tell it."""
-    defaults = (signal.SIGPIPE, signal.SIGXFSZ)  # which Python ignores
+    argv, env = request["argv"], request["env"]
     try:
-        started = _spawn(argv, env, defaults)
+        os.chdir(request["cwd"])
+        _lower(resource.RLIMIT_CPU, int(request["seconds"] + 10) * (os.cpu_count() or 1))
+        started = _spawn(argv, env, (signal.SIGPIPE, signal.SIGXFSZ))  # which Python ignores
     except (OSError, ValueError) as error:
-        found = not isinstance(error, FileNotFoundError)
         _say(f"{argv[0]}: {error.strerror if isinstance(error, OSError) else error}")
-        return COULD_NOT_EXECUTE if found else NOT_FOUND
+        return NOT_FOUND if isinstance(error, FileNotFoundError) else COULD_NOT_EXECUTE
     awaited = {signal.SIGCHLD, signal.SIGTERM}
     while True:
         if signal.sigwait(awaited) == signal.SIGTERM:

@@ -1,9 +1,4 @@
-"""Attempts to get out, made by a command inside: each line says `name=held` or `name=escaped`.
-
-What an attempt needs to know of the machine outside is in the environment: OUTSIDE (a directory with the file
-`canary`), REAL_HOME, HARNESS (its process id), PORT (a TCP port that it listens on), ABSTRACT (the name of an abstract
-socket of its) and SOCKET (the path of a socket of its, inside the workspace).
-"""
+"""Attempts to get out, made by a command inside: each line says `name=held` or `name=escaped`."""
 
 from __future__ import annotations
 
@@ -14,8 +9,26 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
 from . import filters, kernel
+
+
+class Outside(NamedTuple):
+    """What an attempt needs to know of the machine outside."""
+
+    directory: str
+    """With the file `canary` in it."""
+    home: str
+    harness: int
+    """Its process id."""
+    port: int
+    """It listens there, on 127.0.0.1."""
+    abstract: str
+    """The name of an abstract socket that it listens on."""
+    path: str
+    """Inside the workspace, of a socket that it listens on."""
+
 
 SECRETS = (".ssh", ".bash_history", ".netrc", ".aws", ".config", ".gnupg")
 SETTINGS = ("core_pattern", "modprobe", "hostname", "sysrq")
@@ -86,13 +99,9 @@ def interfaces() -> bool:
         return any(":" in line and not line.strip().startswith("lo:") for line in file)
 
 
-def harness() -> str:
-    return os.environ["HARNESS"]
-
-
-def kills() -> bool:
-    os.kill(int(harness()), 0)
-    with open(f"/proc/{harness()}/cmdline", "rb") as file:
+def kills(harness: int) -> bool:
+    os.kill(harness, 0)
+    with open(f"/proc/{harness}/cmdline", "rb") as file:
         return b"assay" in file.read()
 
 
@@ -121,12 +130,8 @@ def typed() -> bool:
     return True
 
 
-def outside(name: str = "") -> str:
-    return f"{os.environ['OUTSIDE']}/{name}"
-
-
-def changes_outside() -> bool:
-    for change in (lambda: os.chmod(outside("canary"), 0o777), lambda: os.utime(outside("canary")),
+def changes_outside(canary: str) -> bool:
+    for change in (lambda: os.chmod(canary, 0o777), lambda: os.utime(canary),
                    lambda: os.chmod("/usr/bin", 0o777), lambda: os.utime("/etc/passwd")):  # fmt: skip
         with contextlib.suppress(OSError):
             change()
@@ -134,16 +139,16 @@ def changes_outside() -> bool:
     return False
 
 
-def hard_link() -> bool:
-    for source in (outside("canary"), "/etc/passwd"):
+def hard_link(canary: str) -> bool:
+    for source in (canary, "/etc/passwd"):
         with contextlib.suppress(OSError):
             os.link(source, "linked")
             return True
     return False
 
 
-def symbolic_link() -> bool:
-    os.symlink(outside(), "leads-out")
+def symbolic_link(directory: str) -> bool:
+    os.symlink(directory, "leads-out")
     return reads("leads-out/canary") or writes("leads-out/written")
 
 
@@ -169,48 +174,50 @@ def enters() -> bool:
     return True
 
 
-PROBES: dict[str, Callable[[], bool]] = {
-    "write_outside": lambda: writes(outside("probe")),
-    "write_system": lambda: writes("/usr/assay-probe", "/etc/assay-probe", "/assay-probe", "/dev/assay-probe"),
-    "read_outside": lambda: reads(outside("canary")),
-    "read_home": lambda: any(os.path.exists(f"{os.environ['REAL_HOME']}/{name}") for name in SECRETS),
-    "read_shadow": lambda: reads("/etc/shadow", "/etc/gshadow", "/etc/shadow-"),
-    "secret_in_environment": lambda: "ASSAY_PROBE_API_KEY" in os.environ,
-    "write_protected": lambda: writes(".claude/settings.json", ".git/hooks/pre-commit"),
-    "change_outside": changes_outside,
-    "hard_link_in": hard_link,
-    "symbolic_link_out": symbolic_link,
-    "device_file": device,
-    "setuid_file": setuid_file,
-    "privileges": privileges,
-    "remount": remount,
-    "new_user_namespace": new_user,
-    "enter_namespace": enters,
-    "kernel_settings": kernel_settings,
-    "load_module": lambda: call("init_module", 0, 0, b""),
-    "keys": lambda: call("keyctl", 0, -3, 1),
-    "bpf": lambda: call("bpf", 0, 0, 0),
-    "io_uring": lambda: call("io_uring_setup", 1, 0),
-    "trace": lambda: call("ptrace", 16, 1, 0, 0),
-    "parent_memory": parent_memory,
-    "other_processes": lambda: reads(f"/proc/{harness()}/environ"),
-    "kill_outside": kills,
-    "type_into_terminal": typed,
-    "network_interfaces": interfaces,
-    "tcp_to_host": lambda: connects(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", int(os.environ["PORT"]))),
-    "udp_and_names": resolves,
-    "raw_socket": raw_socket,
-    "netlink_socket": lambda: opens(socket.AF_NETLINK),
-    "host_socket_by_path": lambda: connects(socket.AF_UNIX, socket.SOCK_STREAM, os.environ["SOCKET"]),
-    "host_socket_abstract": lambda: connects(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + os.environ["ABSTRACT"]),
+PROBES: dict[str, Callable[[Outside], bool]] = {
+    "write_outside": lambda known: writes(f"{known.directory}/probe"),
+    "write_system": lambda _: writes("/usr/assay-probe", "/etc/assay-probe", "/assay-probe", "/dev/assay-probe"),
+    "read_outside": lambda known: reads(f"{known.directory}/canary"),
+    "read_home": lambda known: any(os.path.exists(f"{known.home}/{name}") for name in SECRETS),
+    "read_shadow": lambda _: reads("/etc/shadow", "/etc/gshadow", "/etc/shadow-"),
+    "secret_in_environment": lambda _: "ASSAY_PROBE_API_KEY" in os.environ,
+    "write_protected": lambda _: writes(".claude/settings.json", ".git/hooks/pre-commit"),
+    "change_outside": lambda known: changes_outside(f"{known.directory}/canary"),
+    "hard_link_in": lambda known: hard_link(f"{known.directory}/canary"),
+    "symbolic_link_out": lambda known: symbolic_link(known.directory),
+    "device_file": lambda _: device(),
+    "setuid_file": lambda _: setuid_file(),
+    "privileges": lambda _: privileges(),
+    "remount": lambda _: remount(),
+    "new_user_namespace": lambda _: new_user(),
+    "enter_namespace": lambda _: enters(),
+    "kernel_settings": lambda _: kernel_settings(),
+    "load_module": lambda _: call("init_module", 0, 0, b""),
+    "keys": lambda _: call("keyctl", 0, -3, 1),
+    "bpf": lambda _: call("bpf", 0, 0, 0),
+    "io_uring": lambda _: call("io_uring_setup", 1, 0),
+    "trace": lambda _: call("ptrace", 16, 1, 0, 0),
+    "parent_memory": lambda _: parent_memory(),
+    "other_processes": lambda known: reads(f"/proc/{known.harness}/environ"),
+    "kill_outside": lambda known: kills(known.harness),
+    "type_into_terminal": lambda _: typed(),
+    "network_interfaces": lambda _: interfaces(),
+    "tcp_to_host": lambda known: connects(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", known.port)),
+    "udp_and_names": lambda _: resolves(),
+    "raw_socket": lambda _: raw_socket(),
+    "netlink_socket": lambda _: opens(socket.AF_NETLINK),
+    "host_socket_by_path": lambda known: connects(socket.AF_UNIX, socket.SOCK_STREAM, known.path),
+    "host_socket_abstract": lambda known: connects(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + known.abstract),
 }
 
 
-def main() -> None:
+def main(said: list[str]) -> None:
+    """`said` are the fields of `Outside`."""
+    known = Outside(said[0], said[1], int(said[2]), int(said[3]), said[4], said[5])
     for name, attempt in PROBES.items():
         try:
-            said = "escaped" if attempt() else "held"
+            result = "escaped" if attempt(known) else "held"
         except (OSError, KeyError):
-            said = "held"
-        os.write(1, f"{name}={said}\n".encode())
+            result = "held"
+        os.write(1, f"{name}={result}\n".encode())
     os.write(1, b"write_inside=" + (b"works\n" if writes("inside") and writes("/tmp/inside") else b"fails\n"))

@@ -16,7 +16,8 @@ def send(channel: socket.socket, message: Message, descriptors: tuple[int, ...] 
     body = json.dumps(message).encode("ascii")
     data = len(body).to_bytes(4, "little") + body
     sent = socket.send_fds(channel, [data], list(descriptors))
-    channel.sendall(data[sent:])
+    if sent < len(data):  # even nothing can't be sent to one who has read it all and is gone
+        channel.sendall(data[sent:])
 
 
 def receive(channel: socket.socket) -> tuple[Message, list[int]]:
