@@ -491,7 +491,7 @@ async def test_no_bytes_make_it_forward_what_was_not_allowed(tmp_path_factory: o
     )
 )  # fmt: skip
 async def test_no_bytes_of_a_host_make_more_than_one_answer(data: bytes) -> None:
-    async with Upstream(data).up() as host, house(api(host.port), Path("unused")) as proxy:
+    async with Upstream(data, once=True).up() as host, house(api(host.port), Path("unused")) as proxy:
         answer = await proxy.get("localhost", host.port, extra="X: y\r\n")
     head, *_ = answer.partition(b"\r\n\r\n")
     assert head == b"" or head.startswith(b"HTTP/1.1 ")
