@@ -100,6 +100,12 @@ def test_settings_that_make_no_sense_start_nothing(place: Place, serve: Serve) -
     assert place.run(None, "doctor").code == 1
 
 
+def test_a_credential_is_not_given_to_commands_as_well(place: Place, serve: Serve) -> None:
+    settings(place, {"pypi.org": {"class": "mirror", "credential": {"env": "K"}}})
+    ended = place.run(serve([Reply("Done.")]), "-p", "x", "--settings", '{"environment": ["K"]}')
+    assert ended.code == 2 and "K is a credential" in ended.err
+
+
 def test_doctor_shows_the_hosts(place: Place) -> None:
     settings(place, {"pypi.org": {"class": "mirror", "paths": ["/simple/**"]}})
     assert "egress                 pypi.org: mirror (/simple/**)" in place.run(None, "doctor").out

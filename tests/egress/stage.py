@@ -42,8 +42,9 @@ class Loopback:
 class Upstream:
     """Answers each request head (and counted body) with `answer`, bytes or a function of what was read."""
 
-    def __init__(self, answer: bytes | Callable[[bytes], bytes] = OK) -> None:
+    def __init__(self, answer: bytes | Callable[[bytes], bytes] = OK, *, once: bool = False) -> None:
         self.answer = answer
+        self.once = once
         self.seen: list[bytes] = []
         self.connections = 0
         self.port = 0
@@ -77,7 +78,7 @@ class Upstream:
                 answer = self.answer if isinstance(self.answer, bytes) else self.answer(self.seen[at])
                 writer.write(answer)
                 await writer.drain()
-                if b"content-length" not in answer.lower() and b"chunked" not in answer.lower():
+                if self.once or not any(word in answer.lower() for word in (b"content-length", b"chunked")):
                     return
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from assay.core.egress import Credential, Host, Operation
 from assay.core.policy import Label
+from assay.workspace.sandbox.egress.tunnel import server_name
 
 from .stage import OK, SECRET, Upstream, house
 
@@ -335,7 +337,16 @@ async def test_a_secret_in_pieces_is_still_one(tmp_path: Path) -> None:
         assert host.seen == []
 
 
-async def test_a_tunnel_relays_and_stops_at_a_secret(tmp_path: Path) -> None:
+def client_hello(name: str) -> bytes:
+    """The first record of a TLS client that wants `name`."""
+    outgoing = ssl.MemoryBIO()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def test_a_tunnel_carries_tls_with_its_host_and_stops_at_a_secret(tmp_path: Path) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(4096):
@@ -345,34 +356,52 @@ async def test_a_tunnel_relays_and_stops_at_a_secret(tmp_path: Path) -> None:
         writer.close()
 
     got: list[bytes] = []
+    hello = client_hello("localhost")
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with house({"localhost": Host("tunnel", (port,), private=True)}, tmp_path) as proxy:
         head = f"CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
-        answer = await proxy.raw(head + b"ping")
-        assert answer == b"HTTP/1.1 200 established\r\n\r\nping"
-        assert SECRET.encode() not in await proxy.raw(head + b"x" * 10 + SECRET.encode(), end=False)
+        answer = await proxy.raw(head + hello + b"ping")
+        assert answer == b"HTTP/1.1 200 established\r\n\r\n" + hello + b"ping"
+        del got[:]
+        for first in (b"GET / HTTP/1.1\r\n\r\n", client_hello("evil.test"), client_hello("127.0.0.1"), hello[:50]):
+            await proxy.raw(head + first)
+        assert got == []
+        assert SECRET.encode() not in await proxy.raw(head + hello + SECRET.encode(), end=False)
+        assert SECRET.encode() not in b"".join(got)
         assert status(await proxy.get("localhost", port)) == 403
     server.close()
-    assert got == [b"ping"]
-    assert [note.status for note in proxy.notes] == [200, 200, 403]
+    assert [note.status for note in proxy.notes] == [200] * 6 + [403]
+    assert "TLS only" in proxy.notes[1].reason and "another host" in proxy.notes[2].reason
 
 
-async def test_many_connections_are_refused_and_slow_ones_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.workspace.sandbox.egress.conversation.HEAD", 0.3)
+@given(st.binary(max_size=120), st.integers(0, 600), st.booleans())
+def test_any_first_record_is_read_without_trouble(data: bytes, at: int, cut: bool) -> None:
+    hello = client_hello("localhost")[5:]
+    assert server_name(hello) == "localhost"
+    spoilt = hello[:at] + data + (b"" if cut else hello[at + len(data) :])
+    assert server_name(spoilt) is None or isinstance(server_name(spoilt), str)
+
+
+async def test_there_are_only_so_many_connections(tmp_path: Path) -> None:
     async with Upstream().up() as host, house(api(host.port), tmp_path) as proxy:
-        slow = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(64)]
-        for _, writer in slow:
+        held = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(64)]
+        for _, writer in held:
             writer.write(b"GET http://loc")
-        await asyncio.sleep(0.1)
+        while len(proxy.egress.tasks) < 64:
+            await asyncio.sleep(0.01)
         assert status(await proxy.get("localhost", host.port)) in (503, 0)
         assert host.connections == 0
-        async with asyncio.timeout(10):
-            for reader, writer in slow:
-                with contextlib.suppress(ConnectionError):
-                    assert await reader.read() == b""
-                writer.close()
-        assert status(await proxy.get("localhost", host.port)) == 200
+        for _, writer in held:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def test_a_slow_head_ends_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.workspace.sandbox.egress.conversation.HEAD", 0.2)
+    async with house({}, tmp_path) as proxy:
+        assert await proxy.raw(b"GET http://loc", end=False, seconds=30) == b""
 
 
 async def test_long_heads_are_refused(tmp_path: Path) -> None:
@@ -445,3 +474,27 @@ async def test_no_bytes_make_it_forward_what_was_not_allowed(tmp_path_factory: o
             assert first.startswith(b"GET /open/") and first.endswith(b" HTTP/1.1") and first.count(b" ") == 2
             assert lines[0] == f"Host: localhost:{host.port}".encode()
             assert all(b"\n" not in line and b"\r" not in line for line in lines)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(
+            st.sampled_from([
+                b"HTTP/1.1 200 OK", b"HTTP/1.1 304 x", b"HTTP/1.1 100 ", b"HTTP/1.0 200 OK", b"\r\n", b"\r\n\r\n",
+                b"Content-Length: 3", b"Transfer-Encoding: chunked", b"3\r\nabc\r\n", b"0\r\n\r\n", b"abc", b"A: b",
+                b" ", b"\n", b"\0",
+            ]),
+            max_size=14,
+        ).map(b"".join),
+    )
+)  # fmt: skip
+async def test_no_bytes_of_a_host_make_more_than_one_answer(data: bytes) -> None:
+    async with Upstream(data, once=True).up() as host, house(api(host.port), Path("unused")) as proxy:
+        answer = await proxy.get("localhost", host.port, extra="X: y\r\n")
+    head, *_ = answer.partition(b"\r\n\r\n")
+    assert head == b"" or head.startswith(b"HTTP/1.1 ")
+    assert all(b"\r" not in line and b"\n" not in line and b"\0" not in line for line in head.split(b"\r\n"))
+    assert [note.method for note in proxy.notes] == ["GET"]
+    assert proxy.notes[0].status != 200 or b" 200 " in head

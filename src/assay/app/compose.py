@@ -38,6 +38,7 @@ from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.find import find_sandbox
 from assay.workspace.sandbox.port import NoSandbox, Sandbox
 
@@ -205,6 +206,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if gate.hides_any and sandbox is not None:
             beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
         attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
+        if egress and not (isinstance(sandbox, Bubblewrap) and sandbox.resident):
+            notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
         if egress:
             stack.push_async_callback(egress.aclose)
         workspace = await stack.enter_async_context(
@@ -282,8 +285,11 @@ def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> 
     """The proxy through which commands reach the hosts of the settings, and what ties it to the run."""
     from assay.app.egress import Attached, make_egress, read_egress
 
-    attached = Attached(Path(store.spill))
-    return attached, make_egress(read_egress(settings.egress), wish.environ, paths.state / "egress", attached)
+    asked, attached = read_egress(settings.egress), Attached(Path(store.spill))
+    held = {host.credential.env for host in asked.hosts.values() if host.credential} & {*settings.environment}
+    if held:
+        raise UsageError(f"environment: {min(held)} is a credential of egress.hosts, which no command may hold")
+    return attached, make_egress(asked, wish.environ, paths.state / "egress", attached)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:

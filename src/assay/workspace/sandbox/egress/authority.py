@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 VARIABLES = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO",
-    "CARGO_HTTP_CAINFO",
+    "CARGO_HTTP_CAINFO", "npm_config_cafile",
 )  # fmt: skip
-"""Where programs look for the file with the authorities they trust."""
+"""Where programs look for the file with the authorities they trust; each goes before the machine's own settings."""
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
 _DAYS = 7
 
@@ -42,7 +42,9 @@ class Authority:
 
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "assay, of this session")])
+        # A name of its own: some clients look for the issuer by name alone.
+        name = f"assay, session {os.urandom(6).hex()}"
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self._contexts: dict[str, ssl.SSLContext] = {}
         authority = self._certificate(self._name, self._key.public_key(), None)
         folder.mkdir(parents=True, exist_ok=True)

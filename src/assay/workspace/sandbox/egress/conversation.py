@@ -193,7 +193,7 @@ class Conversation:
         return True
 
     async def _tunnel(self, host: str, port: int, passage: Passage) -> None:
-        relay = Relay(self._reader, self._writer, self._egress.watch, lambda: self._egress.answered(host))
+        relay = Relay(self._reader, self._writer, host, self._egress.watch, lambda: self._egress.answered(host))
         status, reason = 502, ""
         try:
             self._upstream = await dial(host, port, private=passage.private, tls=None, limit=LONGEST_HEAD)

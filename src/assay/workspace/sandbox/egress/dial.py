@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
@@ -61,20 +63,47 @@ def _own(address: IPv4Address | IPv6Address) -> bool:
     return True
 
 
+async def _resolved(host: str, port: int) -> list[str]:
+    """The addresses of `host`, once each. In a thread that nobody waits for: a resolver that hangs must not hold up the
+    end of the process, as one of the loop's own threads would. Raises `OSError` or `UnicodeError`."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(found: list[str], error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(found)
+
+    def resolve() -> None:
+        found: list[str] = []
+        trouble: Exception | None = None
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        except (OSError, UnicodeError) as error:
+            trouble = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, found, trouble)
+
+    threading.Thread(target=resolve, name="resolver", daemon=True).start()
+    return await answer
+
+
 async def dial(host: str, port: int, *, private: bool, tls: ssl.SSLContext | None, limit: int) -> Connection:
     """Connect to `host`. One address that may not be dialled refuses the name: what mixes them means no good.
 
     Raises `Refused`.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(TIMEOUT):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await _resolved(host, port)
     except TimeoutError as error:
         raise Refused(f"{host}: its name was not resolved within {TIMEOUT:g} s") from error
     except (OSError, UnicodeError) as error:
         raise Refused(f"{host}: its name can't be resolved") from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         if reason := address_refused(address, private=private):
             raise Refused(f'{host}: {reason}; egress.hosts allows one with "private": true')

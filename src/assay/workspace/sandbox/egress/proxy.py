@@ -61,21 +61,23 @@ class Egress:
         self._network: Network | None = None
         self._server: asyncio.Server | None = None
         self._making = asyncio.Lock()
-        self._tasks: set[asyncio.Task[object]] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
+        """Connections that are served."""
         self._listening: list[set[str]] = []
         self._usual: set[str] = set()
 
     async def serve(self, network: Network) -> None:
         """From now on accept what is sent to the proxy's port in `network`, and nowhere else. A second call for it does
         nothing. Raises `OSError` when there can be no such port."""
-        if network is self._network:
-            return
-        listener = await network.listener()
-        listener.setblocking(False)
-        if self._server:
-            self._server.close()
-        self._server = await asyncio.start_server(self._connected, sock=listener, limit=LONGEST_HEAD)
-        self._network = network
+        async with self._making:
+            if network is self._network:
+                return
+            listener = await network.listener()
+            listener.setblocking(False)
+            if self._server:
+                self._server.close()
+            self._server = await asyncio.start_server(self._connected, sock=listener, limit=LONGEST_HEAD)
+            self._network = network
 
     async def environment(self) -> dict[str, str]:
         """What makes programs use the proxy, and trust its authority."""
@@ -151,22 +153,22 @@ class Egress:
         self.note(Exchange(method, host, port, path, *counted, status, reason))
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) >= MOST_CONNECTIONS:
+        if len(self.tasks) >= MOST_CONNECTIONS:
             writer.write(b"HTTP/1.1 503 too many connections\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             writer.close()
             return
         from assay.workspace.sandbox.egress.conversation import Conversation
 
         task: asyncio.Task[object] = asyncio.get_running_loop().create_task(Conversation(self, reader, writer).serve())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def aclose(self) -> None:
         """End every connection and stop listening. May be called twice."""
         server, self._server, self._network = self._server, None, None
         if server:
             server.close()
-        tasks = list(self._tasks)
+        tasks = list(self.tasks)
         for task in tasks:
             task.cancel()
         if tasks:
