@@ -45,7 +45,7 @@ def test_the_text_of_a_question_says_how_to_allow_it(place: Place, serve: Serve)
     server = serve([Reply("I write.", calls=(WRITE,)), Reply("I may not.")])
     ended = place.run(server, "-p", "Add a workflow").expect(8)
     assert "needs approval: write: .github is a protected name" in ended.err
-    assert "  +name: ci" in ended.err
+    assert "  | +name: ci" in ended.err
     assert "allow this once: assay --resume" in ended.err
     forked = place.run(server, "-p", "x", "--continue", "--fork-session", "--approve", "a" * 16).expect(2)
     assert "not with --fork-session" in forked.err
@@ -105,8 +105,12 @@ def test_a_checkpoint_before_anything_is_destroyed(place: Place, serve: Serve) -
     place.write({"a.txt": "a\n"})
     place.commit()
     calls = (Call("@write", {"path": "new.txt", "content": "mine\n"}), Call("@shell", {"command": "rm -rf new.txt"}))
-    server = serve([Reply("I work.", calls=calls), Reply("Done.")])
+    drop = Call("@shell", {"command": "git stash drop -q; git reset -q --hard"})
+    server = serve([Reply("I work.", calls=calls), Reply("More.", calls=(drop,)), Reply("Done.")])
     place.task(server, prompt="Do it")
-    (checkpoint,) = place.events("checkpoint")
-    assert len(checkpoint["tree"]) >= 40
+    first, second = place.events("checkpoint")
+    assert len(first["tree"]) >= 40
+    assert first["refs"] == {}
+    assert len(second["refs"]["HEAD"]) >= 40
+    assert any(name.startswith("refs/heads/") for name in second["refs"])
     assert not (place.project / "new.txt").exists()

@@ -47,6 +47,7 @@ from assay.loop.stuck import Stuck
 from assay.loop.turn import AskPorts, Middleware, Stop, TurnPorts, ask, run_turn
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.checkpoint import refs_before
 from assay.run.inputs import label_of
 from assay.run.proof import Proof
 from assay.run.state import State
@@ -325,7 +326,8 @@ class Run:
         await self.proof.discover()
         if any(weighed.sink == "destroy" for weighed in decision.weighed):
             # What this session has done since the start of the turn is in no other snapshot.
-            self.record(Checkpointed(call.id, await self.parts.workspace.snapshot()), durable=True)
+            tree = await self.parts.workspace.snapshot()
+            self.record(Checkpointed(call.id, tree, await refs_before(decision, self.parts.workspace)), durable=True)
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
