@@ -80,7 +80,7 @@ def _is_plain(word: Word) -> bool:
     if "${" in word.source or "$'" in word.source or '$"' in word.source:
         return False
     return all(
-        (isinstance(part, Text) and (part.quoted or "{" not in part.text)) or isinstance(part, Variable)
+        (isinstance(part, Text) and (part.quoted or not set(part.text) & set("{}"))) or isinstance(part, Variable)
         for part in word.parts
     )
 

@@ -13,11 +13,15 @@ def effects_of(line: str, cwd: str = "") -> tuple[Effect, ...]:
     Paths are relative to the root of the workspace or absolute; patterns stay patterns. Every program that is run gives
     an `execute` effect with its words, also those within another command. Never raises. A usual line takes well below a
     millisecond."""
+    from assay.policy.shell.expansion import ROOT
     from assay.policy.shell.walker import Walker
 
     walker = Walker(cwd)
     try:
-        walker.line(line)
+        if ROOT in line:
+            walker.unknown("characters that no command can hold")
+        else:
+            walker.line(line)
     except Exception as error:  # noqa: BLE001 - the contract: what can't be worked out is unknown
         walker.unknown(f"internal error ({type(error).__name__})")
     return walker.effects()

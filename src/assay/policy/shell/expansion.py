@@ -24,10 +24,17 @@ from assay.policy.shell.syntax import (
 
 HOLE = "\ue000"
 """Stands for text that can't be told; a private-use character that no line may contain."""
+ROOT = "\ue001"
+"""Stands for the path of the workspace's root, which the line's own text can't tell."""
+LONG = 2_000
+"""Characters of a value that is followed; a longer one is a hole."""
 FEW = 24
 """Values of a variable, or of a word, that are followed; more are a hole."""
 
 _SEQUENCE = re.compile(r"(-?\d+|[A-Za-z])\.\.(-?\d+|[A-Za-z])(?:\.\.-?\d+)?")
+_LONE_DOLLAR = re.compile(r"(?<!\$)\$(?![\w({@*#?$!'\"-])")
+_NAME_BEFORE_BRACE = re.compile(r"\$\w+\{")
+_ASSIGNED_TILDE = re.compile(r"([A-Za-z_]\w*\+?=)(~.*)", re.DOTALL | re.ASCII)
 _GLOB = re.compile(r"[*?\[]")
 
 Fields = tuple[str, ...]
@@ -51,7 +58,7 @@ class Scope:
 
     def assign(self, name: str, values: set[str]) -> None:
         held = self.values.setdefault(name, set())
-        held |= values
+        held |= {value if len(value) <= LONG else HOLE for value in values}
         if len(held) > FEW:
             held.clear()
             held.add(HOLE)
@@ -65,6 +72,10 @@ class Scope:
         sure = not assignment.append and self.arrays.get(assignment.name, tuple(fields)) == tuple(fields)
         self.arrays[assignment.name] = tuple(fields) if sure else None
 
+    def directory(self) -> str:
+        """The present directory as an absolute path."""
+        return self.cwd if self.cwd.startswith(("/", HOLE)) else f"{ROOT}/{self.cwd}".rstrip("/")
+
     def of(self, name: str) -> set[str]:
         if name in self.values:
             return self.values[name]
@@ -75,7 +86,7 @@ class Scope:
             return {self.positional[at] if at < len(self.positional) else ""}
         if name in "?#$!" or name in ("RANDOM", "SECONDS", "LINENO", "UID", "EUID", "PPID", "COLUMNS", "LINES"):
             return {"*"}
-        known = {"HOME": home(), "PWD": self.cwd or ".", "TMPDIR": "/tmp"}  # noqa: S108 - what it is by default
+        known = {"HOME": home(), "PWD": self.directory(), "TMPDIR": "/tmp"}  # noqa: S108 - what it is by default
         return {known.get(name, HOLE)}
 
 
@@ -87,8 +98,15 @@ def home() -> str:
 def expand(word: Word, scope: Scope) -> list[Fields]:
     """What `word` may become: alternatives, each the fields it is split into."""
     found: list[Fields] = []
-    for braced in _braces(list(_items(word.parts))):
-        choices = [_choices(part, scope, at == 0) for at, part in enumerate(braced)]
+    alternatives_of_word = _braces(list(_items(word.parts)))
+    unquoted = any(isinstance(part, Variable | Output) and not part.quoted for part in word.parts)
+    if (len(alternatives_of_word) > 1 and _NAME_BEFORE_BRACE.search(word.source)) or (
+        unquoted and _LONE_DOLLAR.search(word.source)
+    ):
+        # Braces come first and may lengthen a name; a lone `$` keeps bash from splitting.
+        raise NotUnderstood("an expansion that bash reads in a way of its own")
+    for braced in map(_merged, alternatives_of_word):
+        choices = [_choices(part, scope, at == 0 and _has_tilde(braced)) for at, part in enumerate(braced)]
         if _size(choices) > FEW:
             # Each value is seen once, not each with each.
             most = max(len(choice) for choice in choices)
@@ -143,7 +161,7 @@ def _as_quoted(word: Word) -> Word:
                 parts.append(Variable(name, True, operator, argument))
             case Output(script, _):
                 parts.append(Output(script, True))
-            case Text(text, False) if "{" in text:
+            case Text(text, False) if "{" in text or "," in text:
                 parts.append(Text(text, True))
             case _:
                 parts.append(part)
@@ -175,11 +193,37 @@ def _joined(pieces: tuple[tuple[Piece, ...], ...]) -> Fields:
     return (*fields, current) if is_open else tuple(fields)
 
 
-def _choices(part: Part, scope: Scope, first: bool) -> list[tuple[Piece, ...]]:
+def _merged(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Unquoted texts side by side as one."""
+    found: list[Part] = []
+    for part in parts:
+        last = found[-1] if found else None
+        if isinstance(part, Text) and not part.quoted and isinstance(last, Text) and not last.quoted:
+            found[-1] = Text(last.text + part.text)
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def _has_tilde(parts: tuple[Part, ...]) -> bool:
+    """A tilde counts when nothing up to the first slash is quoted."""
+    text = ""
+    for part in parts:
+        if not isinstance(part, Text) or part.quoted:
+            break
+        text += part.text
+    else:
+        text += "/"
+    match = _ASSIGNED_TILDE.fullmatch(text)
+    text = match[2] if match else text
+    return text.startswith("~") and "/" in text
+
+
+def _choices(part: Part, scope: Scope, tilde: bool) -> list[tuple[Piece, ...]]:
     """What one part may become."""
     match part:
         case Text(text, quoted):
-            if first and not quoted and text.startswith("~"):
+            if tilde:
                 text = _tilde(text, scope)
             return [((text, False, quoted),)]
         case Variable("@" | "*", quoted, "", _) if scope.positional is not None:
@@ -250,7 +294,7 @@ def _operated(variable: Variable, scope: Scope) -> set[str]:
 
 
 def _trimmed(value: str, operator: str, pattern: str) -> str:
-    if HOLE in pattern:
+    if HOLE in pattern or len(value) > 300:
         return HOLE
     if operator[0] == "%" and _GLOB.search(value) and not _GLOB.search(pattern):
         return value.removesuffix(pattern)
@@ -282,15 +326,18 @@ def _replaced(value: str, operator: str, argument: Word, given: set[str]) -> set
 
 
 def _tilde(text: str, scope: Scope) -> str:
+    if match := _ASSIGNED_TILDE.fullmatch(text):
+        return match[1] + _tilde(match[2], scope)
     name, slash, rest = text.partition("/")
     if name == "~":
         return home() + slash + rest
     if name == "~+":
-        return (scope.cwd or ".") + slash + rest
+        return scope.directory() + slash + rest
     return f"/{name}{slash}{rest}" if name != "~-" else HOLE + slash + rest
 
 
 Item = str | Part
+_OTHER = (Variable, Output, Process, Number)
 
 
 def _items(parts: tuple[Part, ...]) -> Iterator[Item]:
@@ -305,6 +352,8 @@ def _items(parts: tuple[Part, ...]) -> Iterator[Item]:
 
 def _braces(items: list[Item]) -> list[tuple[Part, ...]]:
     """Brace expansion: the words that one word becomes."""
+    if len(items) > 300:
+        raise NotUnderstood("braces that stand for very many words")
     for start, item in enumerate(items):
         if item != "{":
             continue
@@ -323,6 +372,12 @@ def _braces(items: list[Item]) -> list[tuple[Part, ...]]:
             continue
         choices = _brace_choices(items[start + 1 : end], [at - start - 1 for at in commas])
         if not choices:
+            if any(
+                "," in (each.text if isinstance(each, Text) else each)
+                for each in items[end:]
+                if not isinstance(each, _OTHER)
+            ):
+                raise NotUnderstood("braces that bash reads in a way of its own")
             continue
         expanded = [words for choice in choices for words in _braces([*items[:start], *choice, *items[end + 1 :]])]
         if len(expanded) > 64:

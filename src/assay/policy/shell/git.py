@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _GLOBAL = ["-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env", "--attr-source"]
 _VALUES = (
     "-m -F -C -c --author --date -b -B -o -s -X -n --depth --message --file -S -G -L --format --since --until -x "
-    "--exec -u --onto --strategy --branch --source --origin --push-option -t --track --template --upload-pack --receive-pack "
-    "--config --reference"
+    "--exec -u --onto --strategy --branch --source --origin --push-option -t --track --template --upload-pack "
+    "--receive-pack --config --reference"
 )
 _HARMLESS_SETTING = re.compile(
     r"user\.\w+|color\..*|advice\..*|init\.defaultbranch|pull\.\w+|push\.(?:default|autosetupremote)|fetch\.prune|"

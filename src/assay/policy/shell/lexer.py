@@ -160,7 +160,10 @@ class Lexer:
             return Text("", True)
         if text.startswith("$[", self.at):
             raise NotUnderstood("an old form of arithmetic")
-        if name := _NAME.match(text, self.at + 1):
+        name = _NAME.match(text, self.at + 1)
+        if text.startswith("\\\n", name.end() if name else self.at + 1):
+            raise NotUnderstood("a name that goes on in the next line")
+        if name:
             self.at = name.end()
             return Variable(name[0], quoted)
         self.at += 1

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from assay.policy.shell.expansion import HOLE, Fields, expand, texts
+from assay.policy.shell.expansion import HOLE, ROOT, Fields, expand, texts
 from assay.policy.shell.syntax import Block, NotUnderstood, Pipe, Script, Simple
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _printed_by(walker: Walker, command: Simple) -> tuple[str, ...]:
                 return tuple(text.rstrip("\n") for text in texts(bodies[-1].target, walker.scope))
             return tuple(walker.stdin) if walker.stdin and not command.redirects else (HOLE,)
         case "pwd":
-            return (walker.scope.cwd or ".",)
+            return (walker.scope.directory(),)
         case "mktemp":
             return ("/tmp/*",)  # noqa: S108 - where it puts files
         case "basename" if arguments:
@@ -94,7 +94,7 @@ def _printed_by(walker: Walker, command: Simple) -> tuple[str, ...]:
         case _:
             pass
     if line.startswith("git rev-parse") and "--show-toplevel" in arguments:
-        return (".",)
+        return (ROOT,)
     if _LISTS.fullmatch(line) and HOLE not in line:
         return _listed(name, arguments)
     return ("*",) if _ONE_LINE.fullmatch(line) else (HOLE,)

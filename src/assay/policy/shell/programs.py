@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from assay.policy.shell.walker import Walker
 
 Which = Literal["", "all", "first", "last", "rest", "but-last"]
+_DEEP = 20
+_MANY = 1_000
+"""Words of a command that are looked at."""
 Handler = Callable[["Walker", Fields, str], None]
 
 
@@ -69,7 +72,7 @@ _LOADS = re.compile(
     r"(?:^|\s)(?:-r|--require|--import|--loader|--experimental-loader|-javaagent|-agentlib|-agentpath)\b"
 )
 _BINARIES = re.compile(
-    r"(?:\$?HOME|~|/[^:]*|[\w.*-]+)?/?(?:node_modules/\.bin|\.?venv/bin|env/bin|\.local/bin|\.cargo/bin|go/bin)|"
+    r"(?:~|/[^:]*|[\w.*\ue001-]+)?/?(?:node_modules/\.bin|\.?venv/bin|env/bin|\.local/bin|\.cargo/bin|go/bin)|"
     r"(?:/usr(?:/local)?)?/s?bin|/opt/homebrew/s?bin|/usr/local/go/bin|"
 )
 
@@ -92,6 +95,19 @@ def environment(walker: Walker, name: str, value: str, *, append: bool = False) 
 
 def run(walker: Walker, argv: Fields, source: str) -> None:
     """A program with its arguments, all words expanded."""
+    if len(argv) > _MANY:
+        walker.unknown(f"{argv[0]} with very many words")
+        argv = argv[:_MANY]
+    walker.count()
+    if walker.wrapped >= _DEEP:
+        walker.unknown(f"{argv[0]} within very many commands")
+        return
+    walker.wrapped += 1
+    _run(walker, argv, source)
+    walker.wrapped -= 1
+
+
+def _run(walker: Walker, argv: Fields, source: str) -> None:
     from assay.policy.shell.own import BUILTINS
     from assay.policy.shell.special import SPECIAL
 

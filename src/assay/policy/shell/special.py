@@ -14,6 +14,8 @@ from assay.policy.shell.programs import Handler, arguments, environment, host_of
 if TYPE_CHECKING:
     from assay.policy.shell.walker import Walker
 
+_LONG = 4_000
+"""Characters of a script of `sed` or `awk` that is looked through."""
 _GENERATED = re.compile(
     r"build|dist|target|out|node_modules|__pycache__|\.(?:pytest|mypy|ruff)_cache|\.tox|\.nox|\.eggs|[^/]*\.egg-info|htmlcov|"
     r"coverage|\.coverage[^/]*|\.hypothesis|\.cache|\.next|\.nuxt|\.turbo|\.parcel-cache|\.gradle|cmake-build-[^/]*|"
@@ -261,6 +263,9 @@ def sed(walker: Walker, argv: Fields, source: str) -> None:
     operands = given.operands if scripts or given.has("-f", "--file") else given.operands[1:]
     scripts = scripts or list(given.operands[:1])
     for text in scripts:
+        if len(text) > _LONG:
+            walker.unknown(source)
+            continue
         if HOLE in text:
             # A variable in a replacement is usual; that it holds a command of sed's is not followed.
             continue
@@ -286,6 +291,9 @@ def awk(walker: Walker, argv: Fields, source: str) -> None:
     given = arguments(argv[1:], ["-F", "-v", "-f", "-i"], whole=False)
     has_file = given.has("-f")
     text = "" if has_file or not given.operands else given.operands[0]
+    if len(text) > _LONG:
+        walker.unknown(source)
+        return
     if re.search(r"\bsystem\s*\(|\|&?\s*getline|\|&?\s*(?:\"|\w+\s*[;}])", text) or text == HOLE:
         walker.unknown(source)
     for match in re.finditer(r'(?:print|printf)\b[^;}\n]*>>?\s*"([^"]+)"', text):

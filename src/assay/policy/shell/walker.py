@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+from itertools import product
 
 from assay.core.policy import Effect, EffectKind
-from assay.policy.shell.expansion import HOLE, Fields, Scope, expand, home, scripts_in, texts, variables_in
+from assay.policy.shell.expansion import HOLE, ROOT, Fields, Scope, expand, home, scripts_in, texts, variables_in
 from assay.policy.shell.parser import assignment_of, parse
 from assay.policy.shell.syntax import Assignment, Block, Node, NotUnderstood, Pipe, Redirect, Script, Simple, Word
 
@@ -14,7 +15,7 @@ _MOST = 500
 """Effects of one line; more are not listed one by one."""
 _NESTING = 8
 """How deep functions and lines within lines are followed."""
-_COMMANDS = 3_000
+_COMMANDS = 1_500
 """Commands looked at, functions called twice counted twice."""
 _DEVICES = re.compile(r"/dev/(?:null|zero|full|random|urandom|stdin|stdout|stderr|tty|ptmx|fd/.*)|/proc/self/fd/\d+")
 _SOCKET = re.compile(r"/dev/(?:tcp|udp)/([^/]*)")
@@ -31,6 +32,8 @@ class Walker:
         self.stdin: set[str] | None = None
         """What the command at hand reads, as far as known; None when nothing is piped to it."""
         self.depth = 0
+        self.wrapped = 0
+        """How many programs deep a command is that others run: `env nice time …`."""
         self._found: dict[Effect, None] = {}
         self._unknown: dict[str, None] = {}
         self._seen = 0
@@ -75,10 +78,10 @@ class Walker:
             self.depth -= 1
 
     def add(self, kind: EffectKind, target: str = "") -> None:
-        self._found[Effect(kind, target.replace(HOLE, "…"))] = None
+        self._found[Effect(kind, _shown(target))] = None
 
     def unknown(self, what: str) -> None:
-        text = " ".join(what.replace(HOLE, "…").split())
+        text = " ".join(_shown(what).split())
         self.add("unknown", text if len(text) <= 200 else text[:199] + "…")
 
     def path(self, kind: EffectKind, target: str) -> None:
@@ -103,6 +106,8 @@ class Walker:
 
     def placed(self, target: str) -> str:
         """`target` seen from the root of the workspace."""
+        if target.startswith(ROOT):
+            return posixpath.normpath(target[1:].lstrip("/"))
         return posixpath.normpath(posixpath.join(self.scope.cwd, target)) if target else target
 
     def script(self, script: Script) -> None:
@@ -129,10 +134,14 @@ class Walker:
             self.scope.cwd = "" if placed == "." else placed
         self._previous = before
 
-    def _node(self, node: Node) -> None:
+    def count(self) -> None:
+        """One more command looked at."""
         self._seen += 1
         if self._seen > _COMMANDS:
             raise NotUnderstood("a line that runs very many commands")
+
+    def _node(self, node: Node) -> None:
+        self.count()
         match node:
             case Simple():
                 self._simple(node)
@@ -239,10 +248,7 @@ class Walker:
         for choice in choices:
             size *= len(choice)
         if size <= 32:
-            argvs: list[Fields] = [()]
-            for choice in choices:
-                argvs = [(*argv, *fields) for argv in argvs for fields in choice]
-            return argvs
+            return [tuple(field for fields in way for field in fields) for way in product(*choices)]
         if len(choices[0]) > 1:
             raise NotUnderstood("too many ways to read a command")
         most = max(len(choice) for choice in choices)
@@ -281,3 +287,7 @@ class Walker:
         from assay.policy.shell.outputs import printed
 
         return printed(self, script)
+
+
+def _shown(text: str) -> str:
+    return text.replace(HOLE, "…").replace(f"{ROOT}/", "").replace(ROOT, ".")
