@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from assay.core.policy import EXTERNAL, OPERATOR, WORKSPACE, Decision, Effect, Label
 from assay.policy.gate import PERMISSION_MODES, Bounds, RuleGate
 from assay.policy.rules import parse_rules
+from assay.testing.conformance.gate import GateConformance
 
 ROOT = "/work/project"
 OUTSIDER = WORKSPACE.join(EXTERNAL)
@@ -229,3 +230,9 @@ def test_joining_labels_is_a_lattice() -> None:
         assert one.join(other) == other.join(one)
         assert one.join(one) == one
         assert one.join(other).join(one) == one.join(other)
+
+
+class TestTheContract(GateConformance):
+    @pytest.fixture
+    def gate(self) -> RuleGate:
+        return RuleGate(Bounds(ROOT, confined=True))

@@ -126,11 +126,20 @@ async def test_sending_after_hostile_text_ends_with_a_question_that_can_be_answe
     again.log[:] = made.log
     again.approver = Once([question.digest])
     run = again.run()
+    labels: list[str] = []
+
+    async def sending(command: Command, workspace: MemoryWorkspace) -> CommandResult:
+        labels.append(run.outgoing.integrity)
+        return await networked(command, workspace)
+
+    again.workspace._shell = sending
+    assert run.outgoing.integrity == "external"
     run.record(ContextAdded("approval", "The user approved this call", label=OPERATOR))
     ended = await run.turn(())
     used, refused = again.of(CallDecided)[-2:]
     assert (used.decision.verdict, used.decision.rule, used.digest) == ("allow", APPROVED, question.digest)
     assert refused.decision.verdict == "ask", "leave is used up"
+    assert (labels, run.outgoing.integrity) == (["workspace"], "external"), "only while that call runs"
     assert ended.verdict.outcome == "needs_approval"
 
 

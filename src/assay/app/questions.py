@@ -32,7 +32,8 @@ def question_object(question: Question, session: str, workspace: Workspace) -> d
 def question_lines(question: Question, session: str, workspace: Workspace) -> list[str]:
     """For people: the same as lines."""
     lines = [f"needs approval: {question.tool}: {question.decision.reason}"]
-    lines += [f"  {line}" for line in shown(question, workspace)]
+    # Marked, so that nothing in it passes for a line of ours.
+    lines += [f"  | {line}" for line in shown(question, workspace)]
     return [*lines, f"  digest {question.digest}", f"  allow this once: {allowing(question, session)}"]
 
 
@@ -43,15 +44,19 @@ def allowing(question: Question, session: str) -> str:
 def shown(question: Question, workspace: Workspace) -> list[str]:
     """The diff of an edit, else what the gate weighed: destinations, paths and command lines."""
     if question.tool in ("edit", "write"):
-        lines = list(islice(_diff(question.arguments, workspace), LINES + 1))
-        return lines if len(lines) <= LINES else [*lines[:LINES], "[… more; `assay sessions export` has all of it]"]
+        return _some(_diff(question.arguments, workspace))
     told = [
         f"{each.effect.kind} {each.effect.target[:400]}".strip()
         for each in question.decision.weighed
         if each.verdict != "allow"
     ]
     command = question.arguments.get("command")
-    return [*([f"$ {command}"] if isinstance(command, str) else []), *dict.fromkeys(told)]
+    return _some(iter([*([f"$ {command}"] if isinstance(command, str) else []), *dict.fromkeys(told)]))
+
+
+def _some(texts: Iterator[str]) -> list[str]:
+    lines = list(islice((line for text in texts for line in text.splitlines() or [""]), LINES + 1))
+    return lines if len(lines) <= LINES else [*lines[:LINES], "[… more; `assay sessions export` has all of it]"]
 
 
 def _diff(arguments: dict[str, Json], workspace: Workspace) -> Iterator[str]:

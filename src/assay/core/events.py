@@ -56,6 +56,9 @@ class Checkpointed(Struct, frozen=True, tag="checkpoint", tag_field="kind"):
 
     call: str
     tree: str
+    refs: dict[str, str] = {}
+    """Where git's branches, tags and stashes pointed, when the call changes those: name -> commit. Git keeps what it
+    dropped among its objects for a while, and this is how to find it."""
 
 
 class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):

@@ -41,12 +41,13 @@ from assay.core.policy import OPERATOR, Approver, Decision, Effect, Gate, Label
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool, ToolContext
 from assay.core.workspace import Workspace
-from assay.loop.calls import CallPorts, run_calls
+from assay.loop.calls import APPROVED, CallPorts, run_calls
 from assay.loop.limits import Limits, request_tokens
 from assay.loop.stuck import Stuck
 from assay.loop.turn import AskPorts, Middleware, Stop, TurnPorts, ask, run_turn
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.checkpoint import refs_before
 from assay.run.inputs import label_of
 from assay.run.proof import Proof
 from assay.run.state import State
@@ -119,6 +120,7 @@ class Run:
         self._task: asyncio.Task[object] | None = None
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
+        self._may_send = False
         self._began = 0.0
         self._verdict: Verdict | None = None
         self._rounds = self._continuations = self._compactions = self._nudges = 0
@@ -149,6 +151,12 @@ class Run:
     def spent(self) -> Spent:
         """What this turn has used so far."""
         return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
+
+    @property
+    def outgoing(self) -> Label:
+        """The label by which a proxy judges what the running command sends: the session's, but while a call runs that a
+        person or a rule gave leave to send, nobody else has had a say in it."""
+        return replace(self.state.label, integrity="workspace") if self._may_send else self.state.label
 
     def next_input(self) -> int:
         """Tokens that the next request sends at least, as far as the last reply tells."""
@@ -309,6 +317,7 @@ class Run:
 
     def _record_call(self, event: CallDecided | CallFinished, durable: bool) -> None:
         self.record(event, durable)
+        self._may_send = isinstance(event, CallDecided) and _gives_leave_to_send(event.decision)
         if isinstance(event, CallFinished) and event.finish and (criteria := _criteria(event.debug)):
             self.record(CriteriaDeclared(criteria))
 
@@ -317,7 +326,8 @@ class Run:
         await self.proof.discover()
         if any(weighed.sink == "destroy" for weighed in decision.weighed):
             # What this session has done since the start of the turn is in no other snapshot.
-            self.record(Checkpointed(call.id, await self.parts.workspace.snapshot()), durable=True)
+            tree = await self.parts.workspace.snapshot()
+            self.record(Checkpointed(call.id, tree, await refs_before(decision, self.parts.workspace)), durable=True)
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
@@ -410,6 +420,12 @@ class Run:
 
 _INTERRUPTED = Stop("interrupted", "stopped by the user")
 _BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
+
+
+def _gives_leave_to_send(decision: Decision) -> bool:
+    sent = [weighed for weighed in decision.weighed if weighed.sink == "egress"]
+    by_rule = all(weighed.rule.startswith("allow ") for weighed in sent)
+    return bool(sent) and decision.verdict == "allow" and (decision.rule == APPROVED or by_rule)
 
 
 async def _tool_loop(run: Run) -> Stop:
