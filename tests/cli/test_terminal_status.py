@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import unicodedata
 from pathlib import Path
@@ -31,6 +32,7 @@ from assay.core.model import Retrying, TextDelta
 from assay.core.policy import Decision, Effect
 from assay.core.store import Record
 from assay.run.bus import Progress, Seen
+from assay.surfaces.cli import terminal
 from assay.surfaces.cli.status import Status
 from assay.surfaces.cli.terminal import ascii_json, harmless, one_line, write_err, write_out
 from assay.testing import reply
@@ -113,6 +115,21 @@ def test_one_line_is_one_line_and_not_too_long(text: str, width: int) -> None:
     assert len(line) <= width
     assert len(line.splitlines()) <= 1
     assert (line[-1:] == "…") >= (len(" ".join(harmless(text).split())) > width)
+
+
+def test_only_one_module_prints_what_others_said() -> None:
+    """Elsewhere in the surfaces a stream gets nothing but our own fixed words: help and version."""
+    ours = ("describe(", "help_text()", "__version__", "COMMANDS[")
+    folder = Path(terminal.__file__).parent
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in folder.rglob("*.py")
+        if path.name != "terminal.py"
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(r"std(out|err)\.(buffer|write|flush)|\bprint\(|print_exc|faulthandler", line)
+        and not any(word in line for word in ours)
+    ]
+    assert found == []
 
 
 class Tty(io.StringIO):

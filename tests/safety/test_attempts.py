@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,20 @@ def test_the_suite_is_large_and_tries_each_thing_once() -> None:
     assert len({(attempt.family, attempt.name) for attempt in attempts}) == len(attempts)
     assert all(attempt.run or attempt.calls or attempt.text or attempt.plant for attempt in attempts)
     assert all(bool(attempt.at) == (attempt.seen == "changed") for attempt in attempts)
+
+
+def test_the_page_tells_the_same_numbers() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "security.md").read_text("utf-8")
+    told = {
+        name: (int(made), int(won))
+        for name, made, won in re.findall(r"^\| `?(\w+)`? \| (\d+) \| (\d+) \|$", page, re.M)
+    }
+    known = {
+        family: (len(attempts), sum(name.startswith(f"{family}: ") for name in OPEN))
+        for family, attempts in SUITE.items()
+    }
+    known["all"] = (sum(made for made, _ in known.values()), len(OPEN))
+    assert told == known
 
 
 @pytest.mark.slow

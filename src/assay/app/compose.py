@@ -23,6 +23,7 @@ from assay.context.instructions import instruction_fragments
 from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
+from assay.core.context import Fragment
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
@@ -228,20 +229,23 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             approver,
             str(store.spill),
         )
-        options = RunOptions(
-            system_text(wish.system, wish.append_system),
-            instructions,
-            _budget(wish, settings),
-            _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
-            wish.schema,
-            (*settings.checks, *wish.checks),
-            settings.unprotected,
-            settings.protected,
-        )
-        run = Run(parts, options)
+        run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
         yield Task(run, model, wish, notices, approved)
+
+
+def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
+    return RunOptions(
+        system_text(wish.system, wish.append_system),
+        instructions,
+        _budget(wish, settings),
+        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        wish.schema,
+        (*settings.checks, *wish.checks),
+        settings.unprotected,
+        settings.protected,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -54,13 +54,25 @@ GENERATED = (".yarn", ".pnp.*")
 
 _DIRECTORIES = frozenset(name[:-1] for name in NAMES if name.endswith("/"))
 _WHOLE = frozenset(name for name in NAMES if not name.endswith("/") and "*" not in name)
+_SHORT = {name.strip(".")[:6]: name for name in sorted(_DIRECTORIES, reverse=True)}
 _GLOBS = tuple(name for name in NAMES if "*" in name)
+
+
+def as_others_read(name: str) -> str:
+    """`name` as the loosest of file systems takes it: without case, invisible characters (HFS+), the name of a stream,
+    dots and spaces at the end, and with short names of protected directories written out (NTFS)."""
+    if not name.isascii():
+        import unicodedata
+
+        name = "".join(char for char in name if unicodedata.category(char) != "Cf")
+    plain = name.casefold().partition(":")[0].rstrip(". ")
+    head, tilde, number = plain.partition("~")
+    return _SHORT.get(head, plain) if tilde and number.isdigit() else plain
 
 
 def protected_name(name: str, *, directory: bool) -> bool:
     """Whether a single name is protected as a directory, or as a file."""
-    # Dots and spaces at the end mean nothing to some file systems, and neither does case.
-    name = name.casefold().rstrip(". ")
+    name = as_others_read(name)
     if directory and name in _DIRECTORIES:
         return True
     return name not in HARMLESS and (name in _WHOLE or any(fnmatchcase(name, glob) for glob in _GLOBS))
@@ -68,7 +80,7 @@ def protected_name(name: str, *, directory: bool) -> bool:
 
 def taken_back(name: str, *, directory: bool) -> bool:
     """Whether commands may not make or change what bears this name. Directories of `INTERNALS` are another matter."""
-    folded = name.casefold()
+    folded = as_others_read(name)
     generated = any(fnmatchcase(folded, glob) for glob in GENERATED)
     return not generated and folded not in INTERNALS and protected_name(name, directory=directory)
 
@@ -76,7 +88,7 @@ def taken_back(name: str, *, directory: bool) -> bool:
 def protected_part(parts: Sequence[str]) -> str:
     """The first protected part of a file's path, as the list spells it, or empty."""
     for number, part in enumerate(parts):
-        folded = part.casefold().rstrip(". ")
+        folded = as_others_read(part)
         if folded in _DIRECTORIES or (number == len(parts) - 1 and protected_name(part, directory=False)):
             return folded
     return ""

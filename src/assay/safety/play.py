@@ -133,8 +133,8 @@ def _server(folder: Path, place: Place, stage: Stage, attempts: Sequence[Attempt
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         url = process.stdout.readline().decode().strip()
         if not url:
             raise RuntimeError("the scripted server did not start")
@@ -142,6 +142,7 @@ def _server(folder: Path, place: Place, stage: Stage, attempts: Sequence[Attempt
     finally:
         process.terminate()
         process.wait(10)
+        process.stdout.close()
 
 
 def _lead(stage: Stage) -> int:
@@ -204,6 +205,8 @@ def _on_a_terminal(
     for more in (
         ["sessions", "list", "--all"],
         ["sessions", "list", "--json"],
+        ["doctor"],
+        ["models", "list", "no\x1b[2J"],
         *(["sessions", action, logs[-1].stem] for action in ("show", "export")),
         ["sessions", "export", logs[-1].stem, "--format", "md"],
         ["sessions", "export", logs[-1].stem, "--format", "raw"],
