@@ -16,7 +16,7 @@ from assay.core.errors import UsageError
 from assay.core.messages import Json
 from assay.sessions.index import Sessions
 from assay.surfaces.cli.flags import PERMISSION_MODES, Flag, Parsed, describe, parse
-from assay.surfaces.cli.terminal import one_line, write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, one_line, write_err, write_out
 
 FLAGS = (
     Flag("--session", "text", "the session that CALL is in (default: the newest of this directory)", value="ID"),
@@ -67,7 +67,7 @@ def _print(parsed: Parsed, found: list[Explained], problems: list[str]) -> None:
     if problems:
         write_err("! until that is mended no work is done; this is by the stricter reading")
     if parsed.text("output_format") == "json":
-        write_out(msgspec.json.encode([_object(each) for each in found]).decode() + "\n")
+        write_out(ascii_json(msgspec.json.encode([_object(each) for each in found]).decode()) + "\n")
         return
     write_out("\n".join("\n".join(_lines(each)) for each in found) + "\n")
 

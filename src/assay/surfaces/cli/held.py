@@ -10,7 +10,7 @@ from assay.app.paths import find_paths
 from assay.core.errors import UsageError
 from assay.sessions.index import project_key
 from assay.surfaces.cli.flags import Flag, describe, parse
-from assay.surfaces.cli.terminal import harmless, one_line, write_out
+from assay.surfaces.cli.terminal import ascii_json, harmless, one_line, write_out
 from assay.workspace.copies import discard
 from assay.workspace.held import bring_back, contents, folders
 
@@ -59,7 +59,7 @@ def _list(held: Path, *, as_json: bool) -> int:
         import msgspec
 
         found = [{"name": folder.name, "folder": str(folder), "paths": paths} for folder, paths in rows]
-        write_out(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        write_out(ascii_json(msgspec.json.format(msgspec.json.encode(found)).decode()) + "\n")
         return 0
     for folder, paths in rows:
         write_out(f"{folder.name}  {one_line(', '.join(paths), 160)}\n")
