@@ -171,3 +171,9 @@ def test_repeated_lines_are_folded() -> None:
 
 def test_short_output_is_left_alone() -> None:
     assert condense("test a ... ok") == "test a ... ok"
+
+
+async def test_a_terminal_is_asked_for(bench: Bench) -> None:
+    await bench.call(ShellTool(), command="true", tty=True)
+    await bench.call(ShellTool(), command="true")
+    assert [command.terminal for command in bench.workspace.commands] == [(24, 80), None]

@@ -138,11 +138,7 @@ def _sandbox() -> Iterator[Finding]:
         proof = probe(sandbox, Path(scratch), os.environ)
     for row in proof.probes:
         yield ("ok" if row.ok else "bad"), f"sandbox: {row.name}", row.said
-    if isinstance(sandbox, Bubblewrap) and sandbox.lacking:
-        yield (
-            "warn",
-            "sandbox: parent",
-            f"no interpreter runs inside, so Landlock and limits are less: {sandbox.lacking}",
-        )
+    if sandbox.lacking:
+        yield "warn", "sandbox: lacking", sandbox.lacking
     proved = f"{sandbox.name}: {len(proof.probes)} attempts"
     yield ("ok", "sandbox", proved) if proof.holds else ("bad", "sandbox", proof.why)

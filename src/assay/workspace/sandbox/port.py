@@ -90,6 +90,9 @@ class NoSandbox(NamedTuple):
 
 
 class Sandbox(Protocol):
+    lacking: str
+    """What full confinement has and this one has not, in words; empty for nothing."""
+
     @property
     def name(self) -> str: ...
 
