@@ -56,7 +56,7 @@ def _figures(times: list[float], bare: float, unconfined: float) -> list[str]:
 async def _rounds(folder: Path, sandbox: Sandbox, alone: Sandbox, rounds: int) -> dict[str, list[float]]:
     root = folder / "project"
     root.mkdir()
-    alone.lacking = "measured without"  # only a bubblewrap has this; a seatbelt does not look at it
+    alone.lacking = "measured without a resident parent"
     workspaces = {
         name: LocalWorkspace(root, sandbox=how, state_dir=folder / "state")
         for name, how in ((UNCONFINED, None), (CONFINED, sandbox), (ALONE, alone))

@@ -188,3 +188,9 @@ async def test_what_was_taken_back_is_told(bench: Bench, monkeypatch: pytest.Mon
     assert last.endswith("and 2 more]")
     assert "held for review: .vscode/tasks.json" in outcome.display
     assert len(list(outcome.debug["held"] or ())) == 10
+
+
+async def test_a_terminal_is_asked_for(bench: Bench) -> None:
+    await bench.call(ShellTool(), command="true", tty=True)
+    await bench.call(ShellTool(), command="true")
+    assert [command.terminal for command in bench.workspace.commands] == [(24, 80), None]

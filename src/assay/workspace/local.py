@@ -90,6 +90,7 @@ class LocalWorkspace:
         self.whole_copies = ""
         """Why the last copy was made file by file, and what that cost; empty when it was not."""
         self._resident: Resident | None = None
+        self._warm = False
 
     @property
     def root(self) -> str:
@@ -206,11 +207,13 @@ class LocalWorkspace:
         return await self._trees.list_files(limit)
 
     async def snapshot(self) -> str:
-        """Commands follow a first snapshot as a rule: what runs them starts meanwhile."""
-        if isinstance(self._sandbox, Bubblewrap) and self._sandbox.resident:
+        """Commands follow the first one as a rule: what runs them is started then."""
+        tree = await self._trees.snapshot()
+        if not self._warm and isinstance(self._sandbox, Bubblewrap) and self._sandbox.resident:
+            self._warm = True
             with contextlib.suppress(OSError):  # told by the first command
                 self._resident_of(self._sandbox)
-        return await self._trees.snapshot()
+        return tree
 
     async def changes(self, before: str, after: str) -> list[Change]:
         return await self._trees.changes(before, after)

@@ -154,8 +154,7 @@ def _sandbox() -> Iterator[Finding]:
     for row in proof.probes:
         yield ("ok" if row.ok else "bad"), f"sandbox: {row.name}", row.said
     if sandbox.lacking:
-        less = f"no interpreter runs inside, so Landlock and limits are less: {sandbox.lacking}"
-        yield "warn", "sandbox: parent", less
+        yield "warn", "sandbox: lacking", sandbox.lacking
     proved = f"{sandbox.name}: {len(proof.probes)} attempts"
     yield ("ok", "sandbox", proved) if proof.holds else ("bad", "sandbox", proof.why)
 

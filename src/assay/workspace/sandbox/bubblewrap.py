@@ -38,7 +38,7 @@ class Bubblewrap:
         self.home = home if home.startswith("/") and home != "/" and not beneath(home, SYSTEM) else "/home/user"
         self._environ = environ
         self.lacking = ""
-        """Why no interpreter runs inside: then each command gets a sandbox of its own, without Landlock and watch."""
+        """Set when no interpreter runs inside: then each command gets a bubblewrap of its own."""
         self._views: dict[tuple[Confinement, bool], tuple[str, ...]] = {}
 
     @property

@@ -80,7 +80,8 @@ def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
             said, names = attempt(sandbox, view, env, str(outside), environ.get("HOME", "/"))
             return _proof(sandbox, said, names, outside)
         except (OSError, EOFError) as error:
-            sandbox.lacking = str(error) or "the resident parent ended"
+            why = str(error) or "it ended"
+            sandbox.lacking = f"no Landlock, no watch over memory and processes: the resident parent can't run: {why}"
     env["LINUX"] = "1" if sys.platform == "linux" else ""
     command = limited(("/bin/sh", "-c", SCRIPT), first=sandbox.owns_processes)
     argv = sandbox.argv(view, command, str(inside), read_only=False)
@@ -164,7 +165,7 @@ def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandb
 
         sandbox = Seatbelt(binary, environ)
     known = _remembered(file, key)
-    if known and isinstance(sandbox, Bubblewrap):
+    if known:
         sandbox.lacking = str(known.get("lacking", ""))
     return sandbox if known else _prove(sandbox, environ, file, key)
 
@@ -176,7 +177,7 @@ def _prove(sandbox: Sandbox, environ: Mapping[str, str], file: Path, key: list[o
         proof = probe(sandbox, Path(scratch), environ)
     if not proof.holds:
         return NoSandbox(proof.why)
-    _remember(file, {"key": key, "lacking": sandbox.lacking if isinstance(sandbox, Bubblewrap) else ""})
+    _remember(file, {"key": key, "lacking": sandbox.lacking})
     return sandbox
 
 

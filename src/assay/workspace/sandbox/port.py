@@ -63,7 +63,7 @@ def machine_limits() -> Limits:
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
             total = min(total, int(Path(file).read_text()))
-    return Limits(total * 3 // 4, 4096, 8 << 30, min(total // 4, 4 << 30))
+    return Limits(total * 3 // 4, 2048, 8 << 30, min(total // 4, 4 << 30))
 
 
 class Confinement(NamedTuple):
@@ -92,6 +92,9 @@ class NoSandbox(NamedTuple):
 
 
 class Sandbox(Protocol):
+    lacking: str
+    """What full confinement has and this one has not, in words; empty for nothing."""
+
     @property
     def name(self) -> str: ...
 

@@ -24,6 +24,7 @@ class Seatbelt:
 
     def __init__(self, binary: str, environ: Mapping[str, str]) -> None:
         self.binary = binary
+        self.lacking = "no process namespace, no filter of system calls, no watch over memory and processes"
         self._environ = environ
         self._user = os.path.realpath(environ.get("HOME") or "/")
         self.home = "/var/empty"

@@ -130,7 +130,7 @@ class Parent:
     def _look(self) -> None:
         """End what uses too much. When there are very many processes all of them are halted meanwhile: beside them the
         look itself would take too long."""
-        crowded = usage.machine().threads - self._before.threads > self._plan.processes // 2
+        crowded = usage.machine().threads - self._before.threads >= self._plan.processes * usage.TOO_MANY
         if crowded:
             os.kill(-1, signal.SIGSTOP)
         first = {room.process: (number, room) for number, room in self._live.items()}

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TOO_MANY = 0.75
+"""A command is ended when it has this part of the processes that it may have: it won't stop there."""
 NEARLY_OUT = 33
 """A command is ended when less than this part of the machine's memory is available: what it holds may be in no
 process at all, but in files in memory and in pipes."""
@@ -39,7 +41,7 @@ def over(first: list[int], memory: int, processes: int, before: Machine) -> Iter
     members = _members(first)
     used = {owner: sum(map(_own_pages, found)) * PAGE for owner, found in members.items()}
     for owner, found in members.items():
-        if len(found) >= processes * 9 // 10:
+        if len(found) >= processes * TOO_MANY:
             yield owner, "processes"
         elif used[owner] > memory and before.available - now.available > memory * 3 // 4:
             yield owner, "memory"
