@@ -24,6 +24,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import PurePosixPath
 
@@ -32,9 +33,11 @@ from msgspec import Struct
 from assay.core.check import Check, Criterion, DiffStat, OutcomeName, Verdict
 from assay.core.workspace import Change, Workspace
 from assay.verify.baseline import Ledger, Observe, Runs
-from assay.verify.detect import Finding, detect
+from assay.verify.detect import detect
 from assay.verify.discover import discover, gating
 from assay.verify.evidence import STRONG, TASK, Court, Findings, listed
+from assay.verify.findings import Finding
+from assay.verify.ignored import altered
 from assay.verify.protect import Division, divide, leave_from_prompt, matching
 from assay.verify.rerun import compose_trees
 from assay.verify.runners import check_of
@@ -56,6 +59,8 @@ class Task(Struct, frozen=True):
     """Patterns of protected paths that settings allow to be changed."""
     guarded: tuple[str, ...] = ()
     """Patterns of further paths that settings protect."""
+    since: float = 0.0
+    """When the start tree was taken, in seconds since the epoch; 0: when the gate is made."""
 
 
 class DoneGate:
@@ -77,6 +82,7 @@ class DoneGate:
         self.workspace = workspace
         self.start = start
         self.task = task
+        self.since = task.since or time.time()
         self.runs = Runs(workspace, observe)
         self._checks = tuple(check for check in checks if check.command not in task.checks)
         self._permit = permit
@@ -97,7 +103,12 @@ class DoneGate:
         hidden = {suspect.path for suspect in suspects if suspect.rule in HIDING and suspect.path in added}
         trees = await compose_trees(self.workspace, self.start, final, division, hidden)
         court = Court(self.runs, self.ledger, trees, division, await self._added_text(final, division))
+        beside = await altered(self.workspace.root, self.since, await self.workspace.list_files(1_000_000))
+        court.beside = bool(beside.loaded or beside.others)
         await self._gather(court, criteria)
+        # A new test that is skipped shows nothing and hides nothing: parity looks after those that existed.
+        suspects = [suspect for suspect in suspects if suspect.rule != "skip" or suspect.path not in division.new_tests]
+        suspects += [Finding(path, 0, "ignored", why) for path, why in [*beside.loaded.items()][:5]]
         return self._verdict(final, criteria, court, changes, suspects)
 
     async def _unchanged(self, final: str, criteria: Sequence[Criterion]) -> Verdict:
