@@ -16,6 +16,7 @@ ALWAYS_EXITS = frozenset(("os._exit", "os.abort", "signal.raise_signal", "sys.ad
 COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__contains__"))
 RUNNERS = frozenset(("pytest", "_pytest", "pluggy", "unittest", "nose", "doctest", "xdist"))
 RUNNER_WORDS = re.compile(r"_?pytest(?:\.\w+)*|unittest(?:\.(?:case|runner|result|main|suite))?|PYTEST_\w*|py\.test|TOX_\w+")
+RUNNER_PARTS = re.compile(r"assert[A-Z]\w*|fail(?:If|Unless)\w*|failureException|runtest\w*|pytest_\w+|add(?:Failure|Error|Success)")
 FRAMES = frozenset((
     "sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile", "threading.settrace",
     "threading.setprofile", "inspect.stack", "inspect.currentframe", "inspect.getouterframes", "inspect.trace",
@@ -154,6 +155,8 @@ class _Reader:
                 yield self._found(node.lineno, "patch", f"replaces {name} of the test runner")
             elif self.source and root in sys.stdlib_module_names and not self._settable(root, name, target.attr):
                 yield self._found(node.lineno, "patch", f"replaces {name} for the whole process")
+            elif self.source and RUNNER_PARTS.fullmatch(target.attr):
+                yield self._found(node.lineno, "patch", f"sets {target.attr}, by which tests decide")
             elif self.source and target.attr == "__class__":
                 yield self._found(node.lineno, "equal", "changes the class of an object that exists")
 
@@ -198,17 +201,18 @@ class _Reader:
         for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
             for part in ast.walk(argument):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and self.strict:
-                    yield from self._reads_tests(part, name)
+                    last = node.func.attr if isinstance(node.func, ast.Attribute) else name
+                    yield from self._reads_tests(part, last)
 
     def _imported_root_of(self, node: ast.expr) -> str:
         return self._imported_root(ast.Attribute(node, "x", ast.Load()))
 
-    def _reads_tests(self, node: ast.Constant, name: str) -> Iterator[Finding]:
+    def _reads_tests(self, node: ast.Constant, last: str) -> Iterator[Finding]:
         text = str(node.value)
-        reads = name.rsplit(".", 1)[-1] in ("open", "Path", "read_text", "glob", "rglob", "joinpath", "join", "load", "walk")
+        reads = last in ("open", "Path", "read_text", "glob", "rglob", "joinpath", "join", "load", "walk")
         if reads and TESTDATA.search(text) and len(text) < 200 and "\n" not in text:
             yield self._found(node.lineno, "reads", f"reads {text!r}, which belongs to the tests")
-        if text.startswith("/proc/") and name.rsplit(".", 1)[-1] in ("open", "Path", "listdir", "readlink"):
+        if text.startswith("/proc/") and last in ("open", "Path", "listdir", "readlink"):
             if re.search(r"/(?:fd|mem|environ|cmdline|maps)\b", text):
                 yield self._found(node.lineno, "frames", f"{text!r} looks into processes")
 

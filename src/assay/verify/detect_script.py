@@ -42,7 +42,7 @@ RULES: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("patch", re.compile(r"\brequire\s*\.\s*(?:cache|extensions)\b|\bModule\s*\.\s*_\w+|\b_resolveFilename\b|\bregisterHooks\s*\("),
      "changes how modules are loaded"),
     ("patch", re.compile(r"\bprocess\s*\.\s*(?:stdout|stderr)\s*\.\s*write\s*="), "can rewrite what the runner prints"),
-    ("frames", re.compile(r"\bprepareStackTrace\b|\bgetFileName\s*\(|\.\s*caller\b(?!\w)|\barguments\s*\.\s*callee\b"),
+    ("frames", re.compile(r"\bnew\s+Error\s*\([^)]*\)\s*\.\s*stack\b|\bprepareStackTrace\b|\bgetFileName\s*\(|\.\s*caller\b(?!\w)|\barguments\s*\.\s*callee\b"),
      "looks at its caller"),
     ("switch", re.compile(
         r"\b(?:NODE_TEST_CONTEXT|NODE_TEST_WORKER_ID|JEST_WORKER_ID|VITEST(?:_\w+)?|MOCHA_\w+|AVA_PATH|TAP)\b"),
@@ -83,12 +83,33 @@ def script(file: Added) -> Iterator[Finding]:
             continue
         for found in pattern.finditer(code):
             yield from _at(file, code, found, rule, words)
+    for found in _borrowed(code):
+        yield from _at(file, code, found, "patch", "changes a module that is not this project's")
     if not entry_file(file.path):
         for found in ENTRY_EXIT.finditer(code):
             yield from _at(file, code, found, "exit", "can end the test run early")
     for found in TRICK.finditer(code):
         if "this" not in found["value"]:
             yield from _at(file, code, found, "equal", "compares or converts to what it is told, whatever it holds")
+
+
+LOADED = re.compile(
+    r"\bimport\s+(?:\*\s*as\s+)?(\w+)\s+from\s*\x01(?:node:[\w/]+|assert(?:/strict)?|fs|path|util|events|timers|process)\x02"
+    r"|\bimport\s*\{[^}]*?\b(\w+)\s*\}\s*from\s*\x01(?:node:)?assert(?:/strict)?\x02"
+    r"|\b(?:const|let|var)\s+(\w+)\s*=\s*require\s*\(\s*"
+    r"\x01(?:node:[\w/]+|assert(?:/strict)?|fs|path|util|events|timers|process)\x02"
+)
+
+
+def _borrowed(code: str) -> Iterator[re.Match[str]]:
+    """Assignments to members of Node's own modules, and calls that define or replace them, whatever their name here."""
+    for name in {next(filter(None, found.groups())) for found in LOADED.finditer(code)}:
+        own = re.escape(name)
+        yield from re.finditer(rf"(?<![.\w$]){own}\s*(?:\.\s*\w+|\[[^\]\n]*\])+\s*=[^=>]", code)
+        yield from re.finditer(
+            rf"\b(?:Object|Reflect)\s*\.\s*(?:defineProperty|defineProperties|assign|set|setPrototypeOf)\s*\(\s*{own}\b"
+            rf"|\bmock\s*\.\s*\w+\s*\(\s*{own}\b", code
+        )
 
 
 def _at(file: Added, code: str, found: re.Match[str], rule: str, words: str) -> Iterator[Finding]:

@@ -36,6 +36,8 @@ class Findings:
         """Existing tests that failed before and fail now -> why, in one line."""
         self.steady = 0
         """How many existing tests passed before and pass now."""
+        self.mended: dict[str, tuple[str, ...]] = {}
+        """Checks -> the existing tests that failed before and pass now."""
         self.kept: set[str] = set()
         """Texts of criteria whose check passed before and passes now."""
 
@@ -125,6 +127,7 @@ class Court:
             note = f"{len(comparison.broken)} regressed: {listed(list(comparison.broken))}"
             self.row(f"nothing that passed fails ({check.name})", "D", before.result, "fail", done, note)
         elif comparison.fixed and check.kind == "test":
+            found.mended[check.command] = comparison.fixed
             self.row(TASK, "B", "fail", "pass", done, f"now pass: {listed(comparison.fixed)}")
         elif comparison.kept or done.run.passed:
             after: Result = "pass" if not comparison.still else "fail"
@@ -159,7 +162,9 @@ class Court:
         elif passing:
             why = listed(sorted(set(doubts.values())))
             self.row("the new tests pass", "D", before.result, "pass", after, why)
-            self.found.weak.append(f"the new tests prove nothing: {listed([f'{t} {d}' for t, d in doubts.items()])}")
+            told = f"the new tests prove nothing: {listed([f'{t} {d}' for t, d in doubts.items()])}"
+            # Beside a test that failed and passes now, further ones are welcome as they are.
+            (self.found.unchecked if self.found.strong else self.found.weak).append(told)
 
     def doubt(self, test: str, before: Execution, expect: str) -> str:
         """Why a new test that passes now proves nothing; empty when it failed on the unchanged tree as it should."""

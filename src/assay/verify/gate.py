@@ -38,6 +38,7 @@ from assay.verify.discover import discover, gating
 from assay.verify.evidence import STRONG, TASK, Court, Findings, listed
 from assay.verify.findings import Finding
 from assay.verify.ignored import altered
+from assay.verify.probe import probe
 from assay.verify.protect import Division, divide, leave_from_prompt, matching
 from assay.verify.rerun import compose_trees
 from assay.verify.runners import check_of
@@ -108,6 +109,9 @@ class DoneGate:
         await self._gather(court, criteria)
         # A new test that is skipped shows nothing and hides nothing: parity looks after those that existed.
         suspects = [suspect for suspect in suspects if suspect.rule != "skip" or suspect.path not in division.new_tests]
+        for check in self._checks:
+            if tests := court.found.mended.get(check.command):
+                suspects += await probe(self.workspace, check, trees, tests)
         suspects += [Finding(path, 0, "ignored", why) for path, why in [*beside.loaded.items()][:5]]
         return self._verdict(final, criteria, court, changes, suspects)
 
