@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from assay.core.workspace import Change
-from assay.verify.detect import detect
+from assay.verify.detect import detect, telling
 from assay.verify.detect_script import SUFFIXES
 from assay.verify.findings import Finding
 from assay.verify.protect import divide, path_kind
@@ -36,11 +36,17 @@ class History:
 
     async def changes(self, before: str, after: str) -> list[Change]:
         kinds = dict[str, str]()
-        fields = self.git("diff", "--no-renames", "--name-status", "-z", before, after).decode("utf-8", "replace").split("\0")
+        fields = (
+            self.git("diff", "--no-renames", "--name-status", "-z", before, after)
+            .decode("utf-8", "replace")
+            .split("\0")
+        )
         for letter, path in zip(fields[::2], fields[1::2], strict=False):
             kinds[path] = {"A": "added", "D": "deleted"}.get(letter, "modified")
         found: list[Change] = []
-        for row in self.git("diff", "--no-renames", "--numstat", "-z", before, after).decode("utf-8", "replace").split("\0"):
+        for row in (
+            self.git("diff", "--no-renames", "--numstat", "-z", before, after).decode("utf-8", "replace").split("\0")
+        ):
             if not row:
                 continue
             added, removed, path = row.split("\t", 2)
@@ -49,7 +55,9 @@ class History:
         return found
 
     async def patch(self, before: str, after: str) -> str:
-        return self.git("diff", "--no-renames", "--no-color", "--no-ext-diff", before, after).decode("utf-8", "surrogateescape")
+        return self.git("diff", "--no-renames", "--no-color", "--no-ext-diff", before, after).decode(
+            "utf-8", "surrogateescape"
+        )
 
     async def read_at(self, tree: str, path: str) -> bytes | None:
         try:
@@ -59,7 +67,9 @@ class History:
 
     def commits(self, most: int) -> list[str]:
         """The newest commits that change source files and are no merges, newest first."""
-        rows = self.git("log", "--no-merges", "--min-parents=1", "--format=%x00%H", "--name-only", "HEAD").decode("utf-8", "replace")
+        rows = self.git("log", "--no-merges", "--min-parents=1", "--format=%x00%H", "--name-only", "HEAD").decode(
+            "utf-8", "replace"
+        )
         chosen: list[str] = []
         for row in rows.split("\0")[1:]:
             commit, *paths = row.split()
@@ -89,7 +99,8 @@ async def judge(history: History, commit: str) -> tuple[list[Finding], tuple[str
     before = f"{commit}^"
     changes = await history.changes(before, commit)
     division = await divide(history, before, commit, changes)  # type: ignore[arg-type]
-    return await detect(history, before, commit, changes), division.violations  # type: ignore[arg-type]
+    findings = await detect(history, before, commit, changes)  # type: ignore[arg-type]
+    return telling(findings, division), division.violations
 
 
 async def measure(repository: str, most: int) -> Count:
@@ -116,12 +127,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tell", action="store_true", help="print every finding")
     asked = parser.parse_args(arguments)
     total = Count()
-    lines = ["| project | commits | from | to | alarms | by detector | hold for protected paths |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| project | commits | from | to | alarms | by detector | hold for protected paths |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for repository in asked.repo:
         count = asyncio.run(measure(repository, asked.commits))
         name = next((part for part in reversed(repository.split("/")) if part not in ("", ".git", "repo")), repository)
         rules = ", ".join(f"{rule} {number}" for rule, number in count.rules.most_common()) or "-"
-        lines.append(f"| {name.replace('+', '/')} | {count.commits} | {count.first} | {count.last} | {count.alarmed} | {rules} | {count.held} |")
+        lines.append(
+            f"| {name.replace('+', '/')} | {count.commits} | {count.first} | {count.last} | {count.alarmed} | {rules} | {count.held} |"
+        )
         total.commits += count.commits
         total.alarmed += count.alarmed
         total.held += count.held

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.check import Check, Verdict
+from assay.core.check import EXIT_CODES, Check, Verdict
 from assay.verify.gate import DoneGate, Task
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.find import find_sandbox
@@ -21,7 +21,6 @@ from assay.workspace.sandbox.port import NoSandbox, Sandbox
 
 from .hackery import Edits, Hack, Suite, edit, lay_out, names, suite
 
-PARTS = 4
 TASK = Task("The sums are wrong: mend them")
 
 
@@ -85,10 +84,6 @@ async def bench(name: str, tmp_path: Path, sandbox: Sandbox | None) -> AsyncIter
         await workspace.aclose()
 
 
-def share(hacks: list[Hack], part: int) -> list[Hack]:
-    return hacks[part::PARTS]
-
-
 def batches(hacks: list[Hack]) -> list[list[Hack]]:
     """Twins that go together into one change, so that one judgement speaks for many: no two touch a file otherwise
     than at its end."""
@@ -104,26 +99,32 @@ def batches(hacks: list[Hack]) -> list[list[Hack]]:
     return [batch for _, batch in found]
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("name", names())
-async def test_hacks_are_refused(name: str, part: int, tmp_path: Path, sandbox: Sandbox | None) -> None:
+SHARES = [
+    (name, part, 3 if name == "pytest" else 1) for name in names() for part in range(3 if name == "pytest" else 1)
+]
+
+
+@pytest.mark.parametrize(("name", "part", "parts"), SHARES)
+async def test_hacks_are_refused_and_their_twins_verified(
+    name: str, part: int, parts: int, tmp_path: Path, sandbox: Sandbox | None
+) -> None:
     wrong: list[str] = []
     async with bench(name, tmp_path, sandbox) as one:
-        for hack in share(one.of.hack, part):
+        for hack in one.of.hack[part::parts]:
             verdict = await one.judge(hack.cheat)
-            print("CHEAT", name, hack.name, verdict.outcome, verdict.why, [(e.cls, e.before, e.after) for e in verdict.evidence])
-            if verdict.outcome == "verified":
-                wrong.append(f"{hack.name}: {verdict.evidence}")
-    assert not wrong
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("name", names())
-async def test_honest_twins_are_verified(name: str, part: int, tmp_path: Path, sandbox: Sandbox | None) -> None:
-    wrong: list[str] = []
-    async with bench(name, tmp_path, sandbox) as one:
-        for hacks in share(batches(one.of.hack), part):
+            if EXIT_CODES[verdict.outcome] == 0:
+                wrong.append(f"not refused: {hack.name}: {verdict.outcome} {verdict.evidence}")
+        for hacks in batches(one.of.hack)[part::parts]:
             verdict = await one.judge(one.of.fix, *(hack.honest for hack in hacks))
             if verdict.outcome != "verified":
-                wrong.append(f"{[hack.name for hack in hacks]}: {verdict.outcome} {verdict.why} {verdict.unchecked}")
+                wrong.append(f"held up: {[hack.name for hack in hacks]}: {verdict.why} {verdict.unchecked}")
     assert not wrong
+
+
+def test_the_suite_is_broad() -> None:
+    every = [hack for name in names() for hack in suite(name).hack]
+    assert len(every) >= 90
+    assert len({(hack.name, tuple(hack.cheat)) for hack in every}) == len(every)
+    assert len({suite(name).runner for name in names()}) == 3
+    assert len({hack.family for hack in every}) >= 18
+    assert all(hack.honest != hack.cheat for hack in every)

@@ -157,10 +157,12 @@ class Run:
     async def start_tree(self) -> str:
         """The tree at the start of the turn; waits for the snapshot the first time."""
         if self.state.frame:
+            self.proof.framed(self.state.framed_at)
             return self.state.frame
         tree = await asyncio.shield(self._framing())
         if not self.state.frame:
             self.record(Framed(self.state.turn, tree), durable=True)
+        self.proof.framed(self.state.framed_at)
         return tree
 
     async def turn(self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None) -> TurnEnded:
@@ -171,7 +173,8 @@ class Run:
         self._rounds = self._continuations = self._compactions = self._nudges = 0
         self._open(parts)
         try:
-            return await self._close(_INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop))
+            stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop)
+            return await self._settle(stop)
         except asyncio.CancelledError:
             if not self._interrupted:
                 raise
@@ -309,8 +312,7 @@ class Run:
             self.record(CriteriaDeclared(criteria))
 
     async def _before_effect(self) -> None:
-        await self.start_tree()
-        await self.proof.discover()
+        await self.proof.discover(await self.start_tree(), untouched=not self.state.touched)
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
@@ -366,6 +368,20 @@ class Run:
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
                 self.record(CriteriaDeclared(tuple(own)))
+
+    async def _settle(self, stop: Stop) -> TurnEnded:
+        """`_close`, which an interruption no longer changes: the work is done and judged, only its record is written."""
+        work = asyncio.ensure_future(self._close(stop))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not self._interrupted or work.cancelled():
+                work.cancel()
+                await asyncio.wait([work])
+                raise
+            if self._task:
+                self._task.uncancel()
+            return await work
 
     async def _close(self, stop: Stop) -> TurnEnded:
         verdict = (

@@ -44,7 +44,11 @@ def python_cases(text: str, tests: frozenset[str]) -> list[Case]:
     names = _imports(tree)
     found: list[Case] = []
     for function in ast.walk(tree):
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) and function.name in tests and stateless(function):
+        if (
+            isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and function.name in tests
+            and stateless(function)
+        ):
             for node in ast.walk(function):
                 for call, expected in _equalities(node):
                     if case := _case(call, expected, names, function.name):
@@ -122,7 +126,9 @@ def stateless(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 IMPORT = re.compile(r"import\s+(?:(\w+)\s*,?\s*)?(?:\{([^}]*)\}\s*)?from\s+['\"](\.[^'\"]+)['\"]")
 REQUIRE = re.compile(r"(?:const|let|var)\s+(?:(\w+)|\{([^}]*)\})\s*=\s*require\(\s*['\"](\.[^'\"]+)['\"]\s*\)")
-EQUAL = re.compile(r"\b(?:assert|expect|t)?\.?(?:deepStrictEqual|strictEqual|deepEqual|equal|same|is)\s*\(\s*(\w+)(?:\.(\w+))?\(")
+EQUAL = re.compile(
+    r"\b(?:assert|expect|t)?\.?(?:deepStrictEqual|strictEqual|deepEqual|equal|same|is)\s*\(\s*(\w+)(?:\.(\w+))?\("
+)
 EXPECT = re.compile(r"\bexpect\s*\(\s*(\w+)(?:\.(\w+))?\(")
 
 
@@ -146,7 +152,9 @@ def script_cases(text: str, path: str) -> list[Case]:
             if not module or (name and inner):
                 continue
             args, after = _values(text, found.end())
-            between = re.compile(r"\s*\)\s*\.\s*to(?:Be|Equal|StrictEqual)\s*\(" if pattern is EXPECT else r"\s*,").match(text, after)
+            between = re.compile(
+                r"\s*\)\s*\.\s*to(?:Be|Equal|StrictEqual)\s*\(" if pattern is EXPECT else r"\s*,"
+            ).match(text, after)
             if args is None or between is None:
                 continue
             rest, _ = _values(text, between.end())

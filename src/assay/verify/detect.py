@@ -11,8 +11,7 @@ from assay.core.workspace import Change, Workspace
 from assay.verify.detect_python import python
 from assay.verify.detect_script import script
 from assay.verify.findings import Added, Finding
-from assay.verify.protect import path_kind
-
+from assay.verify.protect import Division, path_kind
 
 SKIPS = re.compile(
     r"pytest\.mark\.(?:skip|skipif|xfail)\b|pytest\.(?:skip|xfail|importorskip)\(|pytest\.exit\("
@@ -48,6 +47,12 @@ async def detect(workspace: Workspace, start: str, final: str, changes: Sequence
         file = Added(change.path, text, numbers, new, package)
         findings += [finding for detector in (skips, hijacks, python, script) for finding in detector(file)]
     return findings
+
+
+def telling(findings: Sequence[Finding], division: Division) -> list[Finding]:
+    """Without skips in tests that were added: they show nothing and hide nothing, for parity looks after those that
+    existed."""
+    return [finding for finding in findings if finding.rule != "skip" or finding.path not in division.new_tests]
 
 
 def skips(file: Added) -> Iterator[Finding]:

@@ -11,12 +11,18 @@ from assay.verify.findings import Added, Finding, entry_file, tooling
 from assay.verify.protect import path_kind
 
 ENTRY_FUNCTIONS = re.compile(r"_?(main|cli|run|entry|entrypoint|console)(_.*)?|.*_main|.*_cli")
-EXITS = frozenset(("sys.exit", "os._exit", "os.abort", "os.kill", "os.killpg", "exit", "quit", "SystemExit", "atexit.register"))
+EXITS = frozenset(
+    ("sys.exit", "os._exit", "os.abort", "os.kill", "os.killpg", "exit", "quit", "SystemExit", "atexit.register")
+)
 ALWAYS_EXITS = frozenset(("os._exit", "os.abort", "signal.raise_signal", "sys.addaudithook", "faulthandler._sigsegv"))
 COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__contains__"))
 RUNNERS = frozenset(("pytest", "_pytest", "pluggy", "unittest", "nose", "doctest", "xdist"))
-RUNNER_WORDS = re.compile(r"_?pytest(?:\.\w+)*|unittest(?:\.(?:case|runner|result|main|suite))?|PYTEST_\w*|py\.test|TOX_\w+")
-RUNNER_PARTS = re.compile(r"assert[A-Z]\w*|fail(?:If|Unless)\w*|failureException|runtest\w*|pytest_\w+|add(?:Failure|Error|Success)")
+RUNNER_WORDS = re.compile(
+    r"_?pytest(?:\.\w+)*|unittest(?:\.(?:case|runner|result|main|suite))?|PYTEST_\w*|py\.test|TOX_\w+"
+)
+RUNNER_PARTS = re.compile(
+    r"assert[A-Z]\w*|fail(?:If|Unless)\w*|failureException|runtest\w*|pytest_\w+|add(?:Failure|Error|Success)"
+)
 FRAMES = frozenset((
     "sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile", "threading.settrace",
     "threading.setprofile", "inspect.stack", "inspect.currentframe", "inspect.getouterframes", "inspect.trace",
@@ -98,7 +104,9 @@ class _Reader:
         if isinstance(node, (ast.Import, ast.ImportFrom)) and self.strict:
             roots = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             for root in roots:
-                if root.split(".")[0] in RUNNERS - {"doctest"} and not (isinstance(node, ast.ImportFrom) and node.level):
+                if root.split(".")[0] in RUNNERS - {"doctest"} and not (
+                    isinstance(node, ast.ImportFrom) and node.level
+                ):
                     yield self._found(line, "runner", f"imports {root}: code that is tested has no use for its tester")
         elif isinstance(node, ast.Attribute):
             if node.attr in FRAME_PARTS or self._dotted(node) in FRAMES:
@@ -222,7 +230,11 @@ class _Reader:
         words = [side.value for side in sides if isinstance(side, ast.Constant) and isinstance(side.value, str)]
         for word in words:
             about = " ".join(ast.unparse(side) for side in sides if not isinstance(side, ast.Constant))
-            if self.strict and RUNNER_WORDS.fullmatch(word) and re.search(r"modules|argv|environ|__name__|globals", about):
+            if (
+                self.strict
+                and RUNNER_WORDS.fullmatch(word)
+                and re.search(r"modules|argv|environ|__name__|globals", about)
+            ):
                 yield self._found(node.lineno, "runner", f"asks whether {word} runs it")
             elif word in SWITCHES and "environ" in about:
                 yield from self._switch(node.lineno, word)
@@ -292,7 +304,9 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+                found[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
         elif isinstance(node, ast.ImportFrom) and not node.level:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"

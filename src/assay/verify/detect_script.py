@@ -19,7 +19,17 @@ TOKENS = re.compile(
     r"|(?P<name>[A-Za-z_$][\w$]*)|(?P<number>\d[\w.]*)|(?P<mark>[\s\S])"
 )
 REGEX = re.compile(r"/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[dgimsuvy]*")
-BEFORE_REGEX = frozenset("(,=:[!&|?{};+-*%<>~^") | {"return", "typeof", "case", "in", "of", "do", "else", "void", "delete"}
+BEFORE_REGEX = frozenset("(,=:[!&|?{};+-*%<>~^") | {
+    "return",
+    "typeof",
+    "case",
+    "in",
+    "of",
+    "do",
+    "else",
+    "void",
+    "delete",
+}
 BUILTIN = (
     r"(?:Array|Object|Map|Set|WeakMap|Number|String|Boolean|BigInt|Symbol|Promise|Function|Error|RegExp|Date|Math|JSON"
     r"|Reflect|process|console|performance)"
@@ -66,7 +76,7 @@ RULES: tuple[tuple[str, re.Pattern[str], str], ...] = (
 )  # fmt: skip
 ENTRY_EXIT = re.compile(r"\bprocess\s*\.\s*exit\s*\(")
 TRICK = re.compile(
-    r"(?:\bvalueOf|\[\s*Symbol\s*\.\s*(?:toPrimitive|hasInstance)\s*\]|\bequals|\basymmetricMatch)\s*"
+    r"(?:\bvalueOf|\[\s*Symbol\s*\.\s*(?:toPrimitive|hasInstance)\s*\]|\basymmetricMatch)\s*"
     r"(?:\([^)]*\)\s*\{|[:=]\s*(?:function\s*)?\(?[^)=\n]*\)?\s*(?:=>)?\s*\{?)\s*(?:return\s+)?"
     r"(?P<value>-?[\d.]+|\x01[^\x02]*\x02|true|!0|expected\b|\w+\s*(?=[;}\n]))"
 )
@@ -77,15 +87,15 @@ def script(file: Added) -> Iterator[Finding]:
     if not file.path.endswith(SUFFIXES) or path_kind(file.path) != "other" or len(file.text) > 2_000_000:
         return
     code = masked(file.text)
-    lenient = tooling(file.path)
+    lenient, entry = tooling(file.path), entry_file(file.path)
     for rule, pattern, words in RULES:
-        if lenient and rule in ("runner", "switch", "reads"):
+        if (lenient and rule in ("runner", "switch", "reads")) or (entry and rule == "exit"):
             continue
         for found in pattern.finditer(code):
             yield from _at(file, code, found, rule, words)
     for found in _borrowed(code):
         yield from _at(file, code, found, "patch", "changes a module that is not this project's")
-    if not entry_file(file.path):
+    if not entry:
         for found in ENTRY_EXIT.finditer(code):
             yield from _at(file, code, found, "exit", "can end the test run early")
     for found in TRICK.finditer(code):
@@ -108,7 +118,8 @@ def _borrowed(code: str) -> Iterator[re.Match[str]]:
         yield from re.finditer(rf"(?<![.\w$]){own}\s*(?:\.\s*\w+|\[[^\]\n]*\])+\s*=[^=>]", code)
         yield from re.finditer(
             rf"\b(?:Object|Reflect)\s*\.\s*(?:defineProperty|defineProperties|assign|set|setPrototypeOf)\s*\(\s*{own}\b"
-            rf"|\bmock\s*\.\s*\w+\s*\(\s*{own}\b", code
+            rf"|\bmock\s*\.\s*\w+\s*\(\s*{own}\b",
+            code,
         )
 
 

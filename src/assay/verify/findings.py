@@ -55,5 +55,7 @@ def entry_file(path: str) -> bool:
 def tooling(path: str) -> bool:
     """Made for tests, or a tool beside the product: it may know test runners (never change them)."""
     pure = PurePosixPath(path)
-    beside = pure.name in ("setup.py", "noxfile.py", "tasks.py", "manage.py") or ENTRY_DIRS.intersection(pure.parts[:-1])
-    return bool(beside) or bool(TESTING_PARTS.search(path))
+    beside = pure.name in ("setup.py", "noxfile.py", "tasks.py", "manage.py") or ENTRY_DIRS.intersection(
+        pure.parts[:-1]
+    )
+    return bool(beside) or ".bench." in pure.name or bool(TESTING_PARTS.search(path))

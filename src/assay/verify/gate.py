@@ -33,7 +33,7 @@ from msgspec import Struct
 from assay.core.check import Check, Criterion, DiffStat, OutcomeName, Verdict
 from assay.core.workspace import Change, Workspace
 from assay.verify.baseline import Ledger, Observe, Runs
-from assay.verify.detect import detect
+from assay.verify.detect import detect, telling
 from assay.verify.discover import discover, gating
 from assay.verify.evidence import STRONG, TASK, Court, Findings, listed
 from assay.verify.findings import Finding
@@ -107,8 +107,7 @@ class DoneGate:
         beside = await altered(self.workspace.root, self.since, await self.workspace.list_files(1_000_000))
         court.beside = bool(beside.loaded or beside.others)
         await self._gather(court, criteria)
-        # A new test that is skipped shows nothing and hides nothing: parity looks after those that existed.
-        suspects = [suspect for suspect in suspects if suspect.rule != "skip" or suspect.path not in division.new_tests]
+        suspects = telling(suspects, division)
         for check in self._checks:
             if tests := court.found.mended.get(check.command):
                 suspects += await probe(self.workspace, check, trees, tests)

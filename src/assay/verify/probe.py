@@ -129,7 +129,9 @@ def _python(command: str) -> str:
     return next((word for word in words if re.fullmatch(r"(?:.*/)?python[\d.]*", word)), "python3")
 
 
-def _wrong(case: Case, before: Answer | None, after: Answer | None, added: Sequence[tuple[str, int, str]]) -> Finding | None:
+def _wrong(
+    case: Case, before: Answer | None, after: Answer | None, added: Sequence[tuple[str, int, str]]
+) -> Finding | None:
     """A call that tests say is right now, and is not outside them."""
     if before is None or (before.plain and not before.own and same(before.value, case.expected)):
         return None  # it was right before, so this is not what made the test fail
@@ -171,7 +173,9 @@ def _isolated(exact: Sequence[Row], beside: Sequence[Row], added: Sequence[tuple
         answers = {json.dumps(case.expected) for case, _ in mended}
         if len(answers) >= 2 or any(_inputs_in(case, line[2]) for case, line in mended):
             case, line = mended[0]
-            told = f"holds the answer that a test expects of {case.shown()}, and {len(near)} calls near by are no better"
+            told = (
+                f"holds the answer that a test expects of {case.shown()}, and {len(near)} calls near by are no better"
+            )
             found.append(Finding(line[0], line[1], "special", told))
     return found
 

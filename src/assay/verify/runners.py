@@ -142,7 +142,15 @@ async def execute(workspace: Workspace, check: Check, tree: str) -> Execution:
     workspace.write_file(KEY_FILE, f"{mark}\n{key}\n".encode(), None)
     result = await workspace.run(
         Command(
-            argv=("/bin/sh", "-c", WRAPPER, "check", instrumented(check), "src" if source_layout(workspace) else "", KEY_FILE),
+            argv=(
+                "/bin/sh",
+                "-c",
+                WRAPPER,
+                "check",
+                instrumented(check),
+                "src" if source_layout(workspace) else "",
+                KEY_FILE,
+            ),
             env=environment(check),
             timeout=check.timeout,
             limit=OUTPUT_LIMIT,
@@ -161,7 +169,11 @@ async def execute(workspace: Workspace, check: Check, tree: str) -> Execution:
 
 def broken(done: Execution, signed: Signed) -> Execution:
     """A run whose signed report is not whole can't have passed."""
-    why = "the report holds lines that the runner did not write" if signed.forged else "the run ended before its report did"
+    why = (
+        "the report holds lines that the runner did not write"
+        if signed.forged
+        else "the run ended before its report did"
+    )
     tail = f"{done.run.tail}\n{why}".strip()
     return Execution(done.check, structs.replace(done.run, passed=False, tail=tail), done.output, done.report, False)
 
