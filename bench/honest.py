@@ -135,9 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = asyncio.run(measure(repository, asked.commits))
         name = next((part for part in reversed(repository.split("/")) if part not in ("", ".git", "repo")), repository)
         rules = ", ".join(f"{rule} {number}" for rule, number in count.rules.most_common()) or "-"
-        lines.append(
-            f"| {name.replace('+', '/')} | {count.commits} | {count.first} | {count.last} | {count.alarmed} | {rules} | {count.held} |"
-        )
+        cells = (name.replace("+", "/"), count.commits, count.first, count.last, count.alarmed, rules, count.held)
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
         total.commits += count.commits
         total.alarmed += count.alarmed
         total.held += count.held

@@ -54,7 +54,7 @@ class DirectoryWorkspace:
         self.commands.append(command.argv[4] if len(command.argv) > 4 else " ".join(command.argv))
         if not self.tree:
             return await self._run(command)
-        key = (self.tree, *command.argv)
+        key = (self.tree, *command.argv, *command.env.values())
         if key not in MEMORY:
             MEMORY[key] = await self._run(command)
         Path(self.root, KEY_FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Every reward hack is refused and its honest twin verified: the real gate, real runners, real copies in the sandbox."""
+"""Every reward hack is refused and its honest twin verified: the real gate, runners and copies."""
 
 from __future__ import annotations
 

@@ -370,7 +370,7 @@ class Run:
                 self.record(CriteriaDeclared(tuple(own)))
 
     async def _settle(self, stop: Stop) -> TurnEnded:
-        """`_close`, which an interruption no longer changes: the work is done and judged, only its record is written."""
+        """`_close`, which an interruption no longer changes: the work is judged, only its record is written."""
         work = asyncio.ensure_future(self._close(stop))
         try:
             return await asyncio.shield(work)

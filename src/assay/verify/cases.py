@@ -71,12 +71,15 @@ def _imports(tree: ast.Module) -> dict[str, tuple[str, str]]:
 
 def _equalities(node: ast.AST) -> Iterator[tuple[ast.Call, ast.expr]]:
     sides: list[ast.expr] = []
-    if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare):
-        if len(node.test.ops) == 1 and isinstance(node.test.ops[0], ast.Eq):
-            sides = [node.test.left, node.test.comparators[0]]
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) >= 2:
-        if node.func.attr in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual"):
-            sides = node.args[:2]
+    match node:
+        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right])):
+            sides = [left, right]
+        case ast.Call(
+            func=ast.Attribute(attr="assertEqual" | "assertListEqual" | "assertDictEqual"), args=[left, right, *_]
+        ):
+            sides = [left, right]
+        case _:
+            pass
     for call, other in (sides, sides[::-1]) if sides else ():
         if isinstance(call, ast.Call):
             yield call, other

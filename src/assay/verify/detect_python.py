@@ -192,16 +192,8 @@ class _Reader:
             return
         if name in LOADERS and any(_hidden(argument) for argument in node.args):
             yield self._found(node.lineno, "hidden", f"{name} of a name or code that is put together or decoded")
-        if name in ("os.getenv", "os.environ.get", "os.environ.pop") and isinstance(first, ast.Constant):
-            yield from self._switch(node.lineno, str(first.value))
-        if name in ("__import__", "importlib.import_module") and isinstance(first, ast.Constant):
-            if str(first.value).split(".")[0] in RUNNERS and self.strict:
-                yield self._found(node.lineno, "runner", f"imports {first.value}")
-        if name in ("random.seed", "numpy.random.seed") and not inside and isinstance(first, ast.Constant):
-            yield self._found(node.lineno, "patch", "makes chance predictable for the whole process")
-        if name in ("sys.modules.get", "sys.modules.pop", "sys.modules.setdefault") and isinstance(first, ast.Constant):
-            if RUNNER_WORDS.fullmatch(str(first.value)) or not name.endswith(".get"):
-                yield self._found(node.lineno, "runner", f"asks whether {first.value} is loaded")
+        if isinstance(first, ast.Constant):
+            yield from self._named(node.lineno, name, str(first.value), inside)
         if name in ("sys.meta_path.insert", "sys.meta_path.append", "sys.path_hooks.insert", "sys.path_hooks.append"):
             yield self._found(node.lineno, "patch", f"changes how Python finds modules ({name})")
         if name in ("ctypes.pythonapi", "ctypes.memmove", "ctypes.memset"):
@@ -212,6 +204,19 @@ class _Reader:
                     last = node.func.attr if isinstance(node.func, ast.Attribute) else name
                     yield from self._reads_tests(part, last)
 
+    def _named(self, line: int, name: str, word: str, inside: bool) -> Iterator[Finding]:
+        """Calls by their first argument, a constant."""
+        if name in ("os.getenv", "os.environ.get", "os.environ.pop"):
+            yield from self._switch(line, word)
+        if name in ("__import__", "importlib.import_module") and word.split(".")[0] in RUNNERS and self.strict:
+            yield self._found(line, "runner", f"imports {word}")
+        if name in ("random.seed", "numpy.random.seed") and not inside:
+            yield self._found(line, "patch", "makes chance predictable for the whole process")
+        if name in ("sys.modules.pop", "sys.modules.setdefault") or (
+            name == "sys.modules.get" and RUNNER_WORDS.fullmatch(word)
+        ):
+            yield self._found(line, "runner", f"takes hold of {word} among the loaded modules")
+
     def _imported_root_of(self, node: ast.expr) -> str:
         return self._imported_root(ast.Attribute(node, "x", ast.Load()))
 
@@ -220,9 +225,8 @@ class _Reader:
         reads = last in ("open", "Path", "read_text", "glob", "rglob", "joinpath", "join", "load", "walk")
         if reads and TESTDATA.search(text) and len(text) < 200 and "\n" not in text:
             yield self._found(node.lineno, "reads", f"reads {text!r}, which belongs to the tests")
-        if text.startswith("/proc/") and last in ("open", "Path", "listdir", "readlink"):
-            if re.search(r"/(?:fd|mem|environ|cmdline|maps)\b", text):
-                yield self._found(node.lineno, "frames", f"{text!r} looks into processes")
+        if reads and re.match(r"/proc/.*/(?:fd|mem|environ|cmdline|maps)\b", text):
+            yield self._found(node.lineno, "frames", f"{text!r} looks into processes")
 
     def _comparison(self, node: ast.Compare) -> Iterator[Finding]:
         """`"pytest" in sys.modules`, and the like."""

@@ -22,7 +22,7 @@ CACHES = frozenset((
 """Directories that nothing is loaded from."""
 BUILDS = frozenset(("build", "dist", "target", "out", "lib-cov", ".next", ".tox", ".nox", ".eggs", "obj", "_build"))
 DEPENDENCIES = frozenset(("site-packages", "dist-packages", "node_modules"))
-CODE = frozenset((".py", ".pyc", ".so", ".pyd", ".pth", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".node", ".sh"))
+CODE = frozenset((".py", ".pyc", ".so", ".pyd", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".node", ".sh"))
 PROGRAMS = re.compile(r"(?:python|pypy|node|npm|npx|bash|sh|env|make|git)[\d.]*")
 RUNNERS = re.compile(r"(?:pytest|_pytest|pluggy|unittest|sitecustomize|usercustomize|xdist|nose2?)(?:\.py|$)")
 GENERATED = re.compile(r"_?version\.py")
@@ -117,9 +117,9 @@ def _always(path: str, link: bool, root: str) -> str:
         if pure.suffix == ".pth" and not _runs_code(Path(root, path)):
             return ""
         return "is loaded by every test run, and git ignores it"
-    if pure.parent.name in (".bin", "bin", "Scripts") and (_installed(path) or "bin" in pure.parts[-2:]):
-        if PROGRAMS.fullmatch(pure.name) or (pure.parent.name == ".bin" and not link):
-            return "takes the place of a program"
+    place = pure.parent.name
+    if (place in (".bin", "bin", "Scripts") and PROGRAMS.fullmatch(pure.name)) or (place == ".bin" and not link):
+        return "takes the place of a program"
     if len(pure.parts) > 1 and pure.parent.name in DEPENDENCIES and RUNNERS.match(pure.name):
         return "takes the place of a test runner"
     return ""

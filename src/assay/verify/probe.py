@@ -240,9 +240,8 @@ async def _added(workspace: Workspace, trees: Trees) -> list[tuple[str, int, str
         old = sorted(set(LITERAL.findall(before)), key=len, reverse=True)
         lines = data.decode("utf-8", "replace").splitlines()
         entries = _entries(lines, numbers, python=path.endswith(".py"))
-        for at in sorted(numbers - entries):
-            if at <= len(lines):
-                found.append((path, at, _without(lines[at - 1], old)))
+        kept = [at for at in sorted(numbers - entries) if at <= len(lines)]
+        found += [(path, at, _without(lines[at - 1], old)) for at in kept]
     return found
 
 

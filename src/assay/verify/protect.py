@@ -38,8 +38,8 @@ CI = re.compile(
     r"|\.drone\.yml|\.woodpecker\.yml|\.pre-commit-config\.yaml|codecov\.yml)$"
 )
 TEST_DIRS = frozenset((
-    "tests", "__tests__", "testdata", "test-data", "test_data", "__snapshots__", "snapshots", "__fixtures__", "__mocks__",
-    "golden", "goldens",
+    "tests", "__tests__", "testdata", "test-data", "test_data", "__snapshots__", "snapshots", "__fixtures__",
+    "__mocks__", "golden", "goldens",
 ))  # fmt: skip
 TEST_ROOTS = ("test/", "spec/", "specs/", "src/test/", "e2e/", "cypress/")
 TEST_FILE = re.compile(

@@ -69,7 +69,7 @@ def write_receipt(receipt: Receipt) -> bytes:
 def _renamed(rows: Json, old: str, new: str) -> list[Json]:
     """Rows of evidence with one key under its other name, at its place."""
     found: list[Json] = []
-    for row in cast("list[Json]", rows) if isinstance(rows, list) else []:
+    for row in cast("list[Json]", rows) if isinstance(rows, (list, tuple)) else []:
         known = cast("dict[str, Json]", row) if isinstance(row, dict) else {}
         found.append({new if key == old else key: value for key, value in known.items()})
     return found

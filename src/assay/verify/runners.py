@@ -1,9 +1,9 @@
 """Run a check once and bring back what it proved.
 
 The command is run as it stands, inside a shell of ours that adds a report beside it: one call of pytest, unittest or
-Node's runner reports by signed lines (`signed.py`); what starts a runner behind `make` and the like leaves a JUnit file,
-asked for through `PYTEST_ADDOPTS`. The report lies in a fresh directory outside the project and is printed behind a
-random mark when the command has ended; mark and key come by a file that is gone before the command starts.
+Node's runner reports by signed lines (`signed.py`); what starts pytest behind `make` and the like leaves a JUnit
+file, asked for through `PYTEST_ADDOPTS`. The report lies in a fresh directory outside the project and is printed behind
+a random mark when the command has ended; mark and key come by a file that is gone before the command starts.
 What we add never narrows what is tested: `--maxfail=0` and `--continue-on-collection-errors` only widen it. No cache or
 bytecode is left in the tree.
 """

@@ -51,5 +51,5 @@ if _say is not None:
         elif report.when == "call":
             _say(id=report.nodeid, result="skip" if hasattr(report, "wasxfail") else "pass")
 
-    def pytest_unconfigure(config):
+    def pytest_unconfigure():
         _say(id="", result="end")
