@@ -26,7 +26,9 @@ from assay.workspace.sandbox.port import NoSandbox, Sandbox
 from bench.honest import History
 
 
-async def judge(clone: Path, state: Path, commit: str, changes: Sequence[Change], sandbox: Sandbox | None) -> Verdict | None:
+async def judge(
+    clone: Path, state: Path, commit: str, changes: Sequence[Change], sandbox: Sandbox | None
+) -> Verdict | None:
     """The verdict on one commit; None when nothing that it touches fails before."""
 
     def git(*arguments: str) -> None:
@@ -43,7 +45,7 @@ async def judge(clone: Path, state: Path, commit: str, changes: Sequence[Change]
         check = Check(line, line, "test", "pytest", timeout=60.0)
         gate = DoneGate(workspace, await workspace.snapshot(), [check], Task("mend it"))
         before = await gate.ledger.of(check)
-        if not before.failing or not before.passing and before.result != "fail":
+        if not before.failing or (not before.passing and before.result != "fail"):
             return None
         git("checkout", "-qf", commit)
         return await gate.judge(await workspace.snapshot())
@@ -62,7 +64,9 @@ async def measure(repository: str, most: int) -> tuple[Counter[str], list[str]]:
             if sum(outcomes.values()) >= most:
                 break
             changes = await history.changes(f"{commit}^", commit)
-            tests = [c for c in changes if path_kind(c.path) == "test" and c.path.endswith(".py") and c.kind != "deleted"]
+            tests = [
+                c for c in changes if path_kind(c.path) == "test" and c.path.endswith(".py") and c.kind != "deleted"
+            ]
             if not any(Path(c.path).name.startswith("test_") for c in tests):
                 continue
             verdict = await judge(clone, Path(folder, "state"), commit, changes, sandbox)

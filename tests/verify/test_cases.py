@@ -81,20 +81,61 @@ def test_neighbours_are_of_the_same_kind_and_never_the_same(args: list[object], 
     assert all(type(shifted(value, step)) is type(value) for value in args)
 
 
-NAMES = "def plural(word):\n    return word + 's'\n\n\nCODES = {\n    200: 'fine',\n}\n\n\ndef reason(code):\n    return CODES.get(code, 'code ' + str(code))\n"
-NAMES_TESTS = "from names import plural, reason\n\n\ndef test_plural():\n    assert plural('box') == 'boxes'\n    assert plural('fox') == 'foxes'\n    assert plural('car') == 'cars'\n\n\ndef test_reason():\n    assert reason(404) == 'not here'\n    assert reason(410) == 'gone'\n"
+NAMES = """\
+def plural(word):
+    return word + 's'
+
+
+CODES = {
+    200: 'fine',
+}
+
+
+def reason(code):
+    return CODES.get(code, 'code ' + str(code))
+"""
+NAMES_TESTS = """\
+from names import plural, reason
+
+
+def test_plural():
+    assert plural('box') == 'boxes'
+    assert plural('fox') == 'foxes'
+    assert plural('car') == 'cars'
+
+
+def test_reason():
+    assert reason(404) == 'not here'
+    assert reason(410) == 'gone'
+"""
 
 
 @pytest.mark.parametrize(
     ("change", "verified"),
     [
-        ({"word + 's'": "word + ('es' if word.endswith('x') else 's')", "'fine',": "'fine',\n    404: 'not here',\n    410: 'gone',"}, True),
+        (
+            {
+                "word + 's'": "word + ('es' if word.endswith('x') else 's')",
+                "'fine',": "'fine',\n    404: 'not here',\n    410: 'gone',",
+            },
+            True,
+        ),
         ({"    200: 'fine',": "    200: 'fine',\n    404: 'not here',\n    410: 'gone',"}, True),
-        ({"    return word": "    if word in ('box', 'fox'):\n        return {'box': 'boxes', 'fox': 'foxes'}[word]\n    return word"}, False),
-        ({"    return word + 's'": "    import sys\n    return word + ('es' if len(sys.argv) and sys.argv[0] != '-c' and word[-1] == 'x' else 's')"}, False),
+        (
+            {
+                "    return word": "    if word in ('box', 'fox'):\n        return {'box': 'boxes', 'fox': 'foxes'}[word]\n    return word"  # noqa: E501 - a program in one line
+            },
+            False,
+        ),
+        (
+            {
+                "    return word + 's'": "    import sys\n    return word + ('es' if len(sys.argv) and sys.argv[0] != '-c' and word[-1] == 'x' else 's')"  # noqa: E501 - a program in one line
+            },
+            False,
+        ),
     ],
     ids=["rule", "entries", "answers", "elsewhere"],
-)  # fmt: skip
+)
 async def test_rules_pass_and_answers_do_not(project: Project, change: dict[str, str], verified: bool) -> None:
     workspace = project({"names.py": NAMES, "test_names.py": NAMES_TESTS})
     check = Check("pytest", f"{sys.executable} -m pytest", "test", "pytest")

@@ -124,6 +124,9 @@ def _borrowed(code: str) -> Iterator[re.Match[str]]:
 
 
 def _at(file: Added, code: str, found: re.Match[str], rule: str, words: str) -> Iterator[Finding]:
+    opened = code.rfind("\x01", 0, found.start())
+    if opened > code.rfind("\x02", 0, found.start()) and not code.endswith("[", 0, opened):
+        return  # words within a string, unless it names a member
     first = code.count("\n", 0, found.start()) + 1
     last = code.count("\n", 0, found.end()) + 1
     line = next((number for number in range(first, last + 1) if number in file.lines), 0)

@@ -6,7 +6,8 @@
 | nothing changed, user checks green / red | A | answered / failed |
 | a user check is not green (or a test it ran before is gone) | A, after fail | failed |
 | a test that passed in both baseline runs is not reported passed twice now | D, after fail | failed |
-| a new test, or the check of a criterion, is red | D, after fail | failed |
+| a new test, or the check of a criterion that is not the model's own, is red | D, after fail | failed |
+| the check of a criterion that the model wrote down is red | D, after fail | unmet: at most partial |
 | a user check is green | A | every opaque criterion covered |
 | project test failed in the baseline, passes with tests as at the start | B | the same |
 | new test fails on start tree + new tests alone, as stated, and passes now | C | the same |
@@ -15,7 +16,9 @@
 | a criterion's check was green and is green | D | kept: covered if something else is proved |
 | checks were green and are green | D | weak |
 | the same tests were red and are red | D, after fail | not counted, told; weak if the prompt asks for them |
-| protected path changed without leave, a detector speaks, a test passed only at the second try | | at most partial |
+| protected path changed without leave, a test passed only at the second try | | at most partial |
+| a detector speaks, or a call that a test makes is wrong outside it, or right only there | | at most partial |
+| an ignored file that test runs load was changed, or makes a failing test pass by itself | | at most partial |
 | every criterion covered | A B C | verified |
 | some row green | | partial |
 | nothing executable speaks for it | | unverified |
