@@ -27,6 +27,12 @@ def test_double():
 Project = Callable[[dict[str, str]], DirectoryWorkspace]
 
 
+@pytest.fixture(autouse=True)
+def _same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in plain directories are remembered, signatures included; in the sandbox every key is its own."""
+    monkeypatch.setattr("secrets.token_hex", lambda size: "5" * 2 * size)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A workspace with the given files."""

@@ -14,15 +14,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from msgspec import structs
-
 from assay.core.errors import ChangedMeanwhile, FileMissing, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp, Workspace
+from assay.verify.signed import KEY_FILE
 
 IGNORED = {".git", ".venv", "__pycache__", "node_modules", "target"}
 Files = dict[str, bytes]
 MEMORY: dict[tuple[str, ...], CommandResult] = {}
-MARK = "<the mark of this run>"
 
 
 class DirectoryWorkspace:
@@ -56,12 +54,11 @@ class DirectoryWorkspace:
         self.commands.append(command.argv[4] if len(command.argv) > 4 else " ".join(command.argv))
         if not self.tree:
             return await self._run(command)
-        *line, mark = command.argv
-        key = (self.tree, *line)
+        key = (self.tree, *command.argv, *command.env.values())
         if key not in MEMORY:
-            done = await self._run(command)
-            MEMORY[key] = structs.replace(done, output=done.output.replace(mark, MARK))
-        return structs.replace(MEMORY[key], output=MEMORY[key].output.replace(MARK, mark))
+            MEMORY[key] = await self._run(command)
+        Path(self.root, KEY_FILE).unlink(missing_ok=True)
+        return MEMORY[key]
 
     async def _run(self, command: Command) -> CommandResult:
         started = time.monotonic()

@@ -271,7 +271,14 @@ async def test_a_kept_criterion_rides_along(calculator: DirectoryWorkspace, suit
     assert verdict.outcome == "verified"
 
 
-async def test_a_red_criterion_fails(calculator: DirectoryWorkspace, suite: Check) -> None:
+async def test_a_criterion_of_the_models_that_stays_red_is_unmet(calculator: DirectoryWorkspace, suite: Check) -> None:
     criteria = [Criterion("add is right"), Criterion("word", check="grep -q faster calc.py")]
+    verdict = await judged(calculator, suite, {"calc.py": FIXED}, criteria=criteria)
+    assert verdict.outcome == "partial"
+    assert "the check of “word” fails" in verdict.missing
+
+
+async def test_a_red_criterion_of_the_users_fails(calculator: DirectoryWorkspace, suite: Check) -> None:
+    criteria = [Criterion("word", check="grep -q faster calc.py", owner="user")]
     verdict = await judged(calculator, suite, {"calc.py": FIXED}, criteria=criteria)
     assert verdict.outcome == "failed"

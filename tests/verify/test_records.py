@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.core.check import Check, CheckRun, Evidence
+from assay.core.check import Check, CheckRun, DiffStat, Evidence
 from assay.core.errors import UsageError
 from assay.verify.baseline import Baseline, Ledger, Runs
 from assay.verify.compare import compare
 from assay.verify.gate import DoneGate, Task
-from assay.verify.receipt import ReceiptMismatch, read_receipt, receipt_of, recheck, write_receipt
+from assay.verify.receipt import Receipt, ReceiptMismatch, read_receipt, receipt_of, recheck, write_receipt
 from assay.verify.reports import Report, TestResult
 from assay.verify.runners import Execution
 from assay.verify.survey import survey, survey_table
@@ -163,3 +163,12 @@ async def test_survey_of_nothing_and_of_a_named_command(project: Project) -> Non
     assert survey_table(nothing)[0].startswith("No checks found")
     assert (await survey(workspace, commands=["test -f a.txt"])).result == "pass"
     assert (await survey(workspace, commands=["no-such-program"], twice=True)).result == "unknown"
+
+
+def test_a_receipt_of_before_is_read() -> None:
+    row = Evidence("c", "true", "A", "fail", "pass", "t", "sha256:", 0.1)
+    receipt = Receipt(1, "verified", "why", "s", "t", DiffStat(), "", evidence=(row,))
+    text = write_receipt(receipt).decode()
+    assert '"class": "A"' in text
+    assert '"cls"' not in text
+    assert read_receipt(text.replace('"class"', '"cls"').encode()) == receipt == read_receipt(text.encode())

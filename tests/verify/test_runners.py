@@ -9,6 +9,7 @@ import pytest
 from assay.core.check import Check
 from assay.verify import reports
 from assay.verify.runners import check_of, execute, instrumented, run_clean, runner_of
+from assay.verify.signed import read_signed
 
 from .conftest import CALC, TESTS, Project
 from .dirspace import DirectoryWorkspace
@@ -221,5 +222,10 @@ def test_ctest_lines() -> None:
 
 @pytest.mark.parametrize("text", ["", "<", "<a/>", "{", "[]", "\0", "ok", "null", '{"testResults": 3}'])
 def test_broken_reports_are_empty(text: str) -> None:
-    for report in (reports.junit(text), reports.jest(text, ""), reports.json_lines(text), reports.go_events(text)[0]):
+    for report in (
+        reports.junit(text),
+        reports.jest(text, ""),
+        read_signed(text, "k").report,
+        reports.go_events(text)[0],
+    ):
         assert report.tests == {}

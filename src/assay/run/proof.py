@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -42,6 +43,9 @@ class Proof:
         self._permit = permit
         self._listed: list[Check] | None = None
         self._found: list[Check] | None = None
+        self._found_at = ""
+        """The start tree for which the checks were found."""
+        self._since = time.time()
         self._gate: tuple[str, str, DoneGate] | None = None
 
     @property
@@ -60,21 +64,34 @@ class Proof:
 
         return [check_of(line, "--check") for line in self._user]
 
-    async def discover(self) -> list[Check]:
-        """The project's checks that gate. To be called before the first edit: whoever edits could plant others."""
-        if self._found is None:
-            if self._listed is None:
-                self.suggest(await self._workspace.list_files(100_000))
-            self._found = gating(await runnable(self._workspace, self._listed or []))
+    def framed(self, moment: float) -> None:
+        """The start tree was taken at `moment` (seconds since the epoch), perhaps by an earlier process."""
+        self._since = moment
+
+    async def discover(self, start: str, untouched: bool = False) -> list[Check]:
+        """The project's checks that gate, as the tree `start` says. A later turn starts from another tree and may have
+        others. Whoever edits could plant some: unless the files are `untouched` since, a copy of `start` is asked."""
+        if self._found is None or self._found_at != start:
+            if untouched:
+                self._found = await self._ask(self._workspace, self._listed if self._found is None else None)
+            else:
+                async with self._workspace.copy(start) as copy:
+                    self._found = await self._ask(copy, None)
+            self._found_at = start
         return self._found
+
+    async def _ask(self, workspace: Workspace, listed: list[Check] | None) -> list[Check]:
+        if listed is None:
+            listed = candidates(workspace, await workspace.list_files(100_000), self._instructions)
+        return gating(await runnable(workspace, listed))
 
     async def gate(self, start: str, prompt: str) -> DoneGate:
         """The done gate for one start tree; executions that it made are remembered."""
         from assay.verify.gate import DoneGate, Task  # not on the way to the first request
 
         if self._gate is None or self._gate[:2] != (start, prompt):
-            task = Task(prompt, self._user, self._grants, self._guarded)
-            checks = await self.discover()
+            task = Task(prompt, self._user, self._grants, self._guarded, self._since)
+            checks = await self.discover(start)
             made = DoneGate(self._workspace, start, checks, task, self._observe, self._permit)
             self._gate = (start, prompt, made)
         return self._gate[2]

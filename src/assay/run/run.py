@@ -166,10 +166,12 @@ class Run:
     async def start_tree(self) -> str:
         """The tree at the start of the turn; waits for the snapshot the first time."""
         if self.state.frame:
+            self.proof.framed(self.state.framed_at)
             return self.state.frame
         tree = await asyncio.shield(self._framing())
         if not self.state.frame:
             self.record(Framed(self.state.turn, tree), durable=True)
+        self.proof.framed(self.state.framed_at)
         return tree
 
     async def turn(
@@ -183,7 +185,8 @@ class Run:
         self._rounds = self._continuations = self._compactions = self._nudges = 0
         self._open(parts, label or label_of(parts))
         try:
-            return await self._close(_INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop))
+            stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop)
+            return await self._settle(stop)
         except asyncio.CancelledError:
             if not self._interrupted:
                 raise
@@ -322,8 +325,7 @@ class Run:
             self.record(CriteriaDeclared(criteria))
 
     async def _before_effect(self, call: ToolCall, decision: Decision) -> None:
-        await self.start_tree()
-        await self.proof.discover()
+        await self.proof.discover(await self.start_tree(), untouched=not self.state.touched)
         if any(weighed.sink == "destroy" for weighed in decision.weighed):
             # What this session has done since the start of the turn is in no other snapshot.
             tree = await self.parts.workspace.snapshot()
@@ -383,6 +385,20 @@ class Run:
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
                 self.record(CriteriaDeclared(tuple(own)))
+
+    async def _settle(self, stop: Stop) -> TurnEnded:
+        """`_close`, which an interruption no longer changes: the work is judged, only its record is written."""
+        work = asyncio.ensure_future(self._close(stop))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not self._interrupted or work.cancelled():
+                work.cancel()
+                await asyncio.wait([work])
+                raise
+            if self._task:
+                self._task.uncancel()
+            return await work
 
     async def _close(self, stop: Stop) -> TurnEnded:
         verdict = (

@@ -56,6 +56,8 @@ class State:
         self.turn = turn
         self.prompt = prompt
         self.frame = ""
+        self.framed_at = 0.0
+        """When the frame was recorded, in seconds since the epoch."""
         self.open = bool(turn)
         self.spent = Spent()
         self.dollars: float | None = 0.0
@@ -108,7 +110,7 @@ class State:
                 self.schema = text if owner == "schema" else self.schema
                 self.added_tokens += estimate_tokens(text)
             case Framed(tree=tree):
-                self.frame = tree
+                self.frame, self.framed_at = tree, record.time
             case ModelReplied() as event:
                 self._reply(event)
             case CallDecided() as event:
@@ -135,11 +137,12 @@ class State:
     def _input(self, event: InputReceived) -> None:
         # A turn that was cut short keeps its frame: evidence compares with the files before anything was changed.
         frame, touched, spoken = (self.frame, self.touched, self.prompt) if self.open else ("", False, "")
+        framed_at = self.framed_at
         # The first part is the person's own words; what is attached behind it grants nothing.
         words = next((part.text for part in event.parts if isinstance(part, Text)), "")
         self.unjudged = None
         self._reset(event.turn, f"{spoken}\n{words}".strip())
-        self.frame, self.touched = frame, touched
+        self.frame, self.touched, self.framed_at = frame, touched, framed_at
         self.added_tokens += sum(
             estimate_tokens(part.text) if isinstance(part, Text) else _IMAGE_TOKENS for part in event.parts
         )

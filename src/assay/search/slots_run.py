@@ -62,7 +62,7 @@ async def _red(run: Run, tree: str) -> Baseline | None:
         baseline = await gate.ledger.of(check_of(line, "--check"))
         if baseline.result == "fail":
             return baseline
-    for check in await run.proof.discover():
+    for check in await run.proof.discover(tree):
         if check.kind == "test" and (baseline := await gate.ledger.of(check)).result == "fail":
             return baseline
     return None

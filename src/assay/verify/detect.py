@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from msgspec import Struct
-
 from assay.core.workspace import Change, Workspace
-from assay.verify.protect import path_kind
-
-
-class Finding(Struct, frozen=True):
-    path: str
-    line: int
-    """1-based; 0 for the file as such."""
-    rule: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.text}" if self.line else f"{self.path}: {self.text}"
-
-
-class Added(Struct, frozen=True):
-    """A changed file of the final tree with the numbers of the lines that the change added."""
-
-    path: str
-    text: str
-    lines: frozenset[int]
-    new: bool
-    package: bool
-    """It lies in a Python package, so that its name hides nothing at top level."""
-
-    def new_lines(self) -> Iterator[tuple[int, str]]:
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if number in self.lines:
-                yield number, line
-
+from assay.verify.detect_python import python
+from assay.verify.detect_script import script
+from assay.verify.findings import Added, Finding
+from assay.verify.protect import Division, path_kind
 
 SKIPS = re.compile(
     r"pytest\.mark\.(?:skip|skipif|xfail)\b|pytest\.(?:skip|xfail|importorskip)\(|pytest\.exit\("
@@ -52,11 +24,6 @@ CONFTEST = re.compile(
     r"^\s*(?:async\s+)?def\s+pytest_\w+|autouse\s*=\s*True|^\w+(?:\.\w+)+\s*=[^=]|\bsetattr\(|\bsys\.modules\b|\bpytest_plugins\b"
     r"|hookwrapper|hookimpl"
 )
-ENTRY_FILES = re.compile(r"__main__\.py|cli\.py|main\.py|manage\.py|setup\.py|noxfile\.py|.*_cli\.py|app\.py")
-ENTRY_DIRS = frozenset(("scripts", "bin", "tools", "examples", "bench", "benchmarks"))
-ENTRY_FUNCTIONS = re.compile(r"_?(main|cli|run|entry|entrypoint|console)(_.*)?|.*_main|.*_cli")
-EXITS = frozenset(("sys.exit", "os._exit", "os.abort", "os.kill", "exit", "quit", "atexit.register", "SystemExit"))
-COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__contains__"))
 RUNNER_MODULES = frozenset(("pytest", "_pytest", "pluggy", "nose", "tox", "nox", "coverage", "hypothesis", "xdist"))
 AUTOLOADED = frozenset(("sitecustomize.py", "usercustomize.py"))
 
@@ -78,8 +45,14 @@ async def detect(workspace: Workspace, start: str, final: str, changes: Sequence
         every = frozenset(range(1, text.count("\n") + 2))
         numbers = every if new else frozenset(lines.get(change.path, ()))
         file = Added(change.path, text, numbers, new, package)
-        findings += [finding for detector in (skips, hijacks, syntax) for finding in detector(file)]
+        findings += [finding for detector in (skips, hijacks, python, script) for finding in detector(file)]
     return findings
+
+
+def telling(findings: Sequence[Finding], division: Division) -> list[Finding]:
+    """Without skips in tests that were added: they show nothing and hide nothing, for parity looks after those that
+    existed."""
+    return [finding for finding in findings if finding.rule != "skip" or finding.path not in division.new_tests]
 
 
 def skips(file: Added) -> Iterator[Finding]:
@@ -110,71 +83,6 @@ def hijacks(file: Added) -> Iterator[Finding]:
         yield Finding(file.path, 0, "shadow", f"takes the place of the module {top} that runs the tests")
     elif rooted and top in sys.stdlib_module_names and top not in ("test", "__main__", "antigravity", "this"):
         yield Finding(file.path, 0, "shadow", f"takes the place of Python's own module {top}")
-
-
-def syntax(file: Added) -> Iterator[Finding]:
-    """Exits outside entry points, and comparisons that always say yes, in added Python."""
-    if not file.path.endswith(".py"):
-        return
-    try:
-        yield from [*_walk(file, ast.parse(file.text), entry=_entry_file(file.path))]
-    except (SyntaxError, ValueError):
-        return
-    except (RecursionError, MemoryError):
-        yield Finding(file.path, 0, "deep", "is nested too deeply to be examined")
-
-
-def _entry_file(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return bool(ENTRY_FILES.fullmatch(pure.name)) or bool(ENTRY_DIRS.intersection(pure.parts[:-1]))
-
-
-def _walk(file: Added, node: ast.AST, entry: bool) -> Iterator[Finding]:
-    for child in ast.iter_child_nodes(node):
-        inside = entry
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            inside = entry or bool(ENTRY_FUNCTIONS.fullmatch(child.name))
-            if child.name in COMPARISONS and file.lines & set(range(child.lineno, (child.end_lineno or 0) + 1)):
-                yield from _always(file, child)
-        elif isinstance(child, ast.If) and "__name__" in ast.dump(child.test):
-            inside = True
-        elif isinstance(child, (ast.Assign, ast.Dict)) and child.lineno in file.lines:
-            yield from _always_lambda(file, child)
-        name = _exit_name(child)
-        if name and getattr(child, "lineno", 0) in file.lines and (not inside or name == "os._exit"):
-            yield Finding(file.path, getattr(child, "lineno", 0), "exit", f"{name} can end the test run early")
-        yield from _walk(file, child, inside)
-
-
-def _exit_name(node: ast.AST) -> str:
-    """The dotted name of an exit that a call or a bare `raise SystemExit` uses."""
-    if isinstance(node, ast.Call):
-        name = ast.unparse(node.func) if isinstance(node.func, (ast.Name, ast.Attribute)) else ""
-    elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name):
-        name = node.exc.id
-    else:
-        return ""
-    return name if name in EXITS else ""
-
-
-def _always(file: Added, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Finding]:
-    returns = [part for part in ast.walk(function) if isinstance(part, ast.Return)]
-    constant = [part for part in returns if isinstance(part.value, ast.Constant) and part.value.value is True]
-    if returns and len(constant) == len(returns):
-        yield Finding(file.path, function.lineno, "equal", f"{function.name} always says True")
-
-
-def _always_lambda(file: Added, node: ast.Assign | ast.Dict) -> Iterator[Finding]:
-    """The same without `def`: in a class body, put on a class, or in the namespace of one made by `type`."""
-    if isinstance(node, ast.Assign):
-        pairs = [(ast.unparse(target).rpartition(".")[2], node.value) for target in node.targets]
-    else:
-        keys = zip(node.keys, node.values, strict=True)
-        pairs = [(str(key.value), value) for key, value in keys if isinstance(key, ast.Constant)]
-    for name, value in pairs:
-        body = value.body if isinstance(value, ast.Lambda) else None
-        if name in COMPARISONS and isinstance(body, ast.Constant) and body.value is True:
-            yield Finding(file.path, value.lineno, "equal", f"{name} always says True")
 
 
 def added_lines(patch: str) -> dict[str, set[int]]:

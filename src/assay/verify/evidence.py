@@ -36,6 +36,8 @@ class Findings:
         """Existing tests that failed before and fail now -> why, in one line."""
         self.steady = 0
         """How many existing tests passed before and pass now."""
+        self.mended: dict[str, tuple[str, ...]] = {}
+        """Checks -> the existing tests that failed before and pass now."""
         self.kept: set[str] = set()
         """Texts of criteria whose check passed before and passes now."""
 
@@ -55,6 +57,8 @@ class Court:
         self.added = added
         """The source text that the change added, for names that a new test may miss on the start tree."""
         self.found = Findings()
+        self.beside = False
+        """Files that no tree holds were changed since the start."""
         self._tried: tuple[Execution, Execution] | None = None
         """The run of the new tests, on the start tree and on the accepted one."""
 
@@ -75,7 +79,8 @@ class Court:
         after = await self.runs.get(check, self.trees.accepted, "final")
         broken = compare(before, after, excused(before, self.division.leave)).broken
         result: Result = "pass" if after.run.passed and not broken else "fail"
-        note = "" if result == "pass" else listed([f"{test} {why}" for test, why in broken.items()])
+        kept = "green before the change too" if before.result == "pass" and self.trees.final != self.trees.start else ""
+        note = kept if result == "pass" else listed([f"{test} {why}" for test, why in broken.items()])
         self.row(criterion or command, "A", before.result, result, after, note)
         if result == "fail":
             self.found.red.append(f"the check `{command}` fails: {note or failure_of(after)}")
@@ -94,7 +99,20 @@ class Court:
             found.unchecked.append(f"`{check.command}` is flaky as a whole, left out")
             return
         parity = await rerun(self.runs, self.ledger, check, self.trees, self.division)
+        if self.beside and parity.comparison.fixed:
+            parity = await self._caused(check, before, parity)
         self._weigh(check, before, parity)
+
+    async def _caused(self, check: Check, before: Baseline, parity: Parity) -> Parity:
+        """Causality: without the change to the tree the tests must fail again. That was seen before the change; where
+        ignored files changed since, it is looked at once more."""
+        again = await self.runs.get(check, self.trees.start, "final", nth=2)
+        idle = compare(before, again).fixed
+        if not idle:
+            return parity
+        self.found.weak.append(f"pass without the change too, by files that git ignores: {listed(idle)}")
+        fixed = tuple(test for test in parity.comparison.fixed if test not in idle)
+        return structs.replace(parity, comparison=structs.replace(parity.comparison, fixed=fixed))
 
     def _weigh(self, check: Check, before: Baseline, parity: Parity) -> None:
         found, comparison, done = self.found, parity.comparison, parity.execution
@@ -109,6 +127,7 @@ class Court:
             note = f"{len(comparison.broken)} regressed: {listed(list(comparison.broken))}"
             self.row(f"nothing that passed fails ({check.name})", "D", before.result, "fail", done, note)
         elif comparison.fixed and check.kind == "test":
+            found.mended[check.command] = comparison.fixed
             self.row(TASK, "B", "fail", "pass", done, f"now pass: {listed(comparison.fixed)}")
         elif comparison.kept or done.run.passed:
             after: Result = "pass" if not comparison.still else "fail"
@@ -143,7 +162,9 @@ class Court:
         elif passing:
             why = listed(sorted(set(doubts.values())))
             self.row("the new tests pass", "D", before.result, "pass", after, why)
-            self.found.weak.append(f"the new tests prove nothing: {listed([f'{t} {d}' for t, d in doubts.items()])}")
+            told = f"the new tests prove nothing: {listed([f'{t} {d}' for t, d in doubts.items()])}"
+            # Beside a test that failed and passes now, further ones are welcome as they are.
+            (self.found.unchecked if self.found.strong else self.found.weak).append(told)
 
     def doubt(self, test: str, before: Execution, expect: str) -> str:
         """Why a new test that passes now proves nothing; empty when it failed on the unchanged tree as it should."""
@@ -190,7 +211,8 @@ class Court:
             same = bool(failing) and all(before.run.tests.get(test) in ("fail", "error") for test in failing)
             self.row(criterion.text, "D", before.result, "fail", after, "the same tests as before fail" if same else "")
             told = f"the check of “{criterion.text}” fails: `{check.command}` {failure_of(after)}"
-            (found.weak if same and criterion.owner == "model" else found.red).append(told)
+            # What a model wrote down for itself and did not reach is a criterion unmet; what broke shows elsewhere.
+            (found.weak if criterion.owner == "model" else found.red).append(told)
             return
         cls, note = self._class_of(before, after, criterion, flaky)
         self.row(criterion.text, cls, before.result, "pass", after, note)

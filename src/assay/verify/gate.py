@@ -6,7 +6,8 @@
 | nothing changed, user checks green / red | A | answered / failed |
 | a user check is not green (or a test it ran before is gone) | A, after fail | failed |
 | a test that passed in both baseline runs is not reported passed twice now | D, after fail | failed |
-| a new test, or the check of a criterion, is red | D, after fail | failed |
+| a new test, or the check of a criterion that is not the model's own, is red | D, after fail | failed |
+| the check of a criterion that the model wrote down is red | D, after fail | unmet: at most partial |
 | a user check is green | A | every opaque criterion covered |
 | project test failed in the baseline, passes with tests as at the start | B | the same |
 | new test fails on start tree + new tests alone, as stated, and passes now | C | the same |
@@ -15,7 +16,9 @@
 | a criterion's check was green and is green | D | kept: covered if something else is proved |
 | checks were green and are green | D | weak |
 | the same tests were red and are red | D, after fail | not counted, told; weak if the prompt asks for them |
-| protected path changed without leave, a detector speaks, a test passed only at the second try | | at most partial |
+| protected path changed without leave, a test passed only at the second try | | at most partial |
+| a detector speaks, or a call that a test makes is wrong outside it, or right only there | | at most partial |
+| an ignored file that test runs load was changed, or makes a failing test pass by itself | | at most partial |
 | every criterion covered | A B C | verified |
 | some row green | | partial |
 | nothing executable speaks for it | | unverified |
@@ -24,6 +27,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import PurePosixPath
 
@@ -32,9 +36,12 @@ from msgspec import Struct
 from assay.core.check import Check, Criterion, DiffStat, OutcomeName, Verdict
 from assay.core.workspace import Change, Workspace
 from assay.verify.baseline import Ledger, Observe, Runs
-from assay.verify.detect import Finding, detect
+from assay.verify.detect import detect, telling
 from assay.verify.discover import discover, gating
 from assay.verify.evidence import STRONG, TASK, Court, Findings, listed
+from assay.verify.findings import Finding
+from assay.verify.ignored import altered
+from assay.verify.probe import probe
 from assay.verify.protect import Division, divide, leave_from_prompt, matching
 from assay.verify.rerun import compose_trees
 from assay.verify.runners import check_of
@@ -56,6 +63,8 @@ class Task(Struct, frozen=True):
     """Patterns of protected paths that settings allow to be changed."""
     guarded: tuple[str, ...] = ()
     """Patterns of further paths that settings protect."""
+    since: float = 0.0
+    """When the start tree was taken, in seconds since the epoch; 0: when the gate is made."""
 
 
 class DoneGate:
@@ -77,6 +86,7 @@ class DoneGate:
         self.workspace = workspace
         self.start = start
         self.task = task
+        self.since = task.since or time.time()
         self.runs = Runs(workspace, observe)
         self._checks = tuple(check for check in checks if check.command not in task.checks)
         self._permit = permit
@@ -97,7 +107,14 @@ class DoneGate:
         hidden = {suspect.path for suspect in suspects if suspect.rule in HIDING and suspect.path in added}
         trees = await compose_trees(self.workspace, self.start, final, division, hidden)
         court = Court(self.runs, self.ledger, trees, division, await self._added_text(final, division))
+        beside = await altered(self.workspace.root, self.since, await self.workspace.list_files(1_000_000))
+        court.beside = bool(beside.loaded or beside.others)
         await self._gather(court, criteria)
+        suspects = telling(suspects, division)
+        for check in self._checks:
+            if tests := court.found.mended.get(check.command):
+                suspects += await probe(self.workspace, check, trees, tests)
+        suspects += [Finding(path, 0, "ignored", why) for path, why in [*beside.loaded.items()][:5]]
         return self._verdict(final, criteria, court, changes, suspects)
 
     async def _unchanged(self, final: str, criteria: Sequence[Criterion]) -> Verdict:

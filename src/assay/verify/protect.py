@@ -27,7 +27,9 @@ SETTINGS = re.compile(
     r"conftest\.py|\.?pytest\.(ini|toml)|tox\.(ini|toml)|noxfile\.py|\.coveragerc|sitecustomize\.py|usercustomize\.py"
     r"|.*\.pth|(jest|vitest|vite|karma|playwright|cypress|ava|eslint|babel)\.(config|conf|workspace)\..*|\.mocharc.*"
     r"|\.eslintrc.*|\.?ruff\.toml|\.?mypy\.ini|\.flake8|pyrightconfig\.json|(GNUm|M|m)akefile|[Jj]ustfile"
-    r"|Taskfile\.ya?ml|CTestTestfile\.cmake|\.nycrc.*"
+    r"|Taskfile\.ya?ml|CTestTestfile\.cmake|\.nycrc.*|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.pnp\.c?js|bunfig\.toml"
+    r"|\.envrc|\.env(\.test)?|\.(python|node)-version|\.nvmrc|\.tool-versions|\.?mise\.toml|pyvenv\.cfg"
+    r"|(run[-_]?)?(tests?|checks?|ci|verify)([-_]\w+)?\.(sh|bash|ps1|bat)|run[-_]?tests?(\.(py|[cm]?js))?"
 )
 MIXED = frozenset(("pyproject.toml", "setup.cfg", "package.json"))
 CI = re.compile(
@@ -35,11 +37,15 @@ CI = re.compile(
     r"|^(\.gitlab-ci\.yml|\.travis\.yml|Jenkinsfile|azure-pipelines\.yml|appveyor\.yml|bitbucket-pipelines\.yml"
     r"|\.drone\.yml|\.woodpecker\.yml|\.pre-commit-config\.yaml|codecov\.yml)$"
 )
-TEST_DIRS = frozenset(("tests", "__tests__", "testdata", "__snapshots__"))
+TEST_DIRS = frozenset((
+    "tests", "__tests__", "testdata", "test-data", "test_data", "__snapshots__", "snapshots", "__fixtures__",
+    "__mocks__", "golden", "goldens",
+))  # fmt: skip
 TEST_ROOTS = ("test/", "spec/", "specs/", "src/test/", "e2e/", "cypress/")
 TEST_FILE = re.compile(
-    r"(test_.*|.*_test|tests)\.py|.*_test\.(go|c|cc|cpp|rb|exs|dart)|.*[.-](test|spec)\.[cm]?[jt]sx?|.*_spec\.rb"
+    r"(test_.*|.*_test|tests)\.py|.*_test\.(go|c|cc|cpp|rb|exs|dart)|.*[.-](test|spec)(-d)?\.[cm]?[jt]sx?|.*_spec\.rb"
     r"|.*(Test|Tests|TestCase|Spec|IT)\.(java|kt|groovy|scala|cs|php|swift)|Test[A-Z].*\.(java|kt)"
+    r"|.*\.(snap|golden|approved\.\w+)|(.*[._-])?(expected|golden)([._-].*)?\.(json|txt|csv|out|ya?ml|xml|html)"
 )
 
 

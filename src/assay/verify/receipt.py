@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+from typing import cast
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import DecodeError, Struct, ValidationError, convert, json, to_builtins
 
 from assay._version import __version__
 from assay.core.check import Criterion, DiffStat, Evidence, OutcomeName, Result, Verdict
 from assay.core.errors import AssayError, UsageError
+from assay.core.messages import Json
 from assay.core.workspace import Workspace
 from assay.verify.baseline import Runs
 from assay.verify.runners import check_of
@@ -58,14 +60,28 @@ async def receipt_of(workspace: Workspace, start: str, verdict: Verdict) -> Rece
 
 
 def write_receipt(receipt: Receipt) -> bytes:
-    """As indented JSON, to be put into a file."""
-    return json.format(json.encode(receipt), indent=2) + b"\n"
+    """As indented JSON, to be put into a file. A row's class is called `class`, as in the result object."""
+    found: dict[str, Json] = to_builtins(receipt)
+    found["evidence"] = _renamed(found.get("evidence"), "cls", "class")
+    return json.format(json.encode(found), indent=2) + b"\n"
+
+
+def _renamed(rows: Json, old: str, new: str) -> list[Json]:
+    """Rows of evidence with one key under its other name, at its place."""
+    found: list[Json] = []
+    for row in cast("list[Json]", rows) if isinstance(rows, (list, tuple)) else []:
+        known = cast("dict[str, Json]", row) if isinstance(row, dict) else {}
+        found.append({new if key == old else key: value for key, value in known.items()})
+    return found
 
 
 def read_receipt(data: bytes, name: str = "receipt") -> Receipt:
-    """Raises `UsageError` when `data` is no receipt, or one of a version that this program doesn't know."""
+    """Raises `UsageError` when `data` is no receipt, or one of a version that this program doesn't know. Older receipts
+    say `cls` for `class`."""
     try:
-        receipt = json.decode(data, type=Receipt)
+        found = json.decode(data, type=dict[str, object])
+        found["evidence"] = _renamed(found.get("evidence"), "class", "cls")
+        receipt = convert(found, Receipt)
     except (DecodeError, ValidationError, UnicodeError, RecursionError) as error:
         raise UsageError(f"{name} is not a receipt: {error}") from error
     if receipt.schema != SCHEMA:

@@ -71,24 +71,6 @@ def failure_words(message: str, body: str) -> str:
     return "\n".join(part for part in (head, *lines[:12]) if part)[:REASON_LIMIT]
 
 
-class _Line(Struct):
-    id: str
-    result: TestResult
-    reason: str = ""
-
-
-def json_lines(text: str) -> Report:
-    """What our own unittest result class writes: one object `{id, result, reason}` a line."""
-    report = Report()
-    for line in text.splitlines():
-        try:
-            row = json.decode(line, type=_Line)
-        except (DecodeError, UnicodeError, RecursionError):
-            continue
-        report.add(row.id, row.result, row.reason)
-    return report
-
-
 class _GoEvent(Struct, rename="pascal"):
     action: str = ""
     package: str = ""

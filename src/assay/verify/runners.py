@@ -1,8 +1,9 @@
 """Run a check once and bring back what it proved.
 
-The command is run as it stands, inside a shell of ours that adds a report beside it: pytest gets a JUnit file through
-`PYTEST_ADDOPTS` (so that it works for `make test` too, and no command line is rewritten), unittest a result class. The
-report lies in a fresh directory outside the project and is printed behind a random mark when the command has ended.
+The command is run as it stands, inside a shell of ours that adds a report beside it: one call of pytest, unittest or
+Node's runner reports by signed lines (`signed.py`); what starts pytest behind `make` and the like leaves a JUnit
+file, asked for through `PYTEST_ADDOPTS`. The report lies in a fresh directory outside the project and is printed behind
+a random mark when the command has ended; mark and key come by a file that is gone before the command starts.
 What we add never narrows what is tested: `--maxfail=0` and `--continue-on-collection-errors` only widen it. No cache or
 bytecode is left in the tree.
 """
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import re
 
+from msgspec import structs
+
 from assay.core.check import Check, CheckRun, Result
 from assay.core.errors import WorkspaceError
 from assay.core.workspace import Command, CommandResult, Workspace
 from assay.verify import reports
 from assay.verify.reports import Report, strip_colours
+from assay.verify.signed import KEY_FILE, Signed, drivers, read_signed, signs
 
 OUTPUT_LIMIT = 16_000_000
 """Bytes of output kept, report included; beyond it the middle is lost and the digest is of what was kept."""
@@ -26,40 +30,39 @@ REPORTED = ("pytest", "unittest")
 
 WRAPPER = """\
 d=$(mktemp -d "${TMPDIR:-/tmp}/check.XXXXXXXX") || exit 125
+{ IFS= read -r m; IFS= read -r k; } < "$3" || exit 125
+rm -f "$3"
 export ASSAY_REPORT="$d/report"
-export PYTEST_ADDOPTS="${PYTEST_ADDOPTS:+$PYTEST_ADDOPTS }--junitxml=$d/report.xml -o junit_family=xunit1 \
--o cache_dir=$d/cache --maxfail=0 --continue-on-collection-errors"
+mode=plain
+if [ -n "$ASSAY_PYTEST" ] || [ -n "$ASSAY_UNITTEST" ] || [ -n "$ASSAY_NODE_KEY" ]; then
+  export ASSAY_CHECK="$d"
+  printf '%s' "$k" > "$d/key"
+  mode=signed
+fi
+own="-o cache_dir=$d/cache --maxfail=0 --continue-on-collection-errors"
+if [ -n "$ASSAY_PYTEST" ]; then
+  mkdir "$d/lib" && printf '%s' "$ASSAY_PYTEST" > "$d/lib/assay_report.py"
+  export PYTHONPATH="$d/lib${PYTHONPATH:+:$PYTHONPATH}"
+  own="-p assay_report $own"
+else
+  own="--junitxml=$d/report.xml -o junit_family=xunit1 $own"
+fi
+export PYTEST_ADDOPTS="${PYTEST_ADDOPTS:+$PYTEST_ADDOPTS }$own"
 [ -z "$2" ] || export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
+if [ -n "$ASSAY_NODE_KEY" ]; then
+  printf '%s' "$ASSAY_NODE_KEY" > "$d/key.cjs"
+  printf '%s' "$ASSAY_NODE_REPORT" > "$d/report.mjs"
+  flags="--require=$d/key.cjs --test-reporter=spec --test-reporter-destination=stdout"
+  flags="$flags --test-reporter=$d/report.mjs --test-reporter-destination=$d/signed"
+  if NODE_OPTIONS="$flags" node -e 0 >/dev/null 2>&1; then export NODE_OPTIONS="$flags"; else mode=plain; fi
+fi
+unset ASSAY_PYTEST ASSAY_NODE_KEY ASSAY_NODE_REPORT k
 if command -v bash >/dev/null 2>&1; then bash -c "$1"; else sh -c "$1"; fi
 code=$?
-printf '\\n%s\\n%s\\n%s\\n' "$3" "$PWD" "$3"
-cat "$d/report.xml" 2>/dev/null || cat "$d/report" 2>/dev/null
+printf '\\n%s\\n%s\\n%s\\n%s\\n' "$m" "$mode" "$PWD" "$m"
+if [ $mode = signed ]; then cat "$d/signed"; else cat "$d/report.xml" || cat "$d/report"; fi 2>/dev/null
 rm -rf "$d"
 exit $code
-"""
-
-UNITTEST = """\
-import json, os, sys, unittest
-class R(unittest.TextTestResult):
-    def put(self, test, result, err=None):
-        name = test.id()
-        failed = 'unittest.loader._FailedTest.'
-        with open(os.environ['ASSAY_REPORT'], 'a') as file:
-            file.write(json.dumps({'id': name[len(failed):] if name.startswith(failed) else name, 'result': result,
-                'reason': '' if err is None else (err[0].__name__ + ': ' + str(err[1]))[:1500]}) + '\\n')
-    def addSuccess(self, test): super().addSuccess(test); self.put(test, 'pass')
-    def addFailure(self, test, err): super().addFailure(test, err); self.put(test, 'fail', err)
-    def addError(self, test, err): super().addError(test, err); self.put(test, 'error', err)
-    def addSkip(self, test, why): super().addSkip(test, why); self.put(test, 'skip')
-    def addExpectedFailure(self, test, err): super().addExpectedFailure(test, err); self.put(test, 'skip')
-    def addUnexpectedSuccess(self, test): super().addUnexpectedSuccess(test); self.put(test, 'fail')
-    def addSubTest(self, test, sub, err):
-        super().addSubTest(test, sub, err)
-        if err is not None: self.put(test, 'fail' if issubclass(err[0], test.failureException) else 'error', err)
-class Runner(unittest.TextTestRunner):
-    resultclass = R
-with open(os.environ['ASSAY_REPORT'], 'a') as file: file.write('unittest\\n')
-unittest.main(module=None, testRunner=Runner, argv=['python -m unittest'] + sys.argv[1:])
 """
 
 RUNNERS: tuple[tuple[str, str], ...] = (
@@ -135,20 +138,44 @@ async def execute(workspace: Workspace, check: Check, tree: str) -> Execution:
     """Run `check` in `workspace`, whose files are those of `tree`."""
     import secrets
 
-    mark = f"--{secrets.token_hex(16)}--"
-    line = instrumented(check)
+    mark, key = (f"--{secrets.token_hex(16)}--" for _ in range(2))
+    workspace.write_file(KEY_FILE, f"{mark}\n{key}\n".encode(), None)
     result = await workspace.run(
         Command(
-            argv=("/bin/sh", "-c", WRAPPER, "check", line, "src" if source_layout(workspace) else "", mark),
+            argv=(
+                "/bin/sh",
+                "-c",
+                WRAPPER,
+                "check",
+                instrumented(check),
+                "src" if source_layout(workspace) else "",
+                KEY_FILE,
+            ),
             env=environment(check),
             timeout=check.timeout,
             limit=OUTPUT_LIMIT,
         )
     )
     output, _, rest = result.output.partition(f"\n{mark}\n")
-    root, _, raw = rest.partition(f"\n{mark}\n")
+    head, _, raw = rest.partition(f"\n{mark}\n")
+    mode, _, root = head.partition("\n")
+    if mode == "signed":
+        signed = read_signed(raw, key)
+        done = finished(check, tree, result, output, signed.report, signed.whole)
+        return done if signed.whole else broken(done, signed)
     report, output = parse(check.runner, output, raw, root)
     return finished(check, tree, result, output, report, bool(raw.strip()))
+
+
+def broken(done: Execution, signed: Signed) -> Execution:
+    """A run whose signed report is not whole can't have passed."""
+    why = (
+        "the report holds lines that the runner did not write"
+        if signed.forged
+        else "the run ended before its report did"
+    )
+    tail = f"{done.run.tail}\n{why}".strip()
+    return Execution(done.check, structs.replace(done.run, passed=False, tail=tail), done.output, done.report, False)
 
 
 def finished(check: Check, tree: str, result: CommandResult, output: str, report: Report, found: bool) -> Execution:
@@ -171,7 +198,9 @@ def finished(check: Check, tree: str, result: CommandResult, output: str, report
 
 def environment(check: Check) -> dict[str, str]:
     """What a check sees besides the cleaned environment."""
-    found = {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1", "ASSAY_UNITTEST": UNITTEST, "GIT_OPTIONAL_LOCKS": "0"}
+    found = {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    if signs(check):
+        found |= drivers(check)
     if check.runner in ("jest", "vitest", "node"):
         found["CI"] = "1"
     return found
@@ -192,7 +221,7 @@ def source_layout(workspace: Workspace) -> bool:
 def instrumented(check: Check) -> str:
     """The shell line with a report asked for, where that can't be done by environment."""
     line = check.command
-    if check.runner == "unittest":
+    if check.runner == "unittest" and signs(check):
         return re.sub(r"-m\s+unittest(?!\S)", '-c "$ASSAY_UNITTEST"', line, count=1)
     if check.runner == "go":
         return re.sub(r"\bgo\s+test\b(?!\s+-json)", "go test -json", line, count=1)
@@ -207,8 +236,6 @@ def parse(runner: str, output: str, raw: str, root: str) -> tuple[Report, str]:
     """The report, and the output as a person would have seen it."""
     if raw.lstrip().startswith("<"):
         return reports.junit(raw.strip()), output
-    if runner == "unittest":
-        return reports.json_lines(raw), output
     if runner in ("jest", "vitest"):
         return reports.jest(raw.strip(), root), output
     if runner == "go":
