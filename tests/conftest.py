@@ -14,9 +14,18 @@ from hypothesis import settings
 # A deadline in a property test measures the machine; and what CI finds must be found again by whoever looks.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
+# `make nightly`: property tests that set no number of their own try many more, each time others.
+settings.register_profile("nightly", deadline=None, max_examples=5_000)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 _OURS = ("ASSAY_HOME", "ASSAY_MODEL", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Put how many inputs a property test tried into the report; `tests/docs/reliability.py` reads it there."""
+    tried = getattr(item, "hypothesis_statistics", "")
+    if tried:
+        item.user_properties.append(("hypothesis", tried))
 
 
 @pytest.fixture(scope="session", autouse=True)

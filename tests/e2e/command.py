@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import assay
+from assay.sessions.reader import LogReader
 from assay.testing.server import ScriptedServer, SeenRequest, is_extension, prompt_bytes
 from assay.testing.server.jobs import PROMPT, write_project
 
@@ -69,6 +70,8 @@ class Place:
 
     def __init__(self, root: Path):
         self.root = root
+        self.damaged = False
+        """Set by a test that damages logs itself, so that nobody else is blamed for it."""
         self._started: list[subprocess.Popen[bytes]] = []
         self.home = root / "home"
         self.project = root / "project"
@@ -145,14 +148,30 @@ class Place:
         return process
 
     def close(self) -> None:
-        """End what a failed test left running."""
+        """End what a test left running."""
         for process in self._started:
             process.kill()
-            process.communicate()
+            with contextlib.suppress(ValueError):  # a test may have closed a stream of its own accord
+                process.communicate()
+
+    def left_well(self) -> None:
+        """What must hold after every test, also one that killed the command: no process, and logs that verify, but for
+        a record that was cut off at the very end, which going on would seal."""
+        assert not self.survivors(), f"{self.survivors()} survived"
+        assert not self.broken(torn=True), self.broken(torn=True)
+
+    def broken(self, *, torn: bool = False) -> list[str]:
+        """What is wrong with the session logs; nothing in a place that a test damaged. `torn`: a cut tail is fine."""
+        found: list[str] = []
+        for log in [] if self.damaged else self.logs:
+            reader = LogReader(log)
+            assert sum(1 for _ in reader.records()) or torn, f"{log} is empty"
+            found += [note for note in reader.notices if not (torn and ("cut off" in note or "not ended" in note))]
+        return found
 
     def run(self, server: ScriptedServer | str | None, *words: str, stdin: str | None = None, **more) -> Ended:
-        """Run the command to its end, and see that it leaves nothing behind and shows no traceback and no key. `more`
-        goes to `start`."""
+        """Run the command to its end, and see that it leaves no process, shows no traceback and no key, keeps logs that
+        verify, and in JSON mode gives one result object. `more` goes to `start`."""
         began = time.monotonic()
         process = self.start(server, *words, stdin=stdin is not None, **more)
         return self.finish(process, began, stdin)
@@ -173,6 +192,10 @@ class Place:
         assert "Traceback" not in ended.err, repr(ended)
         assert KEY not in ended.out + ended.err, repr(ended)
         assert not self.survivors(), f"{self.survivors()} survived {ended!r}"
+        assert not self.broken(torn=ended.code == 9), f"{self.broken()} after {ended!r}"
+        words = [*process.args] if isinstance(process.args, list) else []
+        if "json" in words and "--output-format" in words:
+            assert ended.result["type"] == "result", repr(ended)
         return ended
 
     def kept(self, needle: str) -> list[Path]:
@@ -225,6 +248,12 @@ def wait_for(what, seconds: float = 20.0) -> None:
     while not what():
         assert time.monotonic() < limit, "it did not come to pass"
         time.sleep(0.005)
+
+
+THRICE = pytest.mark.parametrize(
+    "time", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
+"""For what depends on the moment: three times, of which the fast tier takes the first."""
 
 
 def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:

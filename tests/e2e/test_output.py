@@ -106,6 +106,7 @@ def test_tokens_run_out(place: Place, serve: Serve) -> None:
     assert "--max-tokens-total" in ended.result["errors"][0]
 
 
+@pytest.mark.row(30)
 def test_money_runs_out_before_it_is_overspent(place: Place, serve: Serve) -> None:
     server = serve(_again())
     words = ("-p", "Go on", "--output-format", "json", "--max-budget-usd", "0.5", "--settings", json.dumps(PRICED))
@@ -117,6 +118,7 @@ def test_money_runs_out_before_it_is_overspent(place: Place, serve: Serve) -> No
     assert ended.result["assay"]["cost_known"] is True
 
 
+@pytest.mark.row(31)
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["in a command", "in a reply", "in a check"])
 def test_time_runs_out_wherever_it_is_spent(place: Place, serve: Serve, where: str) -> None:
@@ -129,6 +131,7 @@ def test_time_runs_out_wherever_it_is_spent(place: Place, serve: Serve, where: s
     assert ended.seconds < 5
 
 
+@pytest.mark.row(24)
 @pytest.mark.parametrize("usage", [Usage(-5, -5), Usage(10**18, 10**18)], ids=["negative", "huge"])
 def test_absurd_usage_is_not_believed(place: Place, serve: Serve, usage: Usage) -> None:
     server = serve([Reply("I look.", calls=(Call("@shell", {"command": "ls"}),), usage=usage), Reply("Done.")])

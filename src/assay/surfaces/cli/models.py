@@ -13,7 +13,7 @@ from assay.app.model import LOCAL, catalog_of, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.core.errors import UsageError
 from assay.surfaces.cli.flags import Flag, Parsed, describe, parse
-from assay.surfaces.cli.terminal import one_line, write_err, write_out
+from assay.surfaces.cli.terminal import draw, one_line, write_err, write_out
 
 FLAGS = (
     Flag("--from", "text", "pull: a file that you have already", value="FILE"),
@@ -121,15 +121,13 @@ class _Bar:
         text = f"{share:4.0%} of {total / 1e6:,.0f} MB  {one_line(note, 60)}"
         if self._live:
             filled = round(share * 24)
-            sys.stderr.write(f"\r\x1b[2K[{'#' * filled}{'.' * (24 - filled)}] {text}")
-            sys.stderr.flush()
+            draw(f"[{'#' * filled}{'.' * (24 - filled)}] {text}")
         else:
             write_err(text)
 
     def end(self) -> None:
         if self._live:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+            draw("")
 
 
 def _where(paths: Paths) -> int:

@@ -23,7 +23,7 @@ from assay.core.messages import Usage
 from assay.core.model import Retrying
 from assay.core.store import Record
 from assay.run.bus import Progress, Seen
-from assay.surfaces.cli.terminal import one_line, write_err
+from assay.surfaces.cli.terminal import draw, one_line, write_err
 
 _REDRAW = 0.1
 
@@ -112,14 +112,12 @@ class Status:
             parts.append(f"${self._dollars:.4f}")
         parts.append(f"{now - self._began:.0f} s")
         line = one_line(" · ".join(part for part in parts if part), self._width() - 1)
-        sys.stderr.write(f"\r\x1b[2K{line}")
-        sys.stderr.flush()
+        draw(line)
 
     def _clear(self) -> bool:
         """Wipe the live line; always False, for whoever ends it."""
         if self._live:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+            draw("")
         return False
 
     def _width(self) -> int:
