@@ -162,14 +162,14 @@ asyncio.run(workspace.run(Command(("/bin/sh", "-c", "setsid sleep {seconds} & to
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     process = subprocess.Popen((sys.executable, "-c", program), env=env)
     try:
-        end = time.monotonic() + 15
-        while not (root / "started").exists() and time.monotonic() < end:
+        end = time.monotonic() + 30
+        while not ((root / "started").exists() and alive(seconds)) and time.monotonic() < end:
             await asyncio.sleep(0.02)
         assert alive(seconds)
     finally:
         process.kill()
         process.wait()
-    end = time.monotonic() + 3
+    end = time.monotonic() + 15
     while alive(seconds) and time.monotonic() < end:
         await asyncio.sleep(0.02)
     assert alive(seconds) == []
