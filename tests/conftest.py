@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from tests.effort import NIGHTLY, inputs
 
 # A deadline in a property test measures the machine; and what CI finds must be found again by whoever looks.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
-# `make nightly`: property tests that set no number of their own try many more, each time others.
-settings.register_profile("nightly", deadline=None, max_examples=5_000)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+# `make nightly`: many more, and each time others.
+settings.register_profile("nightly", deadline=None, max_examples=inputs(100), print_blob=True)
+settings.load_profile("nightly" if NIGHTLY else "ci" if os.environ.get("CI") else "here")
 
 _OURS = ("ASSAY_HOME", "ASSAY_MODEL", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
 

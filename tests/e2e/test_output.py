@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from assay.testing.server import Call, Fault, Reply, Usage
+from assay.testing.server import Call, Fault, Reply
 from assay.testing.server.jobs import five_step
 
-from .command import EACH, Place
+from .command import EACH, Place, across
 from .conftest import Serve
 
 KEYS = {
@@ -132,10 +132,12 @@ def test_time_runs_out_wherever_it_is_spent(place: Place, serve: Serve, where: s
 
 
 @pytest.mark.row(24)
-@pytest.mark.parametrize("usage", [Usage(-5, -5), Usage(10**18, 10**18)], ids=["negative", "huge"])
-def test_absurd_usage_is_not_believed(place: Place, serve: Serve, usage: Usage) -> None:
-    server = serve([Reply("I look.", calls=(Call("@shell", {"command": "ls"}),), usage=usage), Reply("Done.")])
-    ended = place.task(server, "--max-tokens-total", "100000", prompt="Look").expect(0, "answered")
+@pytest.mark.parametrize(("fault", "dialect"), across("usage_missing", "usage_negative", "usage_huge"))
+def test_absurd_usage_is_not_believed(place: Place, serve: Serve, fault: str, dialect: str) -> None:
+    server = serve([Reply("I look.", calls=(Call("@shell", {"command": "ls"}),)), Reply("Done.")],
+                   [Fault(fault, times=None)])  # fmt: skip
+    words = ("--max-tokens-total", "100000", "--max-budget-usd", "1")
+    ended = place.task(server, *words, prompt="Look", dialect=dialect).expect(0, "answered")
     assert 500 < ended.result["assay"]["tokens"]["total"] < 10_000
 
 

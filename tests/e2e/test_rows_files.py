@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.effort import NIGHTLY
 
 from assay.testing.server import Call, Reply, ScriptedServer
-from effort import NIGHTLY
 
 from .command import THRICE, Ended, Place, wait_for
 from .conftest import Serve
@@ -75,18 +75,14 @@ class Racer(threading.Thread):
         self.path = path
         self.over = threading.Event()
         self.count = 0
-        self.met: list[str] = []
-        """Texts of the other side that took the place of ours."""
         self.lost: list[str] = []
-        """Those of them that were not made from our last write: it was lost."""
+        """What the other side wrote over our last write: that was lost, or was about to be put back."""
 
     def run(self) -> None:
         while not self.over.is_set():
             found = self.path.read_text()
-            if "new" in found:
-                self.met.append(found)
-                if f"line of the other {self.count}\n" not in found:
-                    self.lost.append(f"{found!r} after write {self.count}")
+            if "new" in found and f"line of the other {self.count}\n" not in found:
+                self.lost.append(found.splitlines()[1])
             self.count += 1
             beside = self.path.with_name("beside.tmp")
             beside.write_text(f"line of the other {self.count}\nold\n")
@@ -117,8 +113,8 @@ def test_a_racer_never_loses_its_last_write_silently(place: Place, serve: Serve,
     assert ended.code in (0, 6, 10), repr(ended)
     results = [result for turn in server.requests[-1].history for result in turn.results]
     assert racer.count > 50
-    assert racer.lost == []
-    assert len(racer.met) <= sum(not result.is_error for result in results)
+    won = {f"new {at // 4} {at % 4}" for at, result in enumerate(results) if not result.is_error}
+    assert won.isdisjoint(racer.lost)
     assert all("changed" in result.text or "not in the file" in result.text for result in results if result.is_error)
 
 
@@ -193,11 +189,12 @@ def test_mode_and_attributes_are_kept_and_read_only_is_refused(place: Place, ser
 @pytest.mark.row(60)
 @pytest.mark.load("a file of 1 GB in the project")
 @pytest.mark.slow
-def test_a_file_of_1_gb_is_bounded(place: Place, serve: Serve) -> None:
+@pytest.mark.parametrize("ignored", [True, False] if NIGHTLY else [True])
+def test_a_file_of_1_gb_is_bounded(place: Place, serve: Serve, ignored: bool) -> None:
     with (place.project / "big.txt").open("wb") as file:
         file.write(b"first line\n")
         file.truncate(1_000_000_000)
-    place.write({"a.txt": "old\n", ".gitignore": "big.txt\n"})
+    place.write({"a.txt": "old\n", ".gitignore": "big.txt\n" if ignored else ""})
     calls = (
         Call("@read", {"path": "big.txt"}),
         Call("search", {"pattern": "old"}),
