@@ -65,6 +65,8 @@ class Story(Struct):
     """What the log says is wrong with it at the end."""
     messages: int = 0
     """Most messages that a request had."""
+    objects: list[int] = []
+    """Live objects after each fifth."""
     memory: list[int] = []
     """Live bytes after each fifth, when they were traced."""
     costs: list[float] = []
@@ -91,7 +93,8 @@ class FragileLog:
     def append(self, event: Event, *, durable: bool = False) -> Record:
         self._fate.may_kill()
         before = self._log.path.stat().st_size
-        record = self._log.append(event, durable=durable)
+        del durable  # it is the process that dies here, not the machine: waiting for the disk would only take long
+        record = self._log.append(event)
         if self._fate.due():
             written = self._log.path.stat().st_size - before
             with self._log.path.open("r+b") as file:
@@ -171,7 +174,7 @@ class Marathon:
             except Killed:
                 log.close()
                 await asyncio.sleep(0)
-                self._fate.gone = False
+                self._fate.gone, self._began = False, 0.0
                 began = time.process_time()
                 log = SessionLog.open(self._path, clock=self._clock)
                 run = self._opened(log)
@@ -203,9 +206,11 @@ class Marathon:
         for tree in [tree for tree in self._files.trees if tree != run.state.frame]:
             del self._files.trees[tree]
         fifth = self._steps // 5
-        if self._trace and self.story.steps >= fifth * (len(self.story.memory) + 1):
+        if self.story.steps >= fifth * (len(self.story.objects) + 1):
             gc.collect()
-            self.story.memory.append(tracemalloc.get_traced_memory()[0])
+            self.story.objects.append(len(gc.get_objects()))
+            if self._trace:
+                self.story.memory.append(tracemalloc.get_traced_memory()[0])
 
     async def _shell(self, command: Command, workspace: MemoryWorkspace) -> CommandResult:
         """`do N`: the effect, and what it says; the process may die before and after."""
@@ -223,7 +228,7 @@ class Marathon:
         self._fate.may_kill()
         story = self.story
         now = time.process_time()
-        if story.steps:
+        if self._began:  # neither before the first request nor in the middle of a resume
             story.costs.append(now - self._began)
         self._began = now
         story.steps += 1
