@@ -33,7 +33,6 @@ from assay.sessions.log import SessionLog
 from assay.testing import ChaosModel, FakeClock, FunctionModel, MemoryWorkspace, call, reply
 from assay.testing.models import PROFILE, Reply
 from assay.tools.toolbox import toolbox
-from bench.peers import Peer
 from bench.report import Report, fifths, ratio
 
 HOURS = 30.0
@@ -41,7 +40,7 @@ BATCH = 12
 """Items that one prompt asks for."""
 CONTEXT = 12_000
 KILLS = 60
-"""A process is killed about once in so many steps."""
+"""How often the process of a long run is killed, about; a short one, once in forty steps."""
 STATE = "done.txt"
 
 
@@ -112,14 +111,15 @@ class FragileLog:
 class Fate:
     """When the process is killed: the same moments for the same seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, steps: int) -> None:
         self.chance = random.Random(seed)
+        self._apart = max(40, steps // KILLS) * 10  # a step has about five places to die, and half of that is the mean
         self.kills = 0
         self.gone = False
         self._left = self._next()
 
     def _next(self) -> int:
-        return self.chance.randrange(1, KILLS * 10)  # a step has about five places to die
+        return self.chance.randrange(1, self._apart)
 
     def due(self) -> bool:
         self._left -= 1
@@ -151,7 +151,7 @@ class Marathon:
         self.story = Story()
         self._steps = steps
         self._trace = trace
-        self._fate = Fate(seed)
+        self._fate = Fate(seed, steps)
         self._path = folder / "long.jsonl"
         self._clock = FakeClock()
         self._done: Counter[int] = Counter()
@@ -281,7 +281,7 @@ def _just_asked(request: ModelRequest) -> bool:
     return "last done" not in said
 
 
-def measure(_peers: list[Peer], steps: int, seed: int = 1) -> Report:
+def measure(steps: int, seed: int = 1) -> Report:
     """One simulated run of `steps` requests; time a request early and late."""
     with tempfile.TemporaryDirectory() as folder:
         story = asyncio.run(Marathon(steps, seed, Path(folder)).run())
