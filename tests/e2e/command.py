@@ -70,6 +70,8 @@ class Place:
 
     def __init__(self, root: Path):
         self.root = root
+        self.patience = LONGEST
+        """Seconds after which a command is taken for hanging."""
         self.damaged = False
         """Set by a test that damages logs itself, so that nobody else is blamed for it."""
         self._started: list[subprocess.Popen[bytes]] = []
@@ -189,11 +191,11 @@ class Place:
     ) -> Ended:
         """Wait for `process`; the same assertions as `run`. Unless it is `alone`, others may still live and write."""
         try:
-            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=LONGEST)
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=self.patience)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"did not end within {LONGEST:g} s: {Ended(-1, out, err, LONGEST)!r}") from None
+            raise AssertionError(f"no end within {self.patience:g} s: {Ended(-1, out, err, self.patience)!r}") from None
         ended = Ended(process.returncode, out, err, time.monotonic() - began)
         assert "Traceback" not in ended.err, repr(ended)
         assert KEY not in ended.out + ended.err, repr(ended)

@@ -72,6 +72,12 @@ def test_a_run_that_cannot_begin_still_gives_a_result_object(place: Place, serve
     assert ended.result["errors"][0] in ended.err
 
 
+@pytest.mark.parametrize("words", [(), ("x", "--json-schema", "[]"), ("x", "--thinking", "5")], ids=len)
+def test_a_wish_that_makes_no_sense_still_gives_a_result_object(place: Place, words: tuple[str, ...]) -> None:
+    ended = place.run("http://127.0.0.1:9", "-p", *words, "--output-format", "json").expect(2, "usage")
+    assert ended.result["errors"][0] in ended.err
+
+
 def test_the_prompt_may_come_from_a_pipe_and_a_pipe_may_bring_context(place: Place, serve: Serve) -> None:
     server = serve(Reply("Four."))
     place.run(server, "-p", stdin="What is 2 + 2?\n").expect(0)

@@ -287,6 +287,7 @@ COLOURS = (
     b"\x1b[31mred\x1b[0m \x1b]0;title\x07 \xe2\x80\xa8 \x00 passed\n" + b"test one ... ok\n" * 30 + b"\r10%\r20%\n"
 )
 
+DEEP = b"[" * 20_000
 REFUSAL = b'data: {"error": {"code": 400, "message": "no"}}\n\n'
 ANSWERS = (b'```json\n{"sum": 4}\n```', b'{"sum": "four"} and more', json.dumps([[]] * 3).encode())
 TARGETS = {
@@ -299,7 +300,7 @@ TARGETS = {
     "schema": Target(_schema, ANSWERS),
     "traceback": Target(_trace, (TRACE,)),
     "python": Target(_python, (SOURCE,)),
-    "project-settings": Target(_settings, (PYPROJECT, SETUP, PACKAGE)),
+    "project-settings": Target(_settings, (PYPROJECT, SETUP, PACKAGE, DEEP, b"a = " + DEEP)),
     "ignores": Target(_ignores, (b"*.pyc\n!keep.pyc\n/build/\ndocs/**/x[0-9]?.md\n# comment\n", b"**\n[a-\n[!]\n\\\n")),
     "output": Target(_output, (COLOURS,)),
     "file": Target(_file, (b"\xef\xbb\xbfa\r\nb\n", "é\n".encode("utf-16"), "é".encode("latin-1"))),
