@@ -4,7 +4,7 @@ VENV ?= .venv
 PY = $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test test-fast check format bench clean
+.PHONY: demo test test-fast nightly check format bench clean
 
 demo: $(VENV)/.ready-local
 	@$(PY) -m assay models pull
@@ -15,6 +15,13 @@ test: $(VENV)/.ready-test
 
 test-fast: $(VENV)/.ready-test
 	@$(PY) -m pytest -n $(WORKERS) -m "not slow"
+
+# Property tests with NIGHTLY times as many inputs, the long run and the largest loads whole; then the guided fuzzer.
+NIGHTLY ?= 20
+FUZZ_SECONDS ?= 600
+nightly: $(VENV)/.ready-fuzz
+	@NIGHTLY=$(NIGHTLY) $(PY) -m pytest -n $(WORKERS) -m "hypothesis or load"
+	@$(PY) -m tests.fuzz.guided $(FUZZ_SECONDS)
 
 check: $(VENV)/.ready-check
 	@$(VENV)/bin/ruff format --check .

@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import copy, faults, growth, install, job, quiet, sandbox, start
+from bench import copy, faults, growth, install, job, long, quiet, sandbox, start
 from bench.peers import Peer, find_peers
 from bench.report import Report, machine, markdown, save
 
-NAMES = ("start", "job", "growth", "faults", "install", "copy", "sandbox")
+NAMES = ("start", "job", "growth", "faults", "install", "long", "copy", "sandbox")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -23,6 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("what", nargs="*", metavar="|".join(NAMES), help="default: all")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds of start, job and copy (5)")
     parser.add_argument("--turns", default="50,200", metavar="N,M", help="lengths of the growth runs (50,200)")
+    parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="requests of the long run (10000)")
     parser.add_argument("--peers", default="", metavar="A,B", help="only these of the others (all that are installed)")
     parser.add_argument("--open-network", action="store_true", help="don't make a network of its own, even as root")
     return parser
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "job": lambda every: job.measure(every, asked.runs, resolver),
         "growth": lambda _: growth.measure(single, turns, resolver),
         "faults": lambda _: faults.measure(single),
+        "long": lambda _: long.measure(asked.steps),
     }
     for name in wanted:
         _show(plans[name](peers))

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Make an environment for WHAT in $VENV: local (run with the embedded model), test, or check.
+# Make an environment for WHAT in $VENV: local (run with the embedded model), test, fuzz, or check.
 # Needs Python 3.11 or later and the network; asks for nothing and changes nothing outside $VENV, except that a missing
 # venv module is installed where that is possible without a password.
 set -eu
-what=${1:?usage: setup.sh local|test|check}
+what=${1:?usage: setup.sh local|test|fuzz|check}
 venv=${VENV:-.venv}
 
 find_python() {
@@ -42,6 +42,10 @@ echo "setup: installing what '$what' needs" >&2
 case $what in
     local) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[local]' ;;
     test) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test ;;
+    # The guided fuzzer is built for some systems only; without it `make nightly` tries what it can.
+    fuzz) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test &&
+        { "$venv/bin/python" -m pip install -q --disable-pip-version-check --group fuzz ||
+            echo "setup: no guided fuzzer for this system" >&2; } ;;
     check) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test --group check ;;
     *) echo "setup: nothing is known about '$what'" >&2; exit 2 ;;
 esac

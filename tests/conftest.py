@@ -10,13 +10,23 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from tests.effort import NIGHTLY, inputs
 
 # A deadline in a property test measures the machine; and what CI finds must be found again by whoever looks.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+# `make nightly`: many more, and each time others.
+settings.register_profile("nightly", deadline=None, max_examples=inputs(100), print_blob=True)
+settings.load_profile("nightly" if NIGHTLY else "ci" if os.environ.get("CI") else "here")
 
 _OURS = ("ASSAY_HOME", "ASSAY_MODEL", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Put how many inputs a property test tried into the report; `tests/docs/reliability.py` reads it there."""
+    tried = getattr(item, "hypothesis_statistics", "")
+    if tried:
+        item.user_properties.append(("hypothesis", tried))
 
 
 @pytest.fixture(scope="session", autouse=True)

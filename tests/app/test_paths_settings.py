@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.paths import find_paths
@@ -209,7 +210,7 @@ _layer = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=inputs(40))
 @given(_layer, _layer, _layer)
 def test_no_untrusted_layer_loosens_anything(user: object, project: object, local: object) -> None:
     with TemporaryDirectory() as folder:
@@ -326,7 +327,7 @@ def test_a_folder_in_the_place_of_a_file_is_told_and_a_file_in_the_place_of_the_
     assert layers.load() == (Settings(), [])
 
 
-@settings(max_examples=40)
+@settings(max_examples=inputs(40))
 @given(st.binary(max_size=200) | st.text().map(str.encode))
 def test_no_content_makes_it_crash(content: bytes) -> None:
     with TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import assay
+from assay.sessions.reader import LogReader
 from assay.testing.server import ScriptedServer, SeenRequest, is_extension, prompt_bytes
 from assay.testing.server.jobs import PROMPT, write_project
 
@@ -69,9 +70,17 @@ class Place:
 
     def __init__(self, root: Path):
         self.root = root
+        self.patience = LONGEST
+        """Seconds after which a command is taken for hanging."""
+        self.damaged = False
+        """Set by a test that damages logs itself, so that nobody else is blamed for it."""
         self._started: list[subprocess.Popen[bytes]] = []
         self.home = root / "home"
         self.project = root / "project"
+        self.program = root / "bin/assay"
+        """As an installer makes it: unlike `python -m`, it takes no module from the directory it is started in."""
+        self.program.parent.mkdir()
+        self.program.write_text("import sys\n\nfrom assay.__main__ import main\n\nsys.exit(main())\n")
         self.home.mkdir()
         self.project.mkdir()
         self.variables = {
@@ -116,10 +125,10 @@ class Place:
     def argv(self, server: ScriptedServer | str | None, words: Sequence[str], dialect: str = "anthropic") -> list[str]:
         url = server.url if isinstance(server, ScriptedServer) else server
         if url is None:
-            return [sys.executable, "-m", "assay", *words]
+            return [sys.executable, str(self.program), *words]
         base = url if dialect == "anthropic" else f"{url}/v1"
         there = ("--model", "bench-model", "--base-url", base, "--dialect", dialect, "--api-key-env", "K")
-        return [sys.executable, "-m", "assay", *words, *there]
+        return [sys.executable, str(self.program), *words, *there]
 
     def start(
         self,
@@ -145,14 +154,30 @@ class Place:
         return process
 
     def close(self) -> None:
-        """End what a failed test left running."""
+        """End what a test left running."""
         for process in self._started:
             process.kill()
-            process.communicate()
+            with contextlib.suppress(ValueError):  # a test may have closed a stream of its own accord
+                process.communicate()
+
+    def left_well(self) -> None:
+        """What must hold after every test, also one that killed the command: no process, and logs that verify, but for
+        a record that was cut off at the very end, which going on would seal."""
+        assert not self.survivors(), f"{self.survivors()} survived"
+        assert not self.broken(torn=True), self.broken(torn=True)
+
+    def broken(self, *, torn: bool = False) -> list[str]:
+        """What is wrong with the session logs; nothing in a place that a test damaged. `torn`: a cut tail is fine."""
+        found: list[str] = []
+        for log in [] if self.damaged else self.logs:
+            reader = LogReader(log)
+            assert sum(1 for _ in reader.records()) or torn, f"{log} is empty"
+            found += [note for note in reader.notices if not (torn and ("cut off" in note or "not ended" in note))]
+        return found
 
     def run(self, server: ScriptedServer | str | None, *words: str, stdin: str | None = None, **more) -> Ended:
-        """Run the command to its end, and see that it leaves nothing behind and shows no traceback and no key. `more`
-        goes to `start`."""
+        """Run the command to its end, and see that it leaves no process, shows no traceback and no key, keeps logs that
+        verify, and in JSON mode gives one result object. `more` goes to `start`."""
         began = time.monotonic()
         process = self.start(server, *words, stdin=stdin is not None, **more)
         return self.finish(process, began, stdin)
@@ -161,18 +186,24 @@ class Place:
         """`assay -p PROMPT --output-format json`."""
         return self.run(server, "-p", prompt, "--output-format", "json", *words, **more)
 
-    def finish(self, process: "subprocess.Popen[bytes]", began: float, stdin: str | None = None) -> Ended:
-        """Wait for `process`; the same assertions as `run`."""
+    def finish(
+        self, process: "subprocess.Popen[bytes]", began: float, stdin: str | None = None, *, alone: bool = True
+    ) -> Ended:
+        """Wait for `process`; the same assertions as `run`. Unless it is `alone`, others may still live and write."""
         try:
-            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=LONGEST)
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=self.patience)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"did not end within {LONGEST:g} s: {Ended(-1, out, err, LONGEST)!r}") from None
+            raise AssertionError(f"no end within {self.patience:g} s: {Ended(-1, out, err, self.patience)!r}") from None
         ended = Ended(process.returncode, out, err, time.monotonic() - began)
         assert "Traceback" not in ended.err, repr(ended)
         assert KEY not in ended.out + ended.err, repr(ended)
-        assert not self.survivors(), f"{self.survivors()} survived {ended!r}"
+        assert not alone or not self.survivors(), f"{self.survivors()} survived {ended!r}"
+        assert not self.broken(torn=not alone or ended.code == 9), f"{self.broken()} after {ended!r}"
+        words = [*process.args] if isinstance(process.args, list) else []
+        if "json" in words and "--output-format" in words:
+            assert ended.result["type"] == "result", repr(ended)
         return ended
 
     def kept(self, needle: str) -> list[Path]:
@@ -225,6 +256,12 @@ def wait_for(what, seconds: float = 20.0) -> None:
     while not what():
         assert time.monotonic() < limit, "it did not come to pass"
         time.sleep(0.005)
+
+
+THRICE = pytest.mark.parametrize(
+    "time", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
+"""For what depends on the moment: three times, of which the fast tier takes the first."""
 
 
 def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:

@@ -28,6 +28,7 @@ def hearing() -> Iterator[None]:
 def place(tmp_path: Path) -> Iterator[Place]:
     with closing(Place(tmp_path)) as place:
         yield place
+    place.left_well()
 
 
 @pytest.fixture

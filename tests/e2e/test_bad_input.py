@@ -30,6 +30,7 @@ def test_a_binary_file_is_refused_and_kept(place: Place, serve: Serve) -> None:
     assert (place.project / "image.bin").read_bytes() == data
 
 
+@pytest.mark.row(54, 59)
 def test_bytes_around_an_edit_stay_as_they_are(place: Place, serve: Serve) -> None:
     before = b"\xef\xbb\xbfna\xc3\xafve\r\nold line\r\nlast without end"
     place.write({"a.txt": before})
@@ -42,6 +43,7 @@ def test_bytes_around_an_edit_stay_as_they_are(place: Place, serve: Serve) -> No
     assert (place.project / "a.txt").stat().st_mode & 0o777 == 0o750
 
 
+@pytest.mark.row(55)
 def test_a_file_that_changed_meanwhile_is_not_overwritten(place: Place, serve: Serve) -> None:
     place.write({"a.txt": "old\n"})
     write = Call("@write", {"path": "a.txt", "content": "the model's\n"})
@@ -56,6 +58,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(place: Place, serve: S
     assert "changed" in server.requests[2].last.results[0].text
 
 
+@pytest.mark.row(57)
 @pytest.mark.parametrize("path", ["../outside.txt", "/etc/assay-test", "link/outside.txt"])
 def test_nothing_is_written_outside(place: Place, serve: Serve, path: str) -> None:
     (place.project / "link").symlink_to(place.home)
@@ -77,6 +80,7 @@ def test_confined_commands_see_no_key_no_home_and_no_network(place: Place, serve
     assert not (place.home / "made").exists()
 
 
+@pytest.mark.row(38)
 @pytest.mark.slow
 def test_output_without_measure_is_bounded(place: Place, serve: Serve) -> None:
     call = Call("@shell", {"command": "head -c 300000000 /dev/zero | tr '\\0' 'a'; echo; echo the end"})
@@ -89,6 +93,7 @@ def test_output_without_measure_is_bounded(place: Place, serve: Serve) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 500_000
 
 
+@pytest.mark.row(51)
 @pytest.mark.parametrize("made", ["read-only", "a file"])
 def test_state_that_cannot_be_written(place: Place, serve: Serve, made: str) -> None:
     state = place.root / "state"
@@ -112,6 +117,7 @@ MUCH = [
 ]
 
 
+@pytest.mark.row(50)
 def test_a_log_that_cannot_grow_ends_the_run_and_keeps_the_files(place: Place, serve: Serve) -> None:
     old = "old\n" * 20_000
     place.write({"a.txt": old})
@@ -126,6 +132,7 @@ def test_a_log_that_cannot_grow_ends_the_run_and_keeps_the_files(place: Place, s
     assert unbroken(server.requests)
 
 
+@pytest.mark.row(50)
 @pytest.mark.parametrize("full", ["state", "project"])
 def test_a_full_disk_loses_nothing(place: Place, serve: Serve, full: str) -> None:
     disk = place.project if full == "project" else place.root / "state"
@@ -166,6 +173,7 @@ def _unmounted(path: Path) -> None:
         subprocess.run(("umount", str(path)), check=True)
 
 
+@pytest.mark.row(60)
 @pytest.mark.parametrize(
     "names", [["a\nb.txt", "esc\x1b[2J.txt"], [os.fsdecode(b"latin-\xe9.txt")]], ids=["control", "latin"]
 )

@@ -88,6 +88,7 @@ def test_a_missing_key_names_its_variable(place: Place) -> None:
     assert "K" in place.run(NOWHERE, "-p", "x", env={"K": ""}).expect(3).err
 
 
+@pytest.mark.row(31)
 def test_budget(place: Place, serve: Serve) -> None:
     server = serve(lambda seen: Reply("Again.", calls=(Call("@shell", {"command": f"echo {seen.position}"}),)))
     ended = place.task(server, "--max-turns", "3", prompt="Go on").expect(5, "budget")
@@ -95,6 +96,7 @@ def test_budget(place: Place, serve: Serve) -> None:
     assert ended.result["num_turns"] == len(server.requests) == 3
 
 
+@pytest.mark.row(26)
 def test_stuck(place: Place, serve: Serve) -> None:
     server = serve(Reply("Again.", calls=(Call("@shell", {"command": "echo same"}),)))
     place.task(server, prompt="Go on").expect(6, "stuck")
@@ -120,6 +122,7 @@ def _without_bubblewrap(place: Place) -> dict[str, str]:
     return {"PYTHONPATH": f"{module.parents[2]}:{place.variables['PYTHONPATH']}"}
 
 
+@pytest.mark.row(62)
 @pytest.mark.skipif(sys.platform != "linux", reason="another sandbox")
 def test_no_sandbox_means_no_command(place: Place, serve: Serve) -> None:
     server = serve([Reply("I count.", calls=(ADD_LINE,)), Reply("Done.")])
@@ -137,6 +140,7 @@ def test_no_sandbox_means_no_command(place: Place, serve: Serve) -> None:
     assert place.run(None, "doctor", env=env).code == 7
 
 
+@pytest.mark.row(51)
 def test_a_state_directory_that_cannot_be_written(place: Place, serve: Serve) -> None:
     blocked = place.home / ".local"
     blocked.write_text("a file where a directory is needed")
@@ -147,6 +151,7 @@ def test_a_state_directory_that_cannot_be_written(place: Place, serve: Serve) ->
     assert place.run(server, "-p", "What is 2 + 2?", env={"ASSAY_HOME": str(place.root / "own")}).out == "Four.\n"
 
 
+@pytest.mark.row(51)
 def test_no_home_at_all(place: Place) -> None:
     assert "ASSAY_HOME" in place.run(NOWHERE, "-p", "x", env={"HOME": ""}).expect(2).err
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from assay.testing.server import Call, Fault, Reply, Usage
+from assay.testing.server import Call, Fault, Reply
 from assay.testing.server.jobs import five_step
 
-from .command import EACH, Place
+from .command import EACH, Place, across
 from .conftest import Serve
 
 KEYS = {
@@ -72,6 +72,12 @@ def test_a_run_that_cannot_begin_still_gives_a_result_object(place: Place, serve
     assert ended.result["errors"][0] in ended.err
 
 
+@pytest.mark.parametrize("words", [(), ("x", "--json-schema", "[]"), ("x", "--thinking", "5")], ids=len)
+def test_a_wish_that_makes_no_sense_still_gives_a_result_object(place: Place, words: tuple[str, ...]) -> None:
+    ended = place.run("http://127.0.0.1:9", "-p", *words, "--output-format", "json").expect(2, "usage")
+    assert ended.result["errors"][0] in ended.err
+
+
 def test_the_prompt_may_come_from_a_pipe_and_a_pipe_may_bring_context(place: Place, serve: Serve) -> None:
     server = serve(Reply("Four."))
     place.run(server, "-p", stdin="What is 2 + 2?\n").expect(0)
@@ -106,6 +112,7 @@ def test_tokens_run_out(place: Place, serve: Serve) -> None:
     assert "--max-tokens-total" in ended.result["errors"][0]
 
 
+@pytest.mark.row(30)
 def test_money_runs_out_before_it_is_overspent(place: Place, serve: Serve) -> None:
     server = serve(_again())
     words = ("-p", "Go on", "--output-format", "json", "--max-budget-usd", "0.5", "--settings", json.dumps(PRICED))
@@ -117,6 +124,7 @@ def test_money_runs_out_before_it_is_overspent(place: Place, serve: Serve) -> No
     assert ended.result["assay"]["cost_known"] is True
 
 
+@pytest.mark.row(31)
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["in a command", "in a reply", "in a check"])
 def test_time_runs_out_wherever_it_is_spent(place: Place, serve: Serve, where: str) -> None:
@@ -129,10 +137,13 @@ def test_time_runs_out_wherever_it_is_spent(place: Place, serve: Serve, where: s
     assert ended.seconds < 5
 
 
-@pytest.mark.parametrize("usage", [Usage(-5, -5), Usage(10**18, 10**18)], ids=["negative", "huge"])
-def test_absurd_usage_is_not_believed(place: Place, serve: Serve, usage: Usage) -> None:
-    server = serve([Reply("I look.", calls=(Call("@shell", {"command": "ls"}),), usage=usage), Reply("Done.")])
-    ended = place.task(server, "--max-tokens-total", "100000", prompt="Look").expect(0, "answered")
+@pytest.mark.row(24)
+@pytest.mark.parametrize(("fault", "dialect"), across("usage_missing", "usage_negative", "usage_huge"))
+def test_absurd_usage_is_not_believed(place: Place, serve: Serve, fault: str, dialect: str) -> None:
+    server = serve([Reply("I look.", calls=(Call("@shell", {"command": "ls"}),)), Reply("Done.")],
+                   [Fault(fault, times=None)])  # fmt: skip
+    words = ("--max-tokens-total", "100000", "--max-budget-usd", "1")
+    ended = place.task(server, *words, prompt="Look", dialect=dialect).expect(0, "answered")
     assert 500 < ended.result["assay"]["tokens"]["total"] < 10_000
 
 

@@ -47,6 +47,7 @@ def test_a_fork_leaves_the_session_as_it_is(place: Place, serve: Serve) -> None:
     assert place.task(server, "--resume", first, prompt="Another").expect(0).result["result"] == "Two."
 
 
+@pytest.mark.row(52)
 def test_two_writers_do_not_mix(place: Place, serve: Serve) -> None:
     server = serve([Reply("One."), Reply("Two.", delay=30.0)])
     place.task(server, prompt="First question").expect(0)
@@ -88,10 +89,12 @@ def test_list_show_export_delete(place: Place, serve: Serve) -> None:
     assert place.logs == []
 
 
+@pytest.mark.row(by={"torn tail": 46, "garbage in the middle": 47, "zeros at the end": 47})
 @pytest.mark.parametrize("damage", ["torn tail", "garbage in the middle", "zeros at the end"])
 def test_a_damaged_log_is_told_of_and_gone_on_with(place: Place, serve: Serve, damage: str) -> None:
     server = serve([Reply("One."), *[Reply("Two.")] * 2])
     place.task(server, prompt="First question").expect(0)
+    place.damaged = True
     log = place.logs[0]
     lines = log.read_bytes().splitlines(keepends=True)
     if damage == "torn tail":

@@ -36,6 +36,7 @@ def effects(place: Place) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+@pytest.mark.row(44, 49)
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(10))
 def test_killed_at_any_moment_it_goes_on_to_the_same_end(place: Place, serve: Serve, moment: int) -> None:
@@ -57,6 +58,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(place: Place, serve: Se
     assert not server.errors
 
 
+@pytest.mark.row(44)
 def test_killed_while_the_result_is_judged_only_that_is_done_again(place: Place, serve: Serve) -> None:
     server = serve([Reply("I write.", calls=(Call("@write", {"path": "a", "content": "1"}),)), Reply("Done.")])
     check = ("--check", "test -e a && sleep 0.6", "--output-format", "json")
@@ -70,6 +72,7 @@ def test_killed_while_the_result_is_judged_only_that_is_done_again(place: Place,
     assert len(server.requests) == 2
 
 
+@pytest.mark.row(49)
 def test_an_effect_that_was_under_way_is_reported_and_not_repeated(place: Place, serve: Serve) -> None:
     place.write({"a.txt": "a\n"})
     shell = Call("@shell", {"command": "echo x >> count; sleep 300"})
@@ -85,6 +88,7 @@ def test_an_effect_that_was_under_way_is_reported_and_not_repeated(place: Place,
     assert unbroken(server.requests)
 
 
+@pytest.mark.row(44)
 def test_a_killed_reply_is_asked_for_again(place: Place, serve: Serve) -> None:
     server = serve([Reply("Four.", fault=Fault("stall", seconds=60.0))])
     process = place.start(server, "-p", "What is 2 + 2?")
@@ -110,6 +114,7 @@ def _stopped(
     return place.finish(process, began)
 
 
+@pytest.mark.row(by={"SIGINT": 42, "SIGTERM": 43, "SIGHUP": 43})
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_stops_the_turn_and_seals_the_log(place: Place, serve: Serve, number: int) -> None:
     server = serve([SLEEP, Reply("Done.")])
@@ -122,6 +127,7 @@ def test_a_signal_stops_the_turn_and_seals_the_log(place: Place, serve: Serve, n
     assert unbroken(server.requests)
 
 
+@pytest.mark.row(by={"SIGINT": 42, "SIGTERM": 43})
 @pytest.mark.parametrize("pause", [0.001, 0.01, 0.03])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_second_signal_ends_at_once(place: Place, serve: Serve, number: int, pause: float) -> None:
@@ -144,6 +150,7 @@ def test_a_background_job_hears_ctrl_c_and_under_nohup_no_hang_up(place: Place, 
     assert place.finish(process, began).expect(130).seconds < 2
 
 
+@pytest.mark.row(42)
 def test_a_signal_in_a_reply_stops_at_once(place: Place, serve: Serve) -> None:
     server = serve([Reply("The answer is four.", fault=Fault("stall", seconds=60.0))])
     process = place.start(server, "-p", "What is 2 + 2?", "--output-format", "json")
@@ -156,6 +163,7 @@ def test_a_signal_in_a_reply_stops_at_once(place: Place, serve: Serve) -> None:
     assert place.events()[-1]["kind"] == "turn_ended"
 
 
+@pytest.mark.row(42)
 def test_a_signal_in_a_check_stops_at_once(place: Place, serve: Serve) -> None:
     edit = Call("@write", {"path": "a", "content": "1"})
     server = serve([Reply("I write.", calls=(edit,)), Reply("Done.")])
@@ -168,6 +176,7 @@ def test_a_signal_in_a_check_stops_at_once(place: Place, serve: Serve) -> None:
     assert ended.seconds < 2
 
 
+@pytest.mark.row(34)
 def test_what_a_command_leaves_in_the_background_ends_with_it(place: Place, serve: Serve) -> None:
     command = "setsid sleep 300 & (sleep 300 &) ; nohup sleep 300 >/dev/null 2>&1 & echo ready"
     server = serve([Reply("I start.", calls=(Call("@shell", {"command": command}),)), Reply("Done.")])

@@ -108,6 +108,7 @@ def test_a_prompt_that_is_no_utf8(place: Place, serve: Serve) -> None:
     place.run(server, "--continue", "-p", "Again").expect(0)
 
 
+@pytest.mark.row(39)
 @pytest.mark.parametrize("dialect", EACH)
 def test_a_plain_locale_and_odd_bytes(place: Place, serve: Serve, dialect: str) -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LANG": "C"}
@@ -236,6 +237,7 @@ def test_what_a_kill_leaves_is_cleared_by_the_next_run(place: Place, serve: Serv
     assert copies == []
 
 
+@pytest.mark.row(57)
 def test_files_that_cannot_be_read_do_not_stop_anything(place: Place, serve: Serve, tmp_path: Path) -> None:
     place.write({"a.txt": "old\n"})
     os.mkfifo(place.project / "pipe")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.effort import inputs
 
 from assay.core.errors import AssayError, InvalidArguments, StorageError, WorkspaceError
 from assay.core.events import CallDecided, CallFinished
@@ -241,7 +242,7 @@ async def test_every_call_has_exactly_one_result_in_the_order_of_the_calls(kinds
             assert place[f"intent {call.id}"] < place[f"result {call.id}"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=inputs(40))
 @given(CALLS, st.integers(0, 40))
 async def test_wherever_it_is_cancelled_every_call_is_answered_once(kinds: list[str], after: int) -> None:
     made, calls = mixed(kinds)

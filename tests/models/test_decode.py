@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 from tests.models.replies import (
     TEXT,
     WHOLE,
@@ -54,7 +55,7 @@ def test_what_the_provider_sent_goes_back_unchanged(dialect):
     assert ("b3Bh" in text) == (dialect == "openai-responses")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=inputs(40), deadline=None)
 @given(data=st.data(), dialect=st.sampled_from(DIALECTS))
 def test_any_slicing_of_the_bytes_gives_the_same(data, dialect):
     whole = WHOLE[dialect]
@@ -292,7 +293,7 @@ shapes = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=inputs(60), deadline=None)
 @given(junk=shapes, kind=st.sampled_from(KINDS), dialect=st.sampled_from(DIALECTS))
 def test_events_of_any_shape_never_crash(junk, kind, dialect):
     found = decoder(dialect)

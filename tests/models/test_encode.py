@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 from tests.models.cases import CALLS, CASES, NATIVES, PIXEL, PROFILES, READ, SHELL, native, request, said, user
 
 from assay.core.messages import AssistantMessage, Image, Native, Text, Thinking, ToolCall, ToolResult, UserMessage
@@ -147,7 +148,7 @@ def check_responses(body: dict) -> None:
 CHECKS = {"anthropic": check_anthropic, "openai-chat": check_chat, "openai-responses": check_responses}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=inputs(60), deadline=None)
 @given(history=histories(), images=st.booleans(), dialect=st.sampled_from(DIALECTS))
 def test_any_well_formed_history_is_a_valid_request(history, images, dialect):
     profile = Profile("x/m", "m", dialect, images=images)

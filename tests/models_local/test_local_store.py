@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.models.local.errors import ModelFileError
 from assay.models.local.pinned import QWEN_CODER
@@ -62,7 +63,7 @@ def test_a_damaged_file_is_never_used(tmp_path: Path, damage: bytes) -> None:
     assert caught.value.exit_code == 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=inputs(30), deadline=None)
 @given(junk=st.binary(max_size=60))
 def test_a_damaged_index_costs_a_hash_and_no_more(tmp_path_factory: pytest.TempPathFactory, junk: bytes) -> None:
     store, blob = stored(tmp_path_factory.mktemp("store"))

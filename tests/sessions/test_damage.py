@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.core.events import ContextAdded
 from assay.sessions.line import encode_body, encode_event, encode_line, link
@@ -120,7 +121,7 @@ def test_a_file_of_something_else_holds_nothing_and_says_so(tmp_path: Path) -> N
     assert len(notices) == 2
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=inputs(150), deadline=None)
 @given(data=st.data())
 def test_any_damage_leaves_the_rest_readable_and_is_told(data: st.DataObject) -> None:
     made = lines()

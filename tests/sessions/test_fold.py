@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.core.check import Verdict
 from assay.core.events import (
@@ -140,7 +141,7 @@ def well_formed(messages: list[Message]) -> None:
     assert open_calls == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=inputs(200), deadline=None)
 @given(st.lists(st.tuples(EVENTS, st.booleans()), max_size=30))
 def test_any_log_gives_a_history_that_only_grows_and_is_well_formed(steps: list[tuple[Event, bool]]) -> None:
     folded, before = History(), list[Message]()

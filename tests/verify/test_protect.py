@@ -64,6 +64,12 @@ def test_changes_inside_are_no_addition() -> None:
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=5)
 
 
+@pytest.mark.parametrize("path", ["package.json", "pyproject.toml", "setup.cfg"])
+def test_settings_nested_without_end_count_whole(path: str) -> None:
+    data = (b"a = " if path == "pyproject.toml" else b"") + b"[" * 100_000
+    assert settings_part(path, data) in (data, None)
+
+
 @given(st.lists(NAMES, unique=True, min_size=1, max_size=5), st.lists(NAMES, unique=True, max_size=5))
 def test_new_functions_are_additions_unless_they_take_a_name(old: list[str], new: list[str]) -> None:
     def source(names: list[str]) -> str:

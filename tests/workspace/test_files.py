@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.core.errors import (
     ChangedMeanwhile,
@@ -26,7 +27,7 @@ from assay.core.errors import (
 )
 from assay.workspace.files import delete_file, read_file, write_file
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=inputs(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @relaxed

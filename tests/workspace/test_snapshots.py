@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.core.errors import WorkspaceError
 from assay.workspace.gitstore import clean_index
@@ -305,7 +306,7 @@ BYTES = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=inputs(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     old=st.none() | BYTES, new=st.none() | BYTES, modes=st.sampled_from([(0o100644, 0o100644), (0o100644, 0o100755)])
 )
@@ -332,7 +333,7 @@ def test_our_own_patches_apply(tmp_path: Path, old: bytes | None, new: bytes | N
     assert (file.read_bytes() if file.exists() else None) == new
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=inputs(200), deadline=None)
 @given(data=st.binary(max_size=300), at=st.integers(0, 400))
 def test_a_damaged_index_is_never_an_exception(data: bytes, at: int) -> None:
     whole = b"DIRC\0\0\0\2\0\0\0\1" + bytes(60) + b"\0\1a" + bytes(9) + bytes(20)

@@ -47,6 +47,12 @@ TOO_LONG = (
 )
 SPENT = ("credit balance", "insufficient balance", "exceeded your current quota", "insufficient credits")
 
+INVALID = frozenset((
+    "invalid_request_error", "invalid_request", "invalid_prompt", "invalid_value", "unknown_parameter",
+    "unsupported_parameter", "missing_required_parameter", "400",
+))  # fmt: skip
+"""Says little where a status says more, but inside a stream there is none."""
+
 
 def classify(status: int, codes: tuple[str, ...], message: str) -> FailureKind:
     """The kind of an error from its HTTP status (0 inside a stream), its codes (most telling first) and its words."""
@@ -58,6 +64,8 @@ def classify(status: int, codes: tuple[str, ...], message: str) -> FailureKind:
     for code in codes:
         if code in KINDS:
             return KINDS[code]
+    if status == 0 and not INVALID.isdisjoint(codes):
+        return "bad_request"
     return by_status(status)
 
 

@@ -143,7 +143,7 @@ class DirectResponse:
             self._body: Chunks | Counted = Chunks()
         else:
             length = headers.get("content-length", "")
-            self._body = Counted(int(length) if length.isdigit() else -1)
+            self._body = Counted(int(length) if _count(length) else -1)
 
     async def read(self) -> bytes:
         """The next piece, empty at the proper end. Raises `WireError` of kind `cut` when it ends too soon."""
@@ -249,7 +249,7 @@ def parse_head(raw: bytes) -> tuple[int, dict[str, str]]:
     """Status and lower-cased headers of an answer. Raises `WireError`."""
     first, *lines = raw.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
-    if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
+    if not version.startswith("HTTP/1.") or len(rest) < 3 or not _count(rest[:3]):
         raise WireError("protocol", "the server does not speak HTTP/1.1")
     fields: dict[str, str] = {}
     for line in lines:
@@ -258,6 +258,11 @@ def parse_head(raw: bytes) -> tuple[int, dict[str, str]]:
             name = name.strip().lower()
             fields[name] = f"{fields[name]}, {value.strip()}" if name in fields else value.strip()
     return int(rest[:3]), fields
+
+
+def _count(text: str) -> bool:
+    """Whether `text` is a number that a header may hold. Latin-1 has digits that are none for `int`."""
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def reason(error: Exception) -> str:

@@ -97,7 +97,7 @@ def settings_part(path: str, data: bytes | None) -> Json:
         if path.endswith("pyproject.toml"):
             return _pyproject(text)
         return _setup_cfg(text) if path.endswith("setup.cfg") else _package_json(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data
 
 

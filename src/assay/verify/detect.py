@@ -107,6 +107,6 @@ def added_lines(patch: str) -> dict[str, set[int]]:
 def _diff_path(name: str) -> str:
     if name.startswith('"'):
         name = re.sub(
-            rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), name.strip('"').encode()
+            rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8) & 0xFF]), name.strip('"').encode("utf-8", "replace")
         ).decode("utf-8", "replace").replace('\\"', '"').replace("\\\\", "\\")  # fmt: skip
     return name.removeprefix("b/")

@@ -16,6 +16,8 @@ CACHES = (
 DEPENDENCIES = ("node_modules/", ".venv/", "venv/", ".tox/", ".nox/", ".eggs/", "*.egg-info/")
 NOT_VERSIONED = ("target/", ".gradle/", ".next/", ".git/", ".hg/", ".svn/", ".env")
 """Ignored too where no repository says what belongs to the project."""
+LONGEST = 500
+"""Characters of a pattern. Whatever is longer names no file, and would only take long to compile."""
 
 
 def patterns(versioned: bool) -> tuple[str, ...]:
@@ -31,7 +33,7 @@ class Ignores:
         self._rules: list[tuple[bool, bool, bool, str]] = []
         for line in lines:
             text = line.strip()
-            if text and not text.startswith("#"):
+            if text and not text.startswith("#") and len(text) <= LONGEST:
                 negated = text.startswith("!")
                 text = text.lstrip("!")
                 only_directory = text.endswith("/")

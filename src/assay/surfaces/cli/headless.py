@@ -33,15 +33,15 @@ STDIN_PATIENCE = 3.0
 
 def run_headless(parsed: Parsed, prompt: str | None) -> int:
     """Carry out the task; returns the exit code. Raises `AssayError` for what went wrong before a turn could begin."""
-    wish = read_wish(parsed, Path.cwd())
-    attached = read_stdin(optional=prompt is not None or wish.session is not None)
-    if prompt is None:
-        prompt, attached = attached, ""
-        wish = replace(wish, piped=True)
-    if not prompt.strip() and wish.session is None:
-        raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
     began = time.monotonic()
     try:
+        wish = read_wish(parsed, Path.cwd())
+        attached = read_stdin(optional=prompt is not None or wish.session is not None)
+        if prompt is None:
+            prompt, attached = attached, ""
+            wish = replace(wish, piped=True)
+        if not prompt.strip() and wish.session is None:
+            raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
         return asyncio.run(_carry_out(parsed, wish, readable(prompt), attached))
     except AssayError as error:
         # Whoever reads JSON gets its one result object whatever happens; the line for people comes besides.

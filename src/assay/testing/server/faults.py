@@ -139,6 +139,18 @@ def strikes(fault: Fault, reply: Reply) -> bool:
     return needs is None or len(reply.text) > 1
 
 
+def _said(problem: str) -> str:
+    """What a provider says about a problem; nothing in it may hint at another one."""
+    return {
+        "overloaded": "Overloaded.",
+        "rate_limit": "Rate limit reached.",
+        "unauthorized": "Incorrect API key provided.",
+        "forbidden": "Your key has no access to this resource.",
+        "not_found": "The model does not exist.",
+        "invalid": "The request is not valid.",
+    }.get(problem, "Internal server error.")
+
+
 def problem_of(fault: Fault, identity: str) -> Problem:
     """The error of a fault of the `status` family, or of `error_event`."""
     kind = CATALOGUE[fault.name]
@@ -149,5 +161,5 @@ def problem_of(fault: Fault, identity: str) -> Problem:
         by_status |= {503: "overloaded", 529: "overloaded"}
         name = by_status.get(status, "server" if status >= 500 else "invalid")
     return msgspec.convert(
-        {"kind": name, "status": status, "message": kind.message or "Overloaded.", "id": identity}, Problem
+        {"kind": name, "status": status, "message": kind.message or _said(name), "id": identity}, Problem
     )
