@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
@@ -22,6 +23,7 @@ from assay.context.instructions import instruction_fragments
 from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
+from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
@@ -37,8 +39,13 @@ from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.find import find_sandbox
 from assay.workspace.sandbox.port import NoSandbox, Sandbox
+
+if TYPE_CHECKING:
+    from assay.app.egress import Attached
+    from assay.workspace.sandbox.egress.proxy import Egress
 
 
 class Wish(Struct, frozen=True):
@@ -200,7 +207,14 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         beside = _beside(wish, settings, store)
         if gate.hides_any and sandbox is not None:
             beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
-        workspace = await stack.enter_async_context(_workspace(wish.directory, paths, wish.environ, sandbox, beside))
+        attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
+        if egress and not (isinstance(sandbox, Bubblewrap) and sandbox.resident):
+            notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
+        if egress:
+            stack.push_async_callback(egress.aclose)
+        workspace = await stack.enter_async_context(
+            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress)
+        )
         kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
@@ -226,7 +240,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             settings.unprotected,
             settings.protected,
         )
-        yield Task(Run(parts, options), model, wish, notices, approved)
+        run = Run(parts, options)
+        if attached:
+            attached.run = run
+        yield Task(run, model, wish, notices, approved)
 
 
 @contextlib.asynccontextmanager
@@ -249,14 +266,29 @@ def _sandbox(paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool) -> S
 
 @contextlib.asynccontextmanager
 async def _workspace(
-    directory: Path, paths: Paths, environ: Mapping[str, str], sandbox: Sandbox | None, beside: Beside
+    directory: Path,
+    paths: Paths,
+    environ: Mapping[str, str],
+    sandbox: Sandbox | None,
+    beside: Beside,
+    egress: Egress | None = None,
 ) -> AsyncGenerator[LocalWorkspace]:
     state = paths.state / "workspaces" / project_key(str(directory))
-    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside)
+    workspace = LocalWorkspace(
+        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress
+    )
     try:
         yield workspace
     finally:
         await workspace.aclose()
+
+
+def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> tuple[Attached, Egress | None]:
+    """The proxy through which commands reach the hosts of the settings, and what ties it to the run."""
+    from assay.app.egress import Attached, make_egress, read_egress
+
+    attached = Attached(Path(store.spill))
+    return attached, make_egress(read_egress(settings.egress), wish.environ, paths.state / "egress", attached)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:
@@ -299,6 +331,7 @@ def make_gate(
     said = settings.permissions
     asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
     mode = asked or said.default_mode or "default"
+    hosts = _hosts(settings)
     bounds = Bounds(
         os.path.realpath(wish.directory),
         added=tuple(_directory(path, wish.directory) for path in (*said.additional_directories, *wish.add_dirs)),
@@ -307,9 +340,19 @@ def make_gate(
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
         ours=(str(paths.config), str(paths.state), str(paths.data)),
+        hosts=tuple(hosts),
+        cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
     )
     rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
+
+
+def _hosts(settings: Settings) -> dict[str, Host]:
+    if not settings.egress:
+        return {}
+    from assay.app.egress import read_egress
+
+    return read_egress(settings.egress).hosts
 
 
 def _approved(wish: Wish, store: SessionLog, clock: Clock) -> list[Question]:

@@ -64,13 +64,16 @@ class Settings(Struct, frozen=True, rename="camel"):
     max_seconds: float | None = None
     environment: tuple[str, ...] = ()
     """Names of variables that confined commands may see."""
+    egress: dict[str, object] = {}
+    """Hosts that confined commands may reach (`app.egress` reads it); a project can only take some away, trusted or
+    not."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
     trusted_settings: tuple[str, ...] = ()
 
 
-_TIGHTENING = frozenset({"protected", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
+_TIGHTENING = frozenset({"protected", "egress", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
 _ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
 _MERGING = frozenset({"providers", "models", "aliases"})
 _POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress"})
@@ -101,6 +104,10 @@ def load_settings(
         if source in sources and (text := _read(path)):
             layer = _layer(text, str(path), notices, problems)
             digest = f"sha256:{sha256(text).hexdigest()}"
+            if layer.egress.keys() - {"deny"}:
+                notices.append(f"{path}: ignored egress but for deny: hosts are allowed in {user_file} only")
+                deny = {key: value for key, value in layer.egress.items() if key == "deny"}
+                layer = msgspec.structs.replace(layer, egress=deny)
             if digest not in trusted:
                 layer, loosening = _tightened(layer, merged)
                 if loosening:
@@ -170,7 +177,7 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
                     f"{at(where, line_of(shown, f'$.{key}'))}: unknown key '{key}'; did you mean '{meant}'?"
                 )
         notices += [f"{where}: unknown key '{key}' is ignored" for key in raw if key not in known]
-        return msgspec.convert(raw, Settings)
+        settings = msgspec.convert(raw, Settings)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         said = str(error)
         offset = re.search(r"\(byte (\d+)\)", said)
@@ -181,6 +188,11 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
         else:
             line = line_of(shown, (path[1] if path else "$") + (f".{field[1]}" if field else ""))
         raise UsageError(f"{at(where, line)}: not valid settings ({said}); mend it or leave it out") from error
+    if settings.egress:
+        from assay.app.egress import read_egress  # few have any, and each start reads settings
+
+        read_egress(settings.egress, at(where, line_of(shown, "$.egress")))
+    return settings
 
 
 def _meant(key: str, known: set[str]) -> str:
@@ -238,6 +250,8 @@ def _merge(weak: Settings, strong: Settings) -> Settings:
         low, high = getattr(weak, field.name), getattr(strong, field.name)
         if field.name == "permissions":
             values[field.name] = _merge_permissions(weak.permissions, strong.permissions)
+        elif field.name == "egress":
+            values[field.name] = _merge_egress(low, high)
         elif field.name in _ADDING:
             values[field.name] = tuple(dict.fromkeys((*low, *high)))
         elif field.name in _MERGING:
@@ -245,6 +259,14 @@ def _merge(weak: Settings, strong: Settings) -> Settings:
         else:
             values[field.name] = high if high != getattr(blank, field.name) else low
     return Settings(**values)  # type: ignore[arg-type]  # names and types are those of the fields themselves
+
+
+def _merge_egress(weak: dict[str, object], strong: dict[str, object]) -> dict[str, object]:
+    if not (weak and strong):
+        return weak or strong
+    from assay.app.egress import merged
+
+    return merged(weak, strong)
 
 
 def _merge_permissions(weak: Permissions, strong: Permissions) -> Permissions:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from assay.core.errors import InvalidArguments, WorkspaceError
 from assay.core.ids import new_id
 from assay.core.messages import Json, Text
-from assay.core.policy import EXTERNAL, WORKSPACE, Effect
+from assay.core.policy import WORKSPACE, Effect, Label
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, CommandResult
 from assay.tools.bound import head_tail, one_line, plain, refused
@@ -91,10 +91,10 @@ def _told(command: str, seconds: int, result: CommandResult, spill: str) -> Tool
     if where:
         debug["spill"] = where
     display = one_line(f"$ {one_line(command, 80)} → {status or 'exit 0'}, {result.seconds:.1f} s")
-    label = WORKSPACE
     if result.network:
         debug["network"] = list(result.network)
-        label = label.join(EXTERNAL)
+    # What a host answered may be in the output, and anyone may have written that.
+    label = Label("external", "project") if result.network else WORKSPACE
     return ToolOutcome((Text(text),), display, debug, is_error=bool(status), label=label)
 
 

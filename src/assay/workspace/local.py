@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
 from assay.workspace import copies, files
 from assay.workspace.environment import clean_environment
-from assay.workspace.process import Launch, Runner, limited
+from assay.workspace.process import Launch, Runner, Running, limited
 from assay.workspace.restore import put_back, remove
-from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
+from assay.workspace.sandbox.port import Confinement, Layer, Limits, Sandbox, machine_limits
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
+
+if TYPE_CHECKING:
+    from assay.workspace.sandbox.egress.proxy import Egress
+    from assay.workspace.sandbox.resident import Resident
 
 
 class Beside(NamedTuple):
@@ -41,6 +50,7 @@ class LocalWorkspace:
 
     `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
     (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
+    `egress` is the proxy that confined commands reach hosts through; copies have none.
     """
 
     def __init__(
@@ -51,6 +61,7 @@ class LocalWorkspace:
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
         beside: Beside = Beside(),  # noqa: B008 - frozen
+        egress: Egress | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -62,8 +73,10 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
+        self._egress = egress
         self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden)
         self._cache = ""
+        self._resident: Resident | None = None
 
     @property
     def root(self) -> str:
@@ -83,22 +96,54 @@ class LocalWorkspace:
         nobody."""
         below = self._directory(command.cwd)
         sandbox = self._sandbox
+        asked = (command.timeout, command.limit, command.spill)
         if sandbox is None:
             home = self._environ.get("HOME", "/")
             env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
-            return await self._runner.run(
-                Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
-            )
-        if not self._view.cache:
-            self._cache = str(copies.own_directory(self._state / "caches"))
-            self._view = self._view._replace(cache=self._cache)
+            line = limited(command.argv, first=False)
+            return await self._runner.run(Launch(line, cwd, env, *asked, terminal=command.terminal))
         inside = f"{self._view.root}/{below}" if below else self._view.root
         env = self._environment(sandbox.home) | command.env
+        if isinstance(sandbox, Bubblewrap) and sandbox.resident:
+            if self._egress:
+                env = self._environment(sandbox.home) | await self._egress.environment() | command.env
+            launch = Launch(command.argv, inside, env, *asked, terminal=command.terminal)
+            with self._egress.heard() if self._egress else nullcontext(set[str]()) as heard:
+                result = await self._runner.run(launch, partial(self._begin, sandbox, read_only=command.read_only))
+            result = msgspec.structs.replace(result, network=tuple(sorted(heard)))
+            return _told(result, self._view.limits or machine_limits())
+        self._equip()
         line = limited(command.argv, first=sandbox.owns_processes)
         argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
-        launch = Launch(argv, "/", env, command.timeout, command.limit, command.spill, owned=sandbox.owns_processes)
+        launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, sandbox.calls)
         return await self._runner.run(launch)
+
+    async def _begin(self, sandbox: Bubblewrap, launch: Launch, *, read_only: bool) -> Running:
+        resident = self._resident_of(sandbox)
+        if self._egress:
+            await self._egress.serve(resident)
+        return await resident.start(launch, read_only=read_only)
+
+    def _resident_of(self, sandbox: Bubblewrap) -> Resident:
+        """The process inside the sandbox that starts commands; a new one when there is none that can be used."""
+        from assay.workspace.sandbox.resident import Resident
+
+        self._equip()
+        old = self._resident
+        if old is not None and old.view == self._view and old.usable:
+            return old
+        if old is not None:
+            old.kill()
+        self._resident = Resident(sandbox, self._view)
+        return self._resident
+
+    def _equip(self) -> None:
+        if not self._view.cache:
+            self._cache = str(copies.own_directory(self._state / "caches"))
+            shown = self._egress.layers() if self._egress else ()
+            layers = (*(layer for layer in self._view.layers if layer not in shown), *shown)
+            self._view = self._view._replace(cache=self._cache, layers=layers)
 
     def _environment(self, home: str) -> dict[str, str]:
         named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
@@ -132,6 +177,10 @@ class LocalWorkspace:
         return await self._trees.list_files(limit)
 
     async def snapshot(self) -> str:
+        """Commands follow a first snapshot as a rule: what runs them starts meanwhile."""
+        if isinstance(self._sandbox, Bubblewrap) and self._sandbox.resident:
+            with contextlib.suppress(OSError):  # told by the first command
+                self._resident_of(self._sandbox)
         return await self._trees.snapshot()
 
     async def changes(self, before: str, after: str) -> list[Change]:
@@ -202,15 +251,23 @@ class LocalWorkspace:
     def kill(self) -> None:
         """End every command at once, without waiting for anything."""
         self._runner.kill_all()
+        if self._resident is not None:
+            self._resident.kill()
 
     async def aclose(self) -> None:
         """Ends every command and removes what is temporary. May be called twice."""
-        self._runner.kill_all()
+        self.kill()
         self._trees.close()
         if self._cache:
             copies.discard(Path(self._cache))
             self._cache = ""
             self._view = self._view._replace(cache="")
+
+
+def _told(result: CommandResult, limits: Limits) -> CommandResult:
+    if not result.stopped or result.stopped == "output":
+        return result
+    return msgspec.structs.replace(result, output=f"{result.output}\n{limits.told(result.stopped)}\n")
 
 
 def _plain_trees(root: str, state: Path) -> Trees:

@@ -67,13 +67,27 @@ def _storage(paths: Paths) -> Iterator[Finding]:
 
 def _settings(paths: Paths) -> Iterator[Finding]:
     try:
-        _, notices = load_settings(paths.settings, Path.cwd(), parse_sources(None))
+        settings, notices = load_settings(paths.settings, Path.cwd(), parse_sources(None))
     except AssayError as error:
         yield "bad", "settings", str(error)
         return
     yield "ok", "settings", str(paths.settings) if paths.settings.exists() else "defaults"
     for notice in notices:
         yield "warn", "settings", notice
+    yield from _egress(settings.egress)
+
+
+def _egress(raw: dict[str, object]) -> Iterator[Finding]:
+    if not raw:
+        yield "ok", "egress", "no host is allowed: commands have no network"
+        return
+    from assay.app.egress import cannot_see, described, read_egress
+
+    hosts = read_egress(raw).hosts
+    for name, host in sorted(hosts.items()):
+        yield "ok", "egress", described(name, host)
+    if missing := cannot_see(hosts):
+        yield "bad", "egress", missing
 
 
 def _providers(paths: Paths) -> Iterator[Finding]:

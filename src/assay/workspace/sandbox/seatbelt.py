@@ -19,6 +19,7 @@ class Seatbelt:
     name = "seatbelt"
     owns_processes = False
     overlays = False
+    calls = b""
 
     def __init__(self, binary: str, environ: Mapping[str, str]) -> None:
         self.binary = binary
