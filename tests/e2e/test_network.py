@@ -96,7 +96,7 @@ def test_settings_that_make_no_sense_start_nothing(place: Place, serve: Serve) -
     settings(place, {"*.example.com": {"class": "mirror"}})
     server = serve([Reply("Done.")])
     ended = place.run(server, "-p", "x")
-    assert ended.code == 2 and "settings.json: egress: '*.example.com' is not a host" in ended.err
+    assert ended.code == 2 and "settings.json:1: egress: '*.example.com' is not a host" in ended.err
     assert place.run(None, "doctor").code == 1
 
 
@@ -109,3 +109,20 @@ def test_a_credential_is_not_given_to_commands_as_well(place: Place, serve: Serv
 def test_doctor_shows_the_hosts(place: Place) -> None:
     settings(place, {"pypi.org": {"class": "mirror", "paths": ["/simple/**"]}})
     assert "egress                 pypi.org: mirror (/simple/**)" in place.run(None, "doctor").out
+
+
+def test_leave_for_one_call_opens_the_proxy_for_that_call(place: Place, serve: Serve) -> None:
+    with host() as (port, seen):
+        rule = {"class": "api", "private": True, "ports": [port], "allow": [{"method": "GET", "path": "/v1/*"}]}
+        settings(place, {"localhost": rule})
+        url = f"http://localhost:{port}/v1/a"
+        line = f"curl -s {url} || {fetch(url).arguments['command']}"
+        send = Reply("I send.", calls=(Call("@shell", {"command": line}),))
+        server = serve([send, Reply("I may not."), send, Reply("Sent.")])
+        ended = place.task(server, stdin="what anyone may have written").expect(8, "needs_approval")
+        assert seen == []
+        (question,) = ended.result["assay"]["questions"]
+        assert question["rule"] == "rule of two"
+        assert "network localhost" in question["shown"]
+        place.run(server, "-p", *question["allow"].split()[1:]).expect(0)
+        assert [path for path, _ in seen] == ["/v1/a"]

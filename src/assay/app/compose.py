@@ -24,6 +24,7 @@ from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
+from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
@@ -193,19 +194,14 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         name = wish.model or _model_before(sessions, wish) or settings.model
         model = make_model(name, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
-        if isinstance(model, HttpModel):
-            # The authorities of TLS are parsed in a thread while the rest is put together.
-            warming = asyncio.create_task(model.warm())
-            stack.callback(warming.cancel)
+        _warm(model, stack)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = Once(question.digest for question in approved)
         kept = Kept()
         gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
-        beside = _beside(wish, settings, store)
-        if gate.hides_any and sandbox is not None:
-            beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
+        beside = _beside(wish, settings, store, gate)
         attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
         if egress and not (isinstance(sandbox, Bubblewrap) and sandbox.resident):
             notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
@@ -296,11 +292,13 @@ def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> 
     return attached, make_egress(asked, wish.environ, paths.state / "egress", attached)
 
 
-def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:
-    """What is in reach outside the workspace: added directories, and this session's spilled output to read."""
+def _beside(wish: Wish, settings: Settings, store: SessionLog, gate: RuleGate) -> Beside:
+    """What is in reach outside the workspace: added directories, and this session's spilled output to read; and what
+    within it is not, because a rule keeps it from the model."""
     added = (*settings.permissions.additional_directories, *wish.add_dirs)
     directories = tuple(_directory(path, wish.directory) for path in added)
-    return Beside(directories, (str(store.spill),), settings.environment)
+    hidden = hidden_paths(str(wish.directory.resolve()), gate.hides) if gate.hides_any else ()
+    return Beside(directories, (str(store.spill),), settings.environment, hidden)
 
 
 def _directory(path: str, base: Path) -> str:
@@ -336,6 +334,7 @@ def make_gate(
     said = settings.permissions
     asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
     mode = asked or said.default_mode or "default"
+    hosts = _hosts(settings)
     bounds = Bounds(
         os.path.realpath(wish.directory),
         added=tuple(_directory(path, wish.directory) for path in (*said.additional_directories, *wish.add_dirs)),
@@ -344,9 +343,25 @@ def make_gate(
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
         ours=(str(paths.config), str(paths.state), str(paths.data)),
+        hosts=tuple(hosts),
+        cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
     )
     rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
+
+
+def _hosts(settings: Settings) -> dict[str, Host]:
+    if not settings.egress:
+        return {}
+    from assay.app.egress import read_egress
+
+    return read_egress(settings.egress).hosts
+
+
+def _warm(model: Model, stack: contextlib.AsyncExitStack) -> None:
+    """The authorities of TLS are parsed in a thread while the rest is put together."""
+    if isinstance(model, HttpModel):
+        stack.callback(asyncio.create_task(model.warm()).cancel)
 
 
 def _approved(wish: Wish, store: SessionLog, clock: Clock) -> list[Question]:

@@ -191,7 +191,7 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
     if settings.egress:
         from assay.app.egress import read_egress  # few have any, and each start reads settings
 
-        read_egress(settings.egress, where)
+        read_egress(settings.egress, at(where, line_of(shown, "$.egress")))
     return settings
 
 

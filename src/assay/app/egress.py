@@ -106,7 +106,7 @@ class Attached:
         self._told: set[str] = set()
 
     def label(self) -> Label:
-        return self.run.state.label if self.run else Label("external", "project")
+        return self.run.outgoing if self.run else Label("external", "project")
 
     def note(self, exchange: Exchange) -> None:
         """A refusal is told once; what can't be written down is let go, the request was judged already."""
