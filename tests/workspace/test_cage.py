@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from assay.workspace.local import LocalWorkspace
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.find import find_sandbox, probe
 from assay.workspace.sandbox.inside.probes import PROBES
-from assay.workspace.sandbox.port import Limits, NoSandbox, Sandbox
+from assay.workspace.sandbox.port import Confinement, Limits, NoSandbox, Sandbox
 from assay.workspace.sandbox.resident import PROXY_PORT, Resident
 
 SMALL = Limits(memory=400_000_000, processes=300, file_size=20_000_000, scratch=50_000_000)
@@ -122,6 +123,29 @@ async def test_the_parent_comes_back(caged: LocalWorkspace) -> None:
     assert result.exit_code == 137
     assert (await sh(caged, "echo again")).output == "again\n"
     assert parent_of(caged) is not old
+
+
+async def test_a_parent_killed_while_it_starts_leaves_nothing(cage: Bubblewrap, root: Path) -> None:
+    view = Confinement(str(root), str(root))
+    for moment in range(30):
+        resident = Resident(cage, view)
+        await asyncio.sleep(moment / 3000)
+        resident.kill()
+    end = time.monotonic() + 10
+    while (left := _mentioning(str(root))) and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    assert left == []
+
+
+def _mentioning(text: str) -> list[str]:
+    """Command lines of the processes that were given `text`; zombies have none."""
+    found: list[str] = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            with contextlib.suppress(OSError):
+                line = (directory / "cmdline").read_bytes().decode("utf-8", "replace")
+                found += [line] if text in line else []
+    return found
 
 
 async def test_a_directory_made_anew_is_the_one_that_is_seen(caged: LocalWorkspace, root: Path) -> None:

@@ -45,6 +45,7 @@ class Resident:
         self._handle = -1
         self._channel, theirs = socket.socketpair()
         self._info, told = os.pipe()
+        os.set_blocking(self._info, False)
         self._errors = os.memfd_create("errors")
         try:
             self.process = subprocess.Popen(
@@ -138,8 +139,7 @@ class Resident:
             self.kill()
             return
         if "ready" in message:
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                self._handle = os.pidfd_open(json.loads(os.read(self._info, 4096))["child-pid"])
+            self._grasp()
             self._ready.set_result(message)
         elif "listening" in message:
             self._listened(message, descriptors)
@@ -151,6 +151,11 @@ class Resident:
             _settle(self._terminals.pop(message["id"], None), descriptors[0])
         else:
             self._fail(f"the sandbox can't be made: {message.get('trouble')}")
+
+    def _grasp(self) -> None:
+        """Take hold of the first process inside, once bubblewrap has told which one that is."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            self._handle = os.pidfd_open(json.loads(os.read(self._info, 4096))["child-pid"])
 
     def _listened(self, message: wire.Message, descriptors: list[int]) -> None:
         assert self._listening is not None
@@ -171,11 +176,14 @@ class Resident:
             return
         self.loop.remove_reader(self._channel.fileno())
         self._channel.close()
+        if self._handle < 0:
+            self._grasp()
         with contextlib.suppress(ProcessLookupError):
             if self._handle >= 0:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            else:
-                self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            # While it is still starting, what it forked waits for it for ever and is in its process group.
+            os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=2.0)
         said = os.pread(self._errors, 4096, 0).decode("utf-8", "replace").strip().splitlines()
