@@ -103,9 +103,9 @@ def test_the_module_path_of_a_server_is_absolute(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_server_ends_when_idle_but_not_before(runtime: Path, model: ModelFile) -> None:
     mine = local(runtime)
-    endpoint = await mine.ensure(model, Options(idle_seconds=0.8))
+    endpoint = await mine.ensure(model, Options(idle_seconds=2.5))
     for _ in range(8):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)  # together longer than it may idle
         assert (await get(endpoint, "/work")).status_code == 200
     assert await gone(endpoint.pid)
     assert [path.name for path in runtime.iterdir()] == ["lock"]
@@ -115,9 +115,9 @@ async def test_a_server_ends_when_idle_but_not_before(runtime: Path, model: Mode
 
 async def test_looking_a_server_up_keeps_it(runtime: Path, model: ModelFile) -> None:
     mine = local(runtime)
-    endpoint = await mine.ensure(model, Options(idle_seconds=0.8))
+    endpoint = await mine.ensure(model, Options(idle_seconds=2.5))
     for _ in range(8):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)  # together longer than it may idle
         assert await mine.ensure(model) == endpoint
 
 

@@ -124,6 +124,7 @@ async def test_sending_after_hostile_text_ends_with_a_question_that_can_be_answe
 
     again = house(reply("", [SHELL]), reply("", [SHELL]), "sent", found=(Effect("network", "h.example"),))
     again.log[:] = made.log
+    again.workspace = made.workspace
     again.approver = Once([question.digest])
     run = again.run()
     labels: list[str] = []

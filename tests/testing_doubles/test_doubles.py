@@ -17,7 +17,7 @@ from assay.core.errors import InvalidArguments, StorageError
 from assay.core.events import ModelReplied, Noticed
 from assay.core.messages import Failure, Json, Text, UserMessage
 from assay.core.model import Model, ModelRequest, ToolSpec
-from assay.core.policy import Decision, Effect, Gate, Label
+from assay.core.policy import Decision, Effect, Gate, Label, Weighed
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
 from assay.core.workspace import Workspace
@@ -105,9 +105,11 @@ class Cautious:
 
     async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
         if all(effect.kind in ("read", "none") for effect in effects):
-            return Decision("allow")
+            return Decision("allow", weighed=tuple(Weighed(effect, "allow", "reading") for effect in effects))
         inside = all(effect.kind in ("read", "write") and not effect.target.startswith("/") for effect in effects)
-        return Decision("ask" if inside else "deny", "not reading")
+        verdict = "ask" if inside else "deny"
+        weighed = tuple(Weighed(effect, verdict, "not reading", "not reading") for effect in effects)
+        return Decision(verdict, "not reading", "not reading", weighed)
 
 
 class TestGate(GateConformance):
