@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import faults, growth, install, job, long, quiet, start
+from bench import copy, faults, growth, install, job, long, quiet, sandbox, start
 from bench.peers import Peer, find_peers
 from bench.report import Report, machine, markdown, save
 
-NAMES = ("start", "job", "growth", "faults", "install", "long")
+NAMES = ("start", "job", "growth", "faults", "install", "copy", "sandbox", "long")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         "BENCH_NICE: priority of what is measured, e.g. -10.",
     )
     parser.add_argument("what", nargs="*", metavar="|".join(NAMES), help="default: all")
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds of start and job (5)")
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds of start, job and copy (5)")
     parser.add_argument("--turns", default="50,200", metavar="N,M", help="lengths of the growth runs (50,200)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="requests of the long run (10000)")
     parser.add_argument("--peers", default="", metavar="A,B", help="only these of the others (all that are installed)")
@@ -34,6 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked = _parser().parse_args(given)
     wanted = asked.what or list(NAMES)
+    for name, measure in (
+        ("copy", lambda: copy.measure(asked.runs)),
+        ("sandbox", lambda: sandbox.measure(max(200, asked.runs))),
+    ):
+        if name in wanted and not quiet.inside():
+            _show(measure())
+            given = [word for word in given if word != name]
+            wanted = [other for other in wanted if other != name]
+        if not wanted:
+            return 0
     names = [name for name in asked.peers.split(",") if name]
     peers, missing = find_peers(names, dialects=True)
     if not any(peer.ours for peer in peers):

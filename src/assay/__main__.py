@@ -37,4 +37,7 @@ def _open_streams() -> None:
 
 
 if __name__ == "__main__":
+    # `python -m` looks for modules in the current directory first, and that is a project which we don't trust.
+    if not sys.flags.safe_path:
+        del sys.path[0]
     sys.exit(main())

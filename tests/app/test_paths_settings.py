@@ -199,7 +199,7 @@ _layer = st.fixed_dictionaries(
             {},
             optional={
                 "allow": st.lists(st.sampled_from(["Bash", "Edit"])),
-                "deny": st.lists(st.sampled_from(["Bash", "Edit"])),
+                "deny": st.lists(st.sampled_from(["Bash(rm:*)", "Edit(x)"])),
                 "ask": st.lists(st.sampled_from(["Bash", "Edit"])),
                 "defaultMode": st.sampled_from(MODES),
             },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 import unicodedata
 from pathlib import Path
@@ -30,11 +32,13 @@ from assay.core.model import Retrying, TextDelta
 from assay.core.policy import Decision, Effect
 from assay.core.store import Record
 from assay.run.bus import Progress, Seen
+from assay.surfaces.cli import terminal
 from assay.surfaces.cli.status import Status
-from assay.surfaces.cli.terminal import harmless, one_line, write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, harmless, one_line, write_err, write_out
 from assay.testing import reply
 
 ANY = st.text(st.characters(exclude_categories=[]))
+UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0\ufe00\ufe0d\U000e0100\U000e01ef\U000e0041"
 DRIVING = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
@@ -42,13 +46,50 @@ DRIVING = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 def test_nothing_that_drives_a_terminal_survives(text: str) -> None:
     shown = harmless(text)
     assert not any(unicodedata.category(char) in DRIVING for char in shown if char not in "\n\t")
+    assert not set(shown) & set(UNSEEN)
     assert harmless(shown) == shown
     assert len(shown) <= len(text)
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "M", "Zs"], include_characters="\n\t")))
 def test_text_of_people_comes_through_as_it_is(text: str) -> None:
-    assert harmless(text) == text
+    seen = "".join(
+        char for char in text if char not in UNSEEN and not "\ufe00" <= char < "\ufe0e" and char < "\U000e0000"
+    )
+    assert harmless(seen) == seen
+
+
+@given(st.sampled_from(UNSEEN))
+def test_characters_that_nothing_is_drawn_for_show(char: str) -> None:
+    assert harmless(f"a{char}b") == "a\ufffdb"
+
+
+@given(ANY)
+def test_json_for_others_is_the_same_value_in_plain_ascii(text: str) -> None:
+    line = ascii_json(json.dumps({"text": text}, ensure_ascii=False))
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["text"].encode("utf-16", "surrogatepass") == text.encode("utf-16", "surrogatepass")
+
+
+@given(ANY)
+def test_a_message_is_one_block_that_no_line_of_others_can_leave(text: str) -> None:
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        write_err(f"! {text}")
+    first, *more = stream.getvalue().removesuffix("\n").split("\n")
+    assert first.startswith("! ")
+    assert all(line.startswith("  ") for line in more)
+
+
+def test_a_terminal_of_another_encoding_gets_bytes_of_that_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    # In UTF-8 the letter ends in the byte 9B, which a terminal that expects Latin-1 takes for the start of a sequence.
+    stream = Tty()
+    monkeypatch.setattr(Tty, "encoding", "iso-8859-1", raising=False)
+    monkeypatch.setattr(sys, "stdout", stream)
+    write_out("\u011b\u00db[2J")
+    assert stream.buffer.getvalue() == b"?\xdb[2J"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +115,21 @@ def test_one_line_is_one_line_and_not_too_long(text: str, width: int) -> None:
     assert len(line) <= width
     assert len(line.splitlines()) <= 1
     assert (line[-1:] == "…") >= (len(" ".join(harmless(text).split())) > width)
+
+
+def test_only_one_module_prints_what_others_said() -> None:
+    """Elsewhere in the surfaces a stream gets nothing but our own fixed words: help and version."""
+    ours = ("describe(", "help_text()", "__version__", "COMMANDS[")
+    folder = Path(terminal.__file__).parent
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in folder.rglob("*.py")
+        if path.name != "terminal.py"
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(r"std(out|err)\.(buffer|write|flush)|\bprint\(|print_exc|faulthandler", line)
+        and not any(word in line for word in ours)
+    ]
+    assert found == []
 
 
 class Tty(io.StringIO):

@@ -117,6 +117,16 @@ def test_equal_texts_are_shown_once(tmp_path: Path) -> None:
     assert len(instruction_fragments(tmp_path / "sub")) == 1
 
 
+def test_a_link_of_the_project_that_leads_out_of_it_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "key", "private")
+    (tmp_path / "here" / ".git").mkdir(parents=True)
+    os.symlink("../key", tmp_path / "here" / "AGENTS.md")
+    os.symlink("CLAUDE.md", tmp_path / "here" / "CLAUDE.md")
+    os.symlink("key", tmp_path / "mine.md")
+    (own,) = instruction_fragments(tmp_path / "here", tmp_path / "mine.md")
+    assert own.source == str(tmp_path / "mine.md")
+
+
 def test_a_file_over_the_cap_is_cut_and_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "AGENTS.md", "x" * (FILE_CAP + 1))
     (fragment,) = instruction_fragments(tmp_path)

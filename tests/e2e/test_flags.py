@@ -19,10 +19,19 @@ GREEN = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_it(self)
 def test_plan_mode_changes_nothing(place: Place, serve: Serve) -> None:
     place.write({"a.txt": "old\n"})
     shell = Call("@shell", {"command": "echo new > a.txt; cat a.txt"})
-    server = serve([Reply("I write.", calls=(shell,)), Reply("I edit.", calls=(EDIT,)), Reply("The plan.")])
+    hidden = Call("@shell", {"command": "python3 -c 'open(chr(97) + chr(46) + \"txt\", chr(119))'; cat a.txt"})
+    server = serve(
+        [
+            Reply("I write.", calls=(shell, hidden)),
+            Reply("I edit.", calls=(Call("edit", dict(EDIT.arguments)),)),
+            Reply("The plan."),
+        ]
+    )
     ended = place.task(server, "--permission-mode", "plan", prompt="Plan it").expect(0, "answered")
     assert (place.project / "a.txt").read_text() == "old\n"
-    assert [call["tool_name"] for call in ended.result["permission_denials"]] == ["edit"]
+    assert [call["tool_name"] for call in ended.result["permission_denials"]] == ["shell"]
+    assert "Read-only file system" in server.requests[1].raw.decode()
+    assert {tool.name for tool in server.requests[0].tools} == {"read", "shell", "search", "finish"}
 
 
 def test_tools_can_be_chosen_and_refused(place: Place, serve: Serve) -> None:

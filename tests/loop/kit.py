@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from assay.core.events import CallDecided, CallFinished
 from assay.core.messages import Json, Text, ToolCall
 from assay.core.model import ToolSpec
-from assay.core.policy import OPERATOR, Decision, Effect, EffectKind, Label
+from assay.core.policy import OPERATOR, Decision, Effect, EffectKind, Label, Question
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.loop.calls import CallPorts
 from assay.testing import FakeClock, MemoryWorkspace
@@ -65,7 +65,7 @@ class Bench:
             FakeClock(),
             lambda: ToolContext(self.workspace, {}),
             self.record,
-            self._approve,
+            self,
             self._before,
         )
 
@@ -76,12 +76,12 @@ class Bench:
         name = event.call if isinstance(event, CallDecided) else event.result.call
         self.order.append(f"{'intent' if isinstance(event, CallDecided) else 'result'} {name}")
 
-    async def _approve(self, call: ToolCall, effects: tuple[Effect, ...], decision: Decision) -> bool:
-        self.order.append(f"ask {call.id}")
+    async def approve(self, question: Question) -> bool:
+        self.order.append(f"ask {question.call}")
         await asyncio.sleep(0)
         return self._approves
 
-    async def _before(self) -> None:
+    async def _before(self, call: ToolCall, decision: Decision) -> None:
         self.frames += 1
         self.order.append("frame")
         await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from assay.core.events import CallDecided, CallFinished
 from assay.core.messages import Json, Text, ToolCall
 from assay.core.policy import Decision, Effect
 from assay.core.tool import ToolContext, ToolOutcome
-from assay.loop.calls import CONCURRENT_READS, run_calls
+from assay.loop.calls import APPROVED, CONCURRENT_READS, run_calls
 
 from .kit import Bench, NamedGate, SimpleTool, c, text_of
 
@@ -104,7 +104,7 @@ async def test_who_may_decide_is_asked_before_anything_happens(approves: bool) -
     assert made.order[0] == "ask w"
     if approves:
         assert made.order[1:] == ["frame", "intent w", "+write", "-write", "result w"]
-        assert made.intents[0].decision == Decision("allow", "approved by the user", "protected")
+        assert made.intents[0].decision == Decision("allow", "approved by the user", APPROVED)
     else:
         assert made.order[1:] == ["intent w", "result w"]
         assert text_of(result) == "write needs the user's approval and nobody can give it: a protected name"
@@ -187,7 +187,7 @@ async def test_a_log_that_cannot_be_written_ends_it_as_what_it_is(calls: int) ->
 async def test_without_a_frame_nothing_is_changed_and_every_call_is_answered() -> None:
     made = bench()
 
-    async def no_frame() -> None:
+    async def no_frame(call: ToolCall, decision: Decision) -> None:
         raise WorkspaceError("the snapshot could not be taken")
 
     ports = replace(made.ports, before_effect=no_frame)

@@ -10,10 +10,11 @@ from assay.core.check import OutcomeName
 from assay.core.events import Event, TurnEnded
 from assay.core.messages import Text, ToolCall
 from assay.core.model import Model, Profile
-from assay.core.policy import Gate
+from assay.core.policy import Approver, Gate
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool
 from assay.core.workspace import Command, CommandResult
+from assay.run.asked import Once
 from assay.run.bus import Seen
 from assay.run.run import Run, RunOptions, RunParts
 from assay.testing import FakeClock, MemoryStore, MemoryWorkspace, ScriptedModel, call, reply
@@ -28,10 +29,6 @@ CHECK = "grep good a.txt"
 async def shell(command: Command, workspace: MemoryWorkspace) -> CommandResult:
     good = CHECK in command.argv and b"good" in workspace.files.get("a.txt", b"")
     return CommandResult(0 if good else 1, "good\n" if good else "", 5 * good, 0.1)
-
-
-async def nobody(call: ToolCall, effects: object, decision: object) -> bool:
-    return False
 
 
 class House:
@@ -50,12 +47,13 @@ class House:
         self.log: list[Record] = []
         self.clock = FakeClock()
         self.gate = gate or NamedGate()
+        self.approver: Approver = Once()
         self.tools: dict[str, Tool] = {tool.spec.name: tool for tool in toolbox()}
         self.seen: list[Seen] = []
         self.store: EventStore = MemoryStore(log=self.log, clock=self.clock)
 
     def run(self, **options: object) -> Run:
-        parts = RunParts(self.store, self.model, self.workspace, self.tools, self.gate, self.clock, nobody)
+        parts = RunParts(self.store, self.model, self.workspace, self.tools, self.gate, self.clock, self.approver)
         run = Run(parts, replace(RunOptions(), **options))
         run.bus.subscribe(self.seen.append)
         return run

@@ -60,8 +60,8 @@ CUTS = range(1, len(LOG) + 1)
 
 
 def facts(state: State) -> dict[str, object]:
-    known = {name: value for name, value in vars(state).items() if name not in ("_history",)}
-    return known | {"messages": list(state.messages())}
+    known = {name: value for name, value in vars(state).items() if name not in ("_history", "asked")}
+    return known | {"messages": list(state.messages()), "asked": state.asked.open}
 
 
 def states(*logs: list[Record]) -> State:

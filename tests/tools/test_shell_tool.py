@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from assay.core.errors import InvalidArguments
+from assay.core.workspace import Command, CommandResult
 from assay.tools.bound import head_tail, one_line, plain, visible
 from assay.tools.condense import condense
 from assay.tools.shell import SHOWN, ShellTool
@@ -171,3 +173,18 @@ def test_repeated_lines_are_folded() -> None:
 
 def test_short_output_is_left_alone() -> None:
     assert condense("test a ... ok") == "test a ... ok"
+
+
+async def test_what_was_taken_back_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.workspace.run
+
+    async def taken(command: Command) -> CommandResult:
+        return structs.replace(await run(command), held=(".vscode/tasks.json", *(f"d{n}/.env" for n in range(9))))
+
+    monkeypatch.setattr(bench.workspace, "run", taken)
+    outcome = await bench.call(ShellTool(), command="true")
+    last = text_of(outcome).splitlines()[-1]
+    assert last.startswith("[held for review, not in the workspace: .vscode/tasks.json, d0/.env")
+    assert last.endswith("and 2 more]")
+    assert "held for review: .vscode/tasks.json" in outcome.display
+    assert len(list(outcome.debug["held"] or ())) == 10

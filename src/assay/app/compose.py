@@ -6,38 +6,46 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.kept import Kept, hidden_paths
 from assay.app.model import make_model
 from assay.app.paths import Paths, find_paths
+from assay.app.rulefile import rules_of
 from assay.app.strategy import strategy_for
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import attachment, system_text
 from assay.core.budget import Budget
-from assay.core.clock import SystemClock
+from assay.core.clock import Clock, SystemClock
+from assay.core.context import Fragment
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import TurnEnded
-from assay.core.messages import Json, Text, ToolCall
+from assay.core.events import ContextAdded, TurnEnded
+from assay.core.messages import Json, Text
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
-from assay.core.policy import Decision, Effect
-from assay.core.workspace import Workspace
+from assay.core.policy import EXTERNAL, OPERATOR, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
-from assay.policy.rules import parse_rules
 from assay.run.answer import StructuredAnswer
+from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.find import find_sandbox
 from assay.workspace.sandbox.port import NoSandbox, Sandbox
+
+if TYPE_CHECKING:
+    from assay.app.egress import Attached
+    from assay.workspace.sandbox.egress.proxy import Egress
 
 
 class Wish(Struct, frozen=True):
@@ -68,6 +76,10 @@ class Wish(Struct, frozen=True):
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
     fork: bool = False
+    piped: bool = False
+    """The prompt itself came in through a pipe."""
+    approve: tuple[str, ...] = ()
+    """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
 
 _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
@@ -76,8 +88,10 @@ _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 class Task:
     """A run with what a surface needs around it."""
 
-    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str]):
+    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
         self.run = run
+        self._approved = approved
+        self._piped = wish.piped
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
@@ -101,9 +115,21 @@ class Task:
         parts: tuple[Text, ...] = (Text(prompt),) if prompt.strip() else ()
         if parts and attached.strip():
             parts = (*parts, Text(attachment(attached)))
+        if self._approved and not parts and not self.run.state.open:
+            parts = (Text("Make the call that I approved, then finish what it was for."),)
         if not parts and not self.run.state.open:
             raise UsageError("this session has no unfinished turn to go on with; give a prompt")
-        return await self.run.turn(parts, strategy_for(self.profile))
+        for question in self._approved:
+            self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
+        label = EXTERNAL if parts and self._piped else None
+        return await self.run.turn(parts, strategy_for(self.profile), label)
+
+    def questions(self) -> list[dict[str, Json]]:
+        """What this turn asked and nobody answered, for programs."""
+        from assay.app.questions import question_object
+
+        workspace = self.run.parts.workspace
+        return [question_object(question, self.session, workspace) for question in self.run.state.questions]
 
     def summary(self, ended: TurnEnded) -> list[str]:
         """What a person wants to read under the answer: outcome, evidence, what was not checked."""
@@ -120,6 +146,10 @@ class Task:
             lines.append(f"changed {diff.files} file{'s' if diff.files != 1 else ''}, +{diff.added} -{diff.removed}")
         if verdict.diff.protected:
             lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
+        for question in self.run.state.questions:
+            from assay.app.questions import question_lines
+
+            lines += question_lines(question, self.session, self.run.parts.workspace)
         spent = self.run.state.spent
         cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
         steps = f"{ended.steps} step{'s' if ended.steps != 1 else ''}"
@@ -153,11 +183,10 @@ class Task:
 @contextlib.asynccontextmanager
 async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     """Assemble everything for one task and take it apart again. Raises `AssayError` for what cannot be had."""
-    paths = find_paths(wish.environ)
+    paths, clock = find_paths(wish.environ), SystemClock()
     settings, notices = load_settings(
         paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
     )
-    clock = SystemClock()
     sandbox = _sandbox(paths, wish.environ, no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
@@ -170,13 +199,25 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             stack.callback(warming.cancel)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
+        approved = _approved(wish, store, clock)
+        approver = Once(question.digest for question in approved)
+        kept = Kept()
+        gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
+        beside = _beside(wish, settings, store)
+        if gate.hides_any and sandbox is not None:
+            beside = beside._replace(hidden=hidden_paths(str(wish.directory.resolve()), gate.hides))
+        attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
+        if egress and not (isinstance(sandbox, Bubblewrap) and sandbox.resident):
+            notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
+        if egress:
+            stack.push_async_callback(egress.aclose)
         workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, _beside(wish, settings, store))
+            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress)
         )
+        kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        gate = _gate(wish, settings, workspace, str(store.spill))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
         parts = RunParts(
             store,
@@ -185,20 +226,26 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             {tool.spec.name: tool for tool in tools},
             gate,
             clock,
-            _nobody_approves,
+            approver,
             str(store.spill),
         )
-        options = RunOptions(
-            system_text(wish.system, wish.append_system),
-            instructions,
-            _budget(wish, settings),
-            _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
-            wish.schema,
-            (*settings.checks, *wish.checks),
-            settings.unprotected,
-            settings.protected,
-        )
-        yield Task(Run(parts, options), model, wish, notices)
+        run = Run(parts, _options(wish, settings, instructions))
+        if attached:
+            attached.run = run
+        yield Task(run, model, wish, notices, approved)
+
+
+def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
+    return RunOptions(
+        system_text(wish.system, wish.append_system),
+        instructions,
+        _budget(wish, settings),
+        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        wish.schema,
+        (*settings.checks, *wish.checks),
+        settings.unprotected,
+        settings.protected,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -221,14 +268,32 @@ def _sandbox(paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool) -> S
 
 @contextlib.asynccontextmanager
 async def _workspace(
-    directory: Path, paths: Paths, environ: Mapping[str, str], sandbox: Sandbox | None, beside: Beside
+    directory: Path,
+    paths: Paths,
+    environ: Mapping[str, str],
+    sandbox: Sandbox | None,
+    beside: Beside,
+    egress: Egress | None = None,
 ) -> AsyncGenerator[LocalWorkspace]:
     state = paths.state / "workspaces" / project_key(str(directory))
-    workspace = LocalWorkspace(directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside)
+    workspace = LocalWorkspace(
+        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress
+    )
     try:
         yield workspace
     finally:
         await workspace.aclose()
+
+
+def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> tuple[Attached, Egress | None]:
+    """The proxy through which commands reach the hosts of the settings, and what ties it to the run."""
+    from assay.app.egress import Attached, make_egress, read_egress
+
+    asked, attached = read_egress(settings.egress), Attached(Path(store.spill))
+    held = {host.credential.env for host in asked.hosts.values() if host.credential} & {*settings.environment}
+    if held:
+        raise UsageError(f"environment: {min(held)} is a credential of egress.hosts, which no command may hold")
+    return attached, make_egress(asked, wish.environ, paths.state / "egress", attached)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog) -> Beside:
@@ -264,26 +329,43 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
-def _gate(wish: Wish, settings: Settings, workspace: Workspace, spill: str) -> RuleGate:
+def make_gate(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, *, confined: bool, readable: tuple[str, ...] = ()
+) -> RuleGate:
+    """The gate of a run in `wish.directory`."""
     said = settings.permissions
     asked: PermissionMode | None = next((mode for mode in PERMISSION_MODES if mode == wish.permission_mode), None)
     mode = asked or said.default_mode or "default"
     bounds = Bounds(
-        workspace.root,
+        os.path.realpath(wish.directory),
         added=tuple(_directory(path, wish.directory) for path in (*said.additional_directories, *wish.add_dirs)),
-        readable=(spill,),
-        confined=workspace.confined,
+        readable=readable,
+        confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
+        ours=(str(paths.config), str(paths.state), str(paths.data)),
     )
-    rules = parse_rules([*said.allow, *wish.allowed], [*said.ask], [*said.deny, *wish.disallowed])
-    return RuleGate(bounds, mode, rules)
+    rules = rules_of(said, wish.allowed, wish.disallowed)
+    return RuleGate(bounds, mode, rules, kept=kept)
 
 
-async def _nobody_approves(call: ToolCall, effects: tuple[Effect, ...], decision: Decision) -> bool:
-    """Without a terminal there is nobody to ask."""
-    del call, effects, decision
-    return False
+def _approved(wish: Wish, store: SessionLog, clock: Clock) -> list[Question]:
+    """The questions that `--approve` answers. Raises `UsageError` for a digest that answers none."""
+    if not wish.approve:
+        return []
+    if wish.session is None or wish.fork:
+        raise UsageError("--approve goes with --resume ID or --continue, and not with --fork-session")
+    asked = Asked()
+    fold(store.records(), asked)
+    return [asked.find(prefix, clock.now()) for prefix in wish.approve]
+
+
+def _leave(question: Question) -> str:
+    arguments = json.encode(question.arguments).decode()
+    return (
+        f"The user approved this call, once, exactly as it was asked: {question.tool} {arguments[:8_000]}\n"
+        "Make it again now with the very same arguments; any other call is judged anew."
+    )
 
 
 def _budget(wish: Wish, settings: Settings) -> Budget:

@@ -3,12 +3,15 @@
 From weak to strong: the user's file, the project's `.assay/settings.json` and `.assay/settings.local.json`, what
 `--settings` names, flags. A project layer comes with the repository, so it may only tighten: add deny and ask rules and
 protected patterns, lower budgets. Whatever would loosen is ignored, with a notice, until the user lists the SHA-256
-of that very content under `trustedSettings` in their own file. An unknown key is reported and ignored; a malformed file
-is an error that names the place, because a half-read policy is worse than none.
+of that very content under `trustedSettings` in their own file. An unknown key is reported and ignored, unless it looks
+like one of the policy. A malformed file, and a rule that is none or contradicts its own examples, are errors that name
+file and line, because a half-read policy is worse than none: no work is done by it. Who only wants to look is given the
+stricter reading, which keeps what denies and drops what allows.
 """
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -21,10 +24,22 @@ from assay.core.errors import UsageError
 Mode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
 
 
+class PermissionRule(Struct, frozen=True, rename={"others": "not"}, forbid_unknown_fields=True):
+    """A rule with its reason, and examples that are tried when it loads: command lines, paths or hosts."""
+
+    allow: str = ""
+    ask: str = ""
+    deny: str = ""
+    because: str = ""
+    matches: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
 class Permissions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    rules: tuple[PermissionRule, ...] = ()
     default_mode: Mode | None = None
     additional_directories: tuple[str, ...] = ()
 
@@ -49,37 +64,50 @@ class Settings(Struct, frozen=True, rename="camel"):
     max_seconds: float | None = None
     environment: tuple[str, ...] = ()
     """Names of variables that confined commands may see."""
+    egress: dict[str, object] = {}
+    """Hosts that confined commands may reach (`app.egress` reads it); a project can only take some away, trusted or
+    not."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
     trusted_settings: tuple[str, ...] = ()
 
 
-_TIGHTENING = frozenset({"protected", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
+_TIGHTENING = frozenset({"protected", "egress", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
 _ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
 _MERGING = frozenset({"providers", "models", "aliases"})
+_POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress"})
 _STRICT_MODES = {"dontAsk": 1, "plan": 2}
 """Modes that are stricter than the default, and how much."""
 
 
 def load_settings(
-    user_file: Path, project: Path, sources: frozenset[str], extra: str | None = None
+    user_file: Path,
+    project: Path,
+    sources: frozenset[str],
+    extra: str | None = None,
+    problems: list[str] | None = None,
 ) -> tuple[Settings, list[str]]:
     """Read and merge the layers named in `sources` (user, project, local), then `extra` (`--settings`: a path or JSON).
 
-    Returns the settings and notices for the person. Raises `UsageError` for a file that is not valid.
+    Returns the settings and notices for the person. Raises `UsageError` for a file that is not valid; with a list for
+    `problems` it is told there instead, and the stricter reading of that file counts.
     """
     notices: list[str] = []
     merged = Settings()
     trusted: tuple[str, ...] = ()
     if "user" in sources and (text := _read(user_file)):
-        merged = _parse(text, str(user_file), notices)
+        merged = _layer(text, str(user_file), notices, problems)
         trusted = merged.trusted_settings
     for source, name in (("project", "settings.json"), ("local", "settings.local.json")):
         path = project / ".assay" / name
         if source in sources and (text := _read(path)):
-            layer = _parse(text, str(path), notices)
+            layer = _layer(text, str(path), notices, problems)
             digest = f"sha256:{sha256(text).hexdigest()}"
+            if layer.egress.keys() - {"deny"}:
+                notices.append(f"{path}: ignored egress but for deny: hosts are allowed in {user_file} only")
+                deny = {key: value for key, value in layer.egress.items() if key == "deny"}
+                layer = msgspec.structs.replace(layer, egress=deny)
             if digest not in trusted:
                 layer, loosening = _tightened(layer, merged)
                 if loosening:
@@ -92,7 +120,9 @@ def load_settings(
         text = extra.encode("utf-8", "surrogateescape") if extra.lstrip().startswith("{") else _read(Path(extra))
         if text is None:
             raise UsageError(f"--settings: there is no file {extra}")
-        merged = _merge(merged, _parse(text, "--settings", notices))
+        merged = _merge(
+            merged, _layer(text, "--settings" if extra.lstrip().startswith("{") else extra, notices, problems)
+        )
     return merged, notices
 
 
@@ -116,14 +146,61 @@ def _read(path: Path) -> bytes | None:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
 
 
+def _layer(text: bytes, where: str, notices: list[str], problems: list[str] | None) -> Settings:
+    """One file. Raises `UsageError` for the first thing that is wrong with it, or adds all to `problems`."""
+    from assay.app.rulefile import faults_of, stricter
+
+    try:
+        settings = _parse(text, where, notices)
+        faults = faults_of(settings, text.decode("utf-8", "surrogateescape"), where)
+    except UsageError as error:
+        settings, faults = None, [str(error)]
+    if not faults:
+        return settings or Settings()
+    if problems is None:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise UsageError(f"{faults[0]}{more}")
+    problems += faults
+    return stricter(text)
+
+
 def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
+    from assay.app.lines import at, line_at, line_of
+
+    shown = text.decode("utf-8", "surrogateescape")
     try:
         raw = msgspec.json.decode(text, type=dict[str, object])
         known = {field.encode_name for field in msgspec.structs.fields(Settings)}
+        for key in raw:
+            if key not in known and (meant := _meant(key, known)):
+                raise UsageError(
+                    f"{at(where, line_of(shown, f'$.{key}'))}: unknown key '{key}'; did you mean '{meant}'?"
+                )
         notices += [f"{where}: unknown key '{key}' is ignored" for key in raw if key not in known]
-        return msgspec.convert(raw, Settings)
+        settings = msgspec.convert(raw, Settings)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"{where}: not valid settings ({error}); mend it or leave it out") from error
+        said = str(error)
+        offset = re.search(r"\(byte (\d+)\)", said)
+        path = re.search(r"at `(\$.*)`", said)
+        field = re.search(r"unknown field `(.*?)`", said)
+        if offset:
+            line = line_at(shown, int(offset[1]))
+        else:
+            line = line_of(shown, (path[1] if path else "$") + (f".{field[1]}" if field else ""))
+        raise UsageError(f"{at(where, line)}: not valid settings ({said}); mend it or leave it out") from error
+    if settings.egress:
+        from assay.app.egress import read_egress  # few have any, and each start reads settings
+
+        read_egress(settings.egress, where)
+    return settings
+
+
+def _meant(key: str, known: set[str]) -> str:
+    """The key of the policy that `key` was probably meant to be: a slip there would quietly lift what it forbids."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(key.casefold(), [name.casefold() for name in known], 1, 0.75)
+    return next((name for name in _POLICY & known if close and name.casefold() == close[0]), "")
 
 
 def _tightened(layer: Settings, base: Settings) -> tuple[Settings, list[str]]:
@@ -132,13 +209,17 @@ def _tightened(layer: Settings, base: Settings) -> tuple[Settings, list[str]]:
     stricter = _STRICT_MODES.get(mode or "", 0) > _STRICT_MODES.get(present or "", 0)
     allowed: dict[str, object] = {
         "permissions": Permissions(
-            ask=layer.permissions.ask, deny=layer.permissions.deny, default_mode=mode if stricter else None
+            ask=layer.permissions.ask,
+            deny=layer.permissions.deny,
+            rules=tuple(rule for rule in layer.permissions.rules if not rule.allow),
+            default_mode=mode if stricter else None,
         )
     }
     loosening = [
         f"permissions.{key}"
         for key, value in (
             ("allow", layer.permissions.allow),
+            ("rules", any(rule.allow for rule in layer.permissions.rules)),
             ("defaultMode", mode not in (None, "default", *_STRICT_MODES)),
             ("additionalDirectories", layer.permissions.additional_directories),
         )
@@ -169,6 +250,8 @@ def _merge(weak: Settings, strong: Settings) -> Settings:
         low, high = getattr(weak, field.name), getattr(strong, field.name)
         if field.name == "permissions":
             values[field.name] = _merge_permissions(weak.permissions, strong.permissions)
+        elif field.name == "egress":
+            values[field.name] = _merge_egress(low, high)
         elif field.name in _ADDING:
             values[field.name] = tuple(dict.fromkeys((*low, *high)))
         elif field.name in _MERGING:
@@ -178,11 +261,20 @@ def _merge(weak: Settings, strong: Settings) -> Settings:
     return Settings(**values)  # type: ignore[arg-type]  # names and types are those of the fields themselves
 
 
+def _merge_egress(weak: dict[str, object], strong: dict[str, object]) -> dict[str, object]:
+    if not (weak and strong):
+        return weak or strong
+    from assay.app.egress import merged
+
+    return merged(weak, strong)
+
+
 def _merge_permissions(weak: Permissions, strong: Permissions) -> Permissions:
     return Permissions(
         (*weak.allow, *strong.allow),
         (*weak.ask, *strong.ask),
         (*weak.deny, *strong.deny),
+        (*weak.rules, *strong.rules),
         strong.default_mode or weak.default_mode,
         (*weak.additional_directories, *strong.additional_directories),
     )

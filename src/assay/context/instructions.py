@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from assay.core.context import Fragment
+from assay.core.policy import OPERATOR, WORKSPACE
 
 NAMES = ("AGENTS.md", "CLAUDE.md")
 CAP = 8_000
@@ -15,14 +17,16 @@ TOTAL_CAP = 24_000
 def instruction_fragments(directory: Path, user_file: Path | None = None) -> list[Fragment]:
     """`AGENTS.md` and `CLAUDE.md` of every folder from the project's root (the nearest parent with `.git`, or the
     directory itself) down to `directory`, and the user's own file first. Equal texts are shown once; a file over the
-    cap is cut and says so; a file that cannot be read is skipped."""
-    paths = [user_file] if user_file else []
-    paths += [folder / name for folder in _from_root(directory) for name in NAMES]
+    cap is cut and says so; a file that cannot be read is skipped, and so is a link of the project's that leads out of
+    it: a repository could name any file of the person's."""
+    paths = [(user_file, OPERATOR)] if user_file else []
+    paths += [(folder / name, WORKSPACE) for folder in _from_root(directory) for name in NAMES]
     found: list[Fragment] = []
     texts: set[str] = set()
     total = 0
-    for path in paths:
-        text = _read(path)
+    top = Path(os.path.realpath(_from_root(directory)[0]))
+    for path, label in paths:
+        text = _read(path) if path == user_file or Path(os.path.realpath(path)).is_relative_to(top) else ""
         if not text or text in texts:
             continue
         texts.add(text)
@@ -32,7 +36,9 @@ def instruction_fragments(directory: Path, user_file: Path | None = None) -> lis
             room = max(room, 0)
             text = f"{text[:room]}\n[... cut at {room} of {len(text)} characters; read {path} for the rest]"
         total += len(text)
-        found.append(Fragment("instructions", f'<instructions from="{path}">\n{text}\n</instructions>', str(path), cut))
+        found.append(
+            Fragment("instructions", f'<instructions from="{path}">\n{text}\n</instructions>', str(path), cut, label)
+        )
     return found
 
 

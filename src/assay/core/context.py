@@ -6,6 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from assay.core.policy import WORKSPACE, Label
+
 
 class Fragment(Struct, frozen=True):
     """A bounded piece of context with an owner."""
@@ -17,6 +19,7 @@ class Fragment(Struct, frozen=True):
     """A file or other origin, for the person who asks why this is here."""
     cut: bool = False
     """True when a cap shortened it; the text then says so itself."""
+    label: Label = WORKSPACE
 
 
 class FragmentSource(Protocol):

@@ -51,6 +51,16 @@ class Framed(Struct, frozen=True, tag="framed", tag_field="kind"):
     tree: str
 
 
+class Checkpointed(Struct, frozen=True, tag="checkpoint", tag_field="kind"):
+    """All files that are not ignored, as they were right before a call that destroys some."""
+
+    call: str
+    tree: str
+    refs: dict[str, str] = {}
+    """Where git's branches, tags and stashes pointed, when the call changes those: name -> commit. Git keeps what it
+    dropped among its objects for a while, and this is how to find it."""
+
+
 class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):
     step: int
     message: AssistantMessage
@@ -135,6 +145,7 @@ Event: TypeAlias = (
     | InputReceived
     | ContextAdded
     | Framed
+    | Checkpointed
     | ModelReplied
     | CallDecided
     | CallFinished

@@ -6,8 +6,13 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-EffectKind = Literal["read", "write", "delete", "execute", "network", "control", "none"]
+EffectKind = Literal["read", "write", "delete", "destroy", "execute", "network", "control", "unknown", "none"]
+"""`destroy` loses what no later command brings back: untracked files, whole trees, history. `unknown` is what can't be
+told before it runs, such as a program whose name is computed."""
 Verdict = Literal["allow", "ask", "deny"]
+Sink = Literal["", "egress", "persist", "destroy", "control"]
+"""Where an effect can do harm that confinement does not undo. The fifth sink, what a person is shown, is no effect: it
+is cleaned wherever it is shown."""
 
 
 class Effect(Struct, frozen=True):
@@ -15,7 +20,9 @@ class Effect(Struct, frozen=True):
 
     kind: EffectKind
     target: str = ""
-    """A workspace-relative or absolute path, a command line, or a host, by kind."""
+    """A workspace-relative or absolute path (or a pattern of paths), a command line, or a host, by kind. A git remote
+    is `git:origin` (`git:*` when the line names none), a package registry goes by its short name (`pypi`, `npm`); for
+    `unknown`, what was not understood."""
 
 
 Integrity = Literal["operator", "workspace", "external"]
@@ -55,6 +62,7 @@ class Weighed(Struct, frozen=True):
     verdict: Verdict
     rule: str
     reason: str = ""
+    sink: Sink = ""
 
 
 class Decision(Struct, frozen=True):
@@ -65,6 +73,26 @@ class Decision(Struct, frozen=True):
     """Which rule spoke, for the log."""
     weighed: tuple[Weighed, ...] = ()
     """Every effect the decision rests on, those found within a command line included."""
+    label: Label = OPERATOR
+    """The best that the result of the call can be labelled: a file from outside is external whoever reads it."""
+
+
+class Question(Struct, frozen=True):
+    """What a person is asked: one exact call. Leave for it is leave for nothing else."""
+
+    call: str
+    tool: str
+    arguments: dict[str, object]
+    effects: tuple[Effect, ...]
+    decision: Decision
+    digest: str
+    """As in `CallDecided`: what the answer is bound to."""
+
+
+class Approver(Protocol):
+    """Contract: True only when a person gave leave for this very digest, once. Without anybody to ask it is False."""
+
+    async def approve(self, question: Question) -> bool: ...
 
 
 class Gate(Protocol):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from assay.core.messages import Image, Json, Text
 from assay.core.model import ToolSpec
-from assay.core.policy import WORKSPACE, Effect, Label
+from assay.core.policy import OPERATOR, WORKSPACE, Effect, Label
 from assay.core.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ class Tool(Protocol):
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome: ...
 
 
-def failed(message: str, display: str = "") -> ToolOutcome:
-    """An outcome that tells the model what went wrong in `message`."""
+def failed(message: str, display: str = "", label: Label = OPERATOR) -> ToolOutcome:
+    """An outcome that tells the model what went wrong in `message`: our own words, unless `label` says otherwise."""
     first = display or message.partition("\n")[0]
-    return ToolOutcome((Text(message),), first if len(first) <= 160 else f"{first[:159]}…", is_error=True)
+    return ToolOutcome((Text(message),), first if len(first) <= 160 else f"{first[:159]}…", is_error=True, label=label)

@@ -15,11 +15,13 @@ from msgspec.structs import replace
 from assay.core.clock import Clock
 from assay.core.errors import AssayError, InvalidArguments, StorageError
 from assay.core.events import CallDecided, CallFinished
-from assay.core.messages import Text, ToolCall, ToolResult
-from assay.core.policy import Decision, Effect, Gate, Label
+from assay.core.messages import Json, Text, ToolCall, ToolResult
+from assay.core.policy import WORKSPACE, Approver, Decision, Effect, Gate, Label, Question
 from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
 
 CONCURRENT_READS = 8
+APPROVED = "approved"
+"""The rule of a decision that a person made: leave for one call, used up when this is in the log."""
 _QUIET = frozenset({"read", "none"})
 
 
@@ -32,9 +34,8 @@ class CallPorts(Struct, frozen=True):
     context: Callable[[], ToolContext]
     record: Callable[[CallDecided | CallFinished, bool], None]
     """Append to the log; True asks that it be on disk on return."""
-    approve: Callable[[ToolCall, tuple[Effect, ...], Decision], Awaitable[bool]]
-    """Ask the person. False when there is none or they refuse."""
-    before_effect: Callable[[], Awaitable[None]]
+    approver: Approver
+    before_effect: Callable[[ToolCall, Decision], Awaitable[None]]
     """Called before anything that may change the world: a checkpoint exists when it returns."""
 
 
@@ -46,6 +47,16 @@ class _Ready(Struct, frozen=True):
     @property
     def quiet(self) -> bool:
         return all(effect.kind in _QUIET for effect in self.effects)
+
+
+def digest_of(tool: str, arguments: dict[str, Json], effects: Sequence[Effect]) -> str:
+    """What leave for a call is bound to: SHA-256, in hex, over tool, arguments and effects as canonical JSON (keys
+    sorted, ASCII, no spaces)."""
+    import json
+    from hashlib import sha256
+
+    named = [tool, arguments, [[effect.kind, effect.target] for effect in effects]]
+    return sha256(json.dumps(named, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 async def run_calls(ports: CallPorts, calls: Sequence[ToolCall]) -> list[CallFinished]:
@@ -127,14 +138,14 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome,
     if isinstance(ready, ToolOutcome):
         return _finish(ports, call, ready, 0.0)
     decision = await ports.gate.decide(call.name, ready.effects, ports.label())
-    allowed = decision.verdict == "allow" or (
-        decision.verdict == "ask" and await ports.approve(call, ready.effects, decision)
-    )
-    if allowed and decision.verdict == "ask":
-        decision = replace(decision, verdict="allow", reason="approved by the user")
+    digest = digest_of(call.name, call.arguments, ready.effects)
+    question = Question(call.id, call.name, call.arguments, ready.effects, decision, digest)
+    if decision.verdict == "ask" and await ports.approver.approve(question):
+        decision = replace(decision, verdict="allow", rule=APPROVED, reason="approved by the user")
+    allowed = decision.verdict == "allow"
     if allowed and not ready.quiet:
-        await ports.before_effect()
-    ports.record(CallDecided(call.id, call.name, ready.effects, decision), allowed and not ready.quiet)
+        await ports.before_effect(call, decision)
+    ports.record(CallDecided(call.id, call.name, ready.effects, decision, digest), allowed and not ready.quiet)
     if not allowed:
         word = "needs the user's approval and nobody can give it" if decision.verdict == "ask" else "was denied"
         return _finish(ports, call, failed(f"{call.name} {word}: {decision.reason}"), 0.0)
@@ -146,9 +157,10 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome,
     except StorageError:
         raise
     except (AssayError, OSError, ValueError) as error:
-        outcome = failed(f"{call.name} failed: {error}")
+        outcome = failed(f"{call.name} failed: {error}", label=WORKSPACE)
     except Exception as error:  # noqa: BLE001 - a tool's defect must not cost the turn
-        outcome = failed(f"{call.name} failed: {error!r}")
+        outcome = failed(f"{call.name} failed: {error!r}", label=WORKSPACE)
+    outcome = replace(outcome, label=outcome.label.join(decision.label))
     return _finish(ports, call, outcome, ports.clock.monotonic() - began, durable=not ready.quiet)
 
 

@@ -15,6 +15,7 @@ from assay.core.clock import Clock
 from assay.core.events import CallFinished, ContextAdded, ModelReplied
 from assay.core.messages import AssistantMessage, Failure, ToolCall
 from assay.core.model import Finished, Model, ModelEvent, ModelRequest
+from assay.core.policy import OPERATOR
 
 
 class Stop(Struct, frozen=True):
@@ -118,7 +119,7 @@ async def _consult(ports: TurnPorts, wishes: Sequence[Stop | Inject | None]) -> 
     """Record what middleware wants said; the first wish to stop wins."""
     for wish in wishes:
         if isinstance(wish, Inject):
-            ports.record(ContextAdded(wish.owner, wish.text))
+            ports.record(ContextAdded(wish.owner, wish.text, label=OPERATOR))
     return next((wish for wish in wishes if isinstance(wish, Stop)), None)
 
 

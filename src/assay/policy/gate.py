@@ -1,201 +1,186 @@
-"""The one gate: every effect of every call passes here. It fails closed and says which rule spoke."""
+"""The one gate: every effect of every call passes here. It fails closed and says which rule spoke.
+
+Model output has the label of the session, so a session that has read what anyone could have written is taken to be
+driven by them. What is decided about each sink:
+
+| sink | what it is | decided |
+| --- | --- | --- |
+| egress | bytes that leave | free while nothing external was read; then to cleared hosts only, or a person decides |
+| persist | protected names, files outside | never by itself: a person, or a rule that names it |
+| destroy | deleting, overwriting wholesale | free where a checkpoint holds what is lost; a person where none can |
+| control | our own settings and approvals | never from a model |
+
+Egress is the rule of two as an automaton: outside text read, private data known, bytes sent. The step that would make
+all three true is the one that stops.
+
+Source: Meta's Agents Rule of Two; FIDES (information-flow control for agents).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Awaitable, Callable, Sequence
 
-from msgspec import Struct
+from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Weighed
+from assay.policy.bounds import PERMISSION_MODES, Bounds, PermissionMode
+from assay.policy.labels import label_of
+from assay.policy.matching import Matcher
+from assay.policy.paths import within
+from assay.policy.rules import Rules
+from assay.policy.sinks import Sinks, place_for, said
 
-from assay.core.policy import Decision, Effect, Label
-from assay.policy.paths import ProtectedNames, path_matches, place_of, within
-from assay.policy.rules import Rule, Rules
+__all__ = ["PERMISSION_MODES", "Bounds", "PermissionMode", "RuleGate"]
 
-PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
-PERMISSION_MODES: tuple[PermissionMode, ...] = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
-
+Expand = Callable[[str], tuple[Effect, ...]]
+Kept = Callable[[str], Awaitable[bool]]
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
-
-
-class Bounds(Struct, frozen=True):
-    """What a run may touch without a rule."""
-
-    root: str
-    """The absolute path of the workspace."""
-    added: tuple[str, ...] = ()
-    """Further directories, as writable as the workspace lets them be (`--add-dir`)."""
-    readable: tuple[str, ...] = ()
-    """Directories that may be read only: spilled output."""
-    confined: bool = False
-    """Commands run inside a sandbox."""
-    unconfined_ok: bool = False
-    """The user said `--no-sandbox`."""
-    commands_read_only: bool = False
-    """Commands can't write in the workspace; what plan mode needs to run any."""
+_TOO_LONG = 20_000
+_GIT = r"(?:\S*/)?git(?:\s+-\S+(?:\s+\S+)?)*?\s+"
+_PURGES = re.compile(
+    _GIT + r"(?:gc\b.*--(?:prune|aggressive)|prune\b|reflog\s+(?:expire|delete)|filter-\w+|repack\b.*-[aA]?d)"
+)
+_CLEANS_IGNORED = re.compile(_GIT + r"clean\b.*\s-\w*[xX]")
 
 
 class RuleGate:
-    """Implements `Gate`. Order, per effect: deny rules, what no rule can allow, ask rules, allow rules, mode and
-    defaults; the strictest verdict over all effects wins.
+    """Implements `Gate`. Order, per effect: deny rules, what no rule can allow, ask rules, allow rules, then what is
+    decided about its sink; the strictest verdict over all effects wins. A command line is weighed as such and by every
+    effect found in it.
 
     `ask` means that a person has to decide. Who runs without one treats it as a refusal (exit 8); in mode `dontAsk` the
     gate itself does.
+
+    `expand`: the effects of a command line. `kept`: whether a checkpoint taken now would hold all files at a path.
     """
 
-    def __init__(self, bounds: Bounds, mode: PermissionMode = "default", rules: Rules | None = None) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        mode: PermissionMode = "default",
+        rules: Rules | None = None,
+        *,
+        expand: Expand | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         self.mode: PermissionMode = mode
         self._bounds = bounds
-        self._rules = rules or Rules()
-        self._protected = ProtectedNames()
-        self._root = place_of(bounds.root, "/")
-        self._writable = (self._root, *(place_of(path, bounds.root) for path in bounds.added))
-        self._readable = (*self._writable, *(place_of(path, bounds.root) for path in bounds.readable))
+        self._match = Matcher(bounds, rules or Rules())
+        self._sinks = Sinks(bounds, mode, self._match)
+        self._expand = expand or _effects_of
+        self._kept = kept
 
     async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
-        del label
         try:
-            decisions = [self._one(tool, effect) for effect in effects or (Effect("none"),)]
+            weighed: list[Weighed] = []
+            best = OPERATOR
+            for effect in effects or (Effect("none"),):
+                weighed += await self._weigh(tool, effect, label)
+            for each in weighed:
+                best = best.join(self._label(each.effect, inner=any(own.kind == "execute" for own in effects)))
         except Exception as error:  # noqa: BLE001 - the port's contract: an error inside is a denial
             return Decision("deny", f"the policy could not be worked out ({error})", "internal error")
-        strictest = max(decisions, key=lambda decision: _STRICTNESS[decision.verdict])
-        if strictest.verdict == "ask" and self.mode == "dontAsk":
-            return Decision("deny", f"{strictest.reason} (mode dontAsk)", strictest.rule)
-        return strictest
+        strictest = max(weighed, key=lambda each: _STRICTNESS[each.verdict])
+        verdict, reason = strictest.verdict, strictest.reason
+        if verdict == "ask" and self.mode == "dontAsk":
+            verdict, reason = "deny", f"{reason} (mode dontAsk)"
+        return Decision(verdict, reason, strictest.rule, tuple(weighed), best)
+
+    @property
+    def hides_any(self) -> bool:
+        """True when there is a rule by which `hides` may be true of something."""
+        return self._match.restricts_reading
 
     def hides(self, path: str) -> bool:
         """True when a deny rule keeps the model from reading `path`; listings and searches leave it out."""
         try:
-            return bool(self._spoken(self._rules.deny, "read", Effect("read", path)))
+            return bool(self._match.denied("read", Effect("read", path)))
         except (ValueError, OSError):
             return True
 
-    def _one(self, tool: str, effect: Effect) -> Decision:
-        if rule := self._spoken(self._rules.deny, tool, effect):
-            return Decision("deny", f"{_said(effect)} is denied by the rule {rule}", f"deny {rule}")
-        if fixed := self._fixed(effect):
-            return fixed
-        if rule := self._spoken(self._rules.ask, tool, effect):
-            return Decision("ask", f"{_said(effect)} needs approval by the rule {rule}", f"ask {rule}")
-        if effect.kind == "execute" and self._hidden_from_rules(effect.target):
-            return Decision(
-                "ask", "the command decides while it runs what to run; that needs approval", "opaque command"
+    async def _weigh(self, tool: str, effect: Effect, label: Label) -> list[Weighed]:
+        if effect.kind != "execute":
+            return [await self._recoverable(self._one(tool, effect, label, inner=False, leave=""))]
+        command = self._command(tool, effect)
+        if command.verdict == "deny" or len(effect.target) > _TOO_LONG:
+            return [command]
+        leave = command.rule.removeprefix("allow ") if command.rule.startswith("allow ") else ""
+        parts = [each for each in dict.fromkeys(self._expand(effect.target)) if each.kind != "none"]
+        commands = [each.target for each in parts if each.kind == "execute"]
+        judged = [self._one(tool, each, label, inner=True, leave=leave) for each in parts]
+        found = [await self._recoverable(each, commands) for each in judged]
+        return [command, *found]
+
+    def _command(self, tool: str, effect: Effect) -> Weighed:
+        """The word on a command line as such."""
+        if rule := self._match.denied(tool, effect):
+            return Weighed(effect, "deny", f"deny {rule}", f"{said(effect)} is denied by the rule {rule}")
+        if self.mode == "plan" and not (self._bounds.confined and self._bounds.commands_read_only):
+            return Weighed(
+                effect, "deny", "mode plan", "plan mode: commands could change files; read and search instead"
             )
-        if rule := self._allowed(tool, effect):
-            return Decision("allow", "", f"allow {rule}")
-        return self._default(effect)
+        if rule := self._match.asked(tool, effect):
+            return Weighed(effect, "ask", f"ask {rule}", f"{said(effect)} needs approval by the rule {rule}")
+        if self._match.restricts_commands:
+            from assay.policy.commands import is_opaque
 
-    def _fixed(self, effect: Effect) -> Decision | None:
-        """What no allow rule and no mode changes."""
-        if effect.kind == "control":
-            return Decision("ask", f"{_said(effect)} changes the run's own limits; that needs approval", "control")
-        if effect.kind in ("write", "delete"):
-            if not within(place_of(effect.target, self._bounds.root), self._writable):
-                return Decision("deny", f"{_shown(effect.target)} is outside the workspace (see --add-dir)", "outside")
-            if self.mode == "plan":
-                return Decision("deny", "plan mode: files can't be changed; present the plan instead", "mode plan")
-        if effect.kind == "execute" and self.mode == "plan" and not self._plan_may_execute():
-            return Decision("deny", "plan mode: commands could change files; read and search instead", "mode plan")
-        return None
+            if is_opaque(effect.target):
+                why = "the command decides while it runs what to run; that needs approval"
+                return Weighed(effect, "ask", "opaque command", why)
+        if rule := self._match.allowed(tool, effect):
+            return Weighed(effect, "allow", f"allow {rule}")
+        if self._bounds.confined:
+            return Weighed(effect, "allow", "confined")
+        if self._bounds.unconfined_ok:
+            return Weighed(effect, "allow", "--no-sandbox")
+        return Weighed(effect, "ask", "unconfined", "commands can't be confined here; running one needs approval")
 
-    def _plan_may_execute(self) -> bool:
-        return self._bounds.confined and self._bounds.commands_read_only
+    def _one(self, tool: str, effect: Effect, label: Label, *, inner: bool, leave: str) -> Weighed:
+        """One effect. `inner`: found within a command line. `leave`: the allow rules that cover that whole line."""
+        sink: Sink = self._sinks.of(effect, inner=inner)
+        if rule := self._match.denied(tool, effect):
+            return Weighed(effect, "deny", f"deny {rule}", f"{said(effect)} is denied by the rule {rule}", sink)
+        fixed = self._sinks.fixed(effect, sink, label, inner=inner, leave=leave)
+        if fixed is not None:
+            return fixed
+        if (rule := self._match.asked(tool, effect)) and not self._accepted(effect):
+            return Weighed(effect, "ask", f"ask {rule}", f"{said(effect)} needs approval by the rule {rule}", sink)
+        if effect.kind == "unknown" and self._match.restricts_commands:
+            why = f"{said(effect)} can't be told from what a rule restricts; that needs approval"
+            return Weighed(effect, "ask", "opaque command", why, sink)
+        if rule := self._match.allowed(tool, effect) or (leave if sink != "persist" else ""):
+            return Weighed(effect, "allow", f"allow {rule}", "", sink)
+        return self._sinks.default(effect, sink, label, inner=inner)
 
-    def _default(self, effect: Effect) -> Decision:
-        bounds = self._bounds
-        match effect.kind:
-            case "none":
-                return Decision("allow", "", "no effect")
-            case "read":
-                if within(place_of(effect.target, bounds.root), self._readable):
-                    return Decision("allow", "", "inside")
-                if self.mode == "bypassPermissions":
-                    return Decision("allow", "", f"mode {self.mode}")
-                return Decision(
-                    "ask", f"{_shown(effect.target)} is outside the workspace; reading it needs approval", "outside"
-                )
-            case "write" | "delete":
-                if name := self._protected.part_of(place_of(effect.target, bounds.root), self._root):
-                    reason = f"{name} is a protected name: it can make others run something. Changing it needs approval"
-                    return Decision("ask", reason, "protected")
-                return Decision("allow", "", "inside")
-            case "execute":
-                if bounds.confined:
-                    return Decision("allow", "", "confined")
-                if bounds.unconfined_ok:
-                    return Decision("allow", "", "--no-sandbox")
-                return Decision("ask", "commands can't be confined here; running one needs approval", "unconfined")
-            case _:
-                if self.mode == "bypassPermissions" and effect.kind == "network":
-                    return Decision("allow", "", f"mode {self.mode}")
-                return Decision("ask", f"{_said(effect)} needs approval", "not known to be harmless")
+    def _accepted(self, effect: Effect) -> bool:
+        return self.mode == "acceptEdits" and effect.kind in ("write", "delete")
 
-    def _spoken(self, rules: tuple[Rule, ...], tool: str, effect: Effect) -> str:
-        """The first deny or ask rule that might be about `effect`, or empty."""
-        for rule in rules:
-            if rule.covers(tool, effect.kind) and self._might_match(rule, effect):
-                return rule.text
+    async def _recoverable(self, weighed: Weighed, commands: Sequence[str] = ()) -> Weighed:
+        """A deletion that is allowed because of the checkpoint needs one that holds what is lost."""
+        if weighed.rule != "checkpoint" or self.mode == "bypassPermissions" or self._kept is None:
+            return weighed
+        lost = await self._lost(weighed.effect.target, commands)
+        if not lost:
+            return weighed
+        why = f"{said(weighed.effect)} loses {lost}, which no checkpoint holds; that needs approval"
+        return Weighed(weighed.effect, "ask", "no checkpoint", why, weighed.sink)
+
+    async def _lost(self, target: str, commands: Sequence[str]) -> str:
+        """What deleting `target` loses for good, in words. Without a target it is git's to lose, by one of `commands`:
+        what it drops from a branch or the stash stays among its objects, unless they are thrown out too."""
+        if not target and any(_PURGES.match(line) for line in commands):
+            return "git's history"
+        cleaned = target or any(_CLEANS_IGNORED.match(line) for line in commands)
+        if cleaned and self._kept is not None and not await self._kept(target or "."):
+            return "ignored files"
         return ""
 
-    def _might_match(self, rule: Rule, effect: Effect) -> bool:
-        if not rule.pattern or rule.subject == "tool":
-            # A pattern on a tool that we can't interpret: the whole tool, to be safe.
-            return True
-        if rule.subject == "command":
-            from assay.policy.commands import might_be
-
-            return might_be(rule, effect.target)
-        if rule.subject == "network":
-            return _host_matches(rule.pattern, effect.target)
-        place = place_of(effect.target, self._bounds.root)
-        pairs = ((place.named, self._root.named), (place.real, self._root.real))
-        return any(path_matches(rule.pattern, path, root, fold=True) for path, root in pairs)
-
-    def _allowed(self, tool: str, effect: Effect) -> str:
-        """The allow rules that cover all of `effect`, or empty."""
-        rules = tuple(rule for rule in self._rules.allow if rule.covers(tool, effect.kind))
-        if effect.kind == "execute":
-            # An allow rule spares the question, not the sandbox.
-            if not (self._bounds.confined or self._bounds.unconfined_ok):
-                return ""
-            from assay.policy.commands import allows
-
-            return allows(tuple(rule for rule in rules if rule.subject == "command"), effect.target)
-        return next((rule.text for rule in rules if self._surely_matches(rule, effect)), "")
-
-    def _surely_matches(self, rule: Rule, effect: Effect) -> bool:
-        if rule.subject == "network":
-            return not rule.pattern or _host_matches(rule.pattern, effect.target)
-        if effect.kind not in ("read", "write", "delete"):
-            return rule.subject == "tool" and not rule.pattern
-        place = place_of(effect.target, self._bounds.root)
-        name = self._protected.part_of(place, self._root) if effect.kind != "read" else ""
-        if name and name not in rule.pattern.casefold():
-            # Leave to change a protected name has to name it.
-            return False
-        if rule.subject == "tool" or not rule.pattern:
-            return not rule.pattern and within(place, self._readable)
-        pairs = ((place.named, self._root.named), (place.real, self._root.real))
-        return all(path_matches(rule.pattern, path, root) for path, root in pairs)
-
-    def _hidden_from_rules(self, command: str) -> bool:
-        """A deny or ask rule restricts commands, and this one might be what it names without showing it."""
-        restricted = any(rule.subject == "command" for rule in (*self._rules.deny, *self._rules.ask))
-        if not restricted:
-            return False
-        from assay.policy.commands import is_opaque
-
-        return is_opaque(command)
+    def _label(self, effect: Effect, *, inner: bool) -> Label:
+        place = place_for(effect, self._bounds.root)
+        inside = place is not None and within(place, self._match.readable)
+        return label_of(effect, place, inside=inside, confined=inner and self._bounds.confined)
 
 
-def _said(effect: Effect) -> str:
-    return f"{effect.kind} {_shown(effect.target)}".strip()
+def _effects_of(line: str) -> tuple[Effect, ...]:
+    from assay.policy.shell_effects import effects_of  # not on the way to the first request
 
-
-def _shown(target: str) -> str:
-    """One short line without anything that can't be seen."""
-    line = "".join(character if character.isprintable() else "?" for character in " ".join(target[:400].split()))
-    return line if len(line) <= 80 else line[:79] + "…"
-
-
-def _host_matches(pattern: str, host: str) -> bool:
-    wanted, host = pattern.removeprefix("domain:").strip().casefold(), host.casefold().rstrip(".")
-    return host.endswith(wanted[1:]) and host != wanted[2:] if wanted.startswith("*.") else host == wanted
+    return effects_of(line)

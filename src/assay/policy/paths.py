@@ -9,8 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-# Samples of the environment hold no secrets and start nothing.
-_HARMLESS = (".env.example", ".env.sample", ".env.template", ".env.dist")
+from assay.core.protected import protected_part
 
 
 class Place(Struct, frozen=True):
@@ -35,26 +34,14 @@ def within(place: Place, directories: tuple[Place, ...]) -> bool:
 
 
 class ProtectedNames:
-    """The names of `protected.txt`."""
-
-    def __init__(self) -> None:
-        text = Path(__file__).with_name("protected.txt").read_text("utf-8")
-        names = [line for line in text.splitlines() if line and not line.startswith("#")]
-        self._directories = frozenset(name[:-1] for name in names if name.endswith("/"))
-        self._files = tuple(name for name in names if not name.endswith("/"))
+    """The names of `core.protected`, found in paths as the file system and as the caller spells them."""
 
     def part_of(self, place: Place, root: Place) -> str:
         """The protected part of a path below `root` (or of the whole path elsewhere), or empty."""
         for path, top in ((place.named, root.named), (place.real, root.real)):
             below = path[len(top) :] if _inside(path, top) else path
-            # Case, and dots and spaces at the end, mean nothing to some file systems.
-            parts = [part.casefold().rstrip(". ") for part in below.split("/") if part]
-            for part in parts:
-                if part in self._directories:
-                    return part
-            last = parts[-1] if parts else ""
-            if last not in _HARMLESS and any(fnmatchcase(last, name) for name in self._files):
-                return last
+            if part := protected_part([part for part in below.split("/") if part]):
+                return part
         return ""
 
 

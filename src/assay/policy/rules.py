@@ -37,7 +37,7 @@ _RULE = re.compile(r"([A-Za-z_*][\w*.-]*)(?:\((.*)\))?", re.DOTALL)
 _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "command": ("execute",),
     "read": ("read",),
-    "write": ("write", "delete"),
+    "write": ("write", "delete", "destroy"),
     "network": ("network",),
     "tool": (),
 }
@@ -52,6 +52,12 @@ class Rule(Struct, frozen=True):
     """For subject `tool`: the name, `*` standing for anything."""
     pattern: str
     """What is within the parentheses; empty for all."""
+    because: str = ""
+    """Why it is there, in the user's words."""
+
+    @property
+    def told(self) -> str:
+        return f"{self.text} ({self.because})" if self.because else self.text
 
     def covers(self, tool: str, kind: EffectKind) -> bool:
         """True when the rule has anything to say about an effect of this kind by this tool."""

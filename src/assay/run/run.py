@@ -24,6 +24,7 @@ from assay.core.events import (
     CallDecided,
     CallFinished,
     CheckFinished,
+    Checkpointed,
     ContextAdded,
     CriteriaDeclared,
     Event,
@@ -36,16 +37,18 @@ from assay.core.events import (
 from assay.core.ids import new_id
 from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall, ToolResult
 from assay.core.model import Model, ModelRequest, Reasoning, ToolSpec
-from assay.core.policy import Decision, Effect, Gate
+from assay.core.policy import OPERATOR, Approver, Decision, Effect, Gate, Label
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool, ToolContext
 from assay.core.workspace import Workspace
-from assay.loop.calls import CallPorts, run_calls
+from assay.loop.calls import APPROVED, CallPorts, run_calls
 from assay.loop.limits import Limits, request_tokens
 from assay.loop.stuck import Stuck
 from assay.loop.turn import AskPorts, Middleware, Stop, TurnPorts, ask, run_turn
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.checkpoint import refs_before
+from assay.run.inputs import label_of
 from assay.run.proof import Proof
 from assay.run.state import State
 from assay.run.window import Window
@@ -56,7 +59,6 @@ _ANY_FORM = "The final answer may be in any form again."
 _CONTINUATIONS = 3
 _COMPACTIONS = 3
 
-Approve = Callable[[ToolCall, tuple[Effect, ...], Decision], Awaitable[bool]]
 Strategy = Callable[["Run"], Awaitable[Stop]]
 
 
@@ -69,7 +71,7 @@ class RunParts(Struct, frozen=True):
     tools: Mapping[str, Tool]
     gate: Gate
     clock: Clock
-    approve: Approve
+    approver: Approver
     spill: str = ""
     """A directory for output too long to show."""
 
@@ -118,6 +120,7 @@ class Run:
         self._task: asyncio.Task[object] | None = None
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
+        self._may_send = False
         self._began = 0.0
         self._verdict: Verdict | None = None
         self._rounds = self._continuations = self._compactions = self._nudges = 0
@@ -149,6 +152,12 @@ class Run:
         """What this turn has used so far."""
         return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
 
+    @property
+    def outgoing(self) -> Label:
+        """The label by which a proxy judges what the running command sends: the session's, but while a call runs that a
+        person or a rule gave leave to send, nobody else has had a say in it."""
+        return replace(self.state.label, integrity="workspace") if self._may_send else self.state.label
+
     def next_input(self) -> int:
         """Tokens that the next request sends at least, as far as the last reply tells."""
         last = self.state.last_usage
@@ -163,13 +172,16 @@ class Run:
             self.record(Framed(self.state.turn, tree), durable=True)
         return tree
 
-    async def turn(self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None) -> TurnEnded:
-        """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short."""
+    async def turn(
+        self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None, label: Label | None = None
+    ) -> TurnEnded:
+        """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short. `label`: of `parts`,
+        when whoever hands them over knows more than they show (`label_of`)."""
         task = self._task = asyncio.current_task()
         self._began = self.parts.clock.monotonic()
         self._verdict = None
         self._rounds = self._continuations = self._compactions = self._nudges = 0
-        self._open(parts)
+        self._open(parts, label or label_of(parts))
         try:
             return await self._close(_INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop))
         except asyncio.CancelledError:
@@ -222,7 +234,7 @@ class Run:
         if not self.state.has_context:
             await self._introduce()
         if (text := self._schema.instruction or (self.state.schema and _ANY_FORM)) != self.state.schema:
-            self.record(ContextAdded("schema", text))
+            self.record(ContextAdded("schema", text, label=OPERATOR))
         if not self.state.frame:
             self._framing()
         if pending := self.state.pending:
@@ -269,7 +281,7 @@ class Run:
         red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.user_checks else []
         card = environment_card(self.parts.workspace, names, checks, red)
         for fragment in (card, *self.options.instructions):
-            self.record(ContextAdded(fragment.owner, fragment.text, fragment.source))
+            self.record(ContextAdded(fragment.owner, fragment.text, fragment.source, fragment.label))
 
     def _request(self) -> ModelRequest:
         profile, budget, spent = self.parts.model.profile, self.options.budget, self.spent
@@ -297,7 +309,7 @@ class Run:
                 self.parts.clock,
                 lambda: ToolContext(self.parts.workspace, self.state.seen, self.parts.spill),
                 self._record_call,
-                self.parts.approve,
+                self.parts.approver,
                 self._before_effect,
             ),
             calls,
@@ -305,12 +317,17 @@ class Run:
 
     def _record_call(self, event: CallDecided | CallFinished, durable: bool) -> None:
         self.record(event, durable)
+        self._may_send = isinstance(event, CallDecided) and _gives_leave_to_send(event.decision)
         if isinstance(event, CallFinished) and event.finish and (criteria := _criteria(event.debug)):
             self.record(CriteriaDeclared(criteria))
 
-    async def _before_effect(self) -> None:
+    async def _before_effect(self, call: ToolCall, decision: Decision) -> None:
         await self.start_tree()
         await self.proof.discover()
+        if any(weighed.sink == "destroy" for weighed in decision.weighed):
+            # What this session has done since the start of the turn is in no other snapshot.
+            tree = await self.parts.workspace.snapshot()
+            self.record(Checkpointed(call.id, tree, await refs_before(decision, self.parts.workspace)), durable=True)
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
@@ -324,7 +341,7 @@ class Run:
             return self._window.shrink(min(keep, max(self.next_input() // (2 << self._compactions), 500)))
         if failure.kind == "empty" and self._nudges < 1:
             self._nudges += 1
-            self.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer."))
+            self.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer.", label=OPERATOR))
             return True
         return False
 
@@ -353,7 +370,7 @@ class Run:
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
 
-    def _open(self, parts: tuple[Text | Image, ...]) -> None:
+    def _open(self, parts: tuple[Text | Image, ...], label: Label) -> None:
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
@@ -362,7 +379,7 @@ class Run:
             # Whoever says something new may not want any more what was asked for before.
             for call in self.state.pending:
                 self.record(_unanswered(call, _NOT_RUN))
-            self.record(InputReceived(new_id(), parts, self.parts.model.profile.name), durable=True)
+            self.record(InputReceived(new_id(), parts, self.parts.model.profile.name, label), durable=True)
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
                 self.record(CriteriaDeclared(tuple(own)))
@@ -403,6 +420,12 @@ class Run:
 
 _INTERRUPTED = Stop("interrupted", "stopped by the user")
 _BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
+
+
+def _gives_leave_to_send(decision: Decision) -> bool:
+    sent = [weighed for weighed in decision.weighed if weighed.sink == "egress"]
+    by_rule = all(weighed.rule.startswith("allow ") for weighed in sent)
+    return bool(sent) and decision.verdict == "allow" and (decision.rule == APPROVED or by_rule)
 
 
 async def _tool_loop(run: Run) -> Stop:

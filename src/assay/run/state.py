@@ -20,8 +20,10 @@ from assay.core.events import (
 )
 from assay.core.messages import AssistantMessage, Image, Message, Text, ToolCall, Usage
 from assay.core.model import estimate_tokens
-from assay.core.policy import OPERATOR, Label
+from assay.core.policy import OPERATOR, Label, Question
 from assay.core.store import Record
+from assay.loop.calls import APPROVED
+from assay.run.asked import Asked
 from assay.sessions.fold import History
 
 _FINAL: frozenset[OutcomeName] = frozenset({"answered", "verified", "partial", "unverified", "failed", "usage"})
@@ -42,6 +44,7 @@ class State:
         self._last_reply: AssistantMessage | None = None
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
+        self.asked = Asked()
         self.schema = ""
         """What the model was last told about the form of its answer."""
         self.last_usage: Usage | None = None
@@ -61,14 +64,25 @@ class State:
         """The user's own checks, given with the input of this turn."""
         self.touched = False
         """A call that may have changed something was allowed in this turn."""
-        self.asked_in_vain = ""
-        """The first call of this turn that needed an approval nobody gave."""
+        self.asked_now: dict[str, str] = {}
+        """What needed an approval in this turn that nobody gave, by digest."""
         self.denials: list[ToolCall] = []
+        self._digests: dict[str, str] = {}
         self.last_text = ""
         self.selected = 0
 
     def messages(self) -> Sequence[Message]:
         return self._history.messages()
+
+    @property
+    def asked_in_vain(self) -> str:
+        """The first call of this turn that needed an approval nobody gave, and why; empty when there is none."""
+        return next(iter(self.asked_now.values()), "")
+
+    @property
+    def questions(self) -> list[Question]:
+        """What this turn asked and nobody answered."""
+        return [self.asked.open[digest][1] for digest in self.asked_now if digest in self.asked.open]
 
     @property
     def pending(self) -> list[ToolCall]:
@@ -82,6 +96,7 @@ class State:
 
     def apply(self, record: Record) -> None:
         self._history.apply(record)
+        self.asked.apply(record)
         if isinstance(record.event, InputReceived | ContextAdded | CallFinished):
             self.label = self.label.join(record.event.label)
         match record.event:
@@ -145,6 +160,9 @@ class State:
 
     def _decided(self, event: CallDecided) -> None:
         call = self._open_calls.get(event.call)
+        if event.decision.rule == APPROVED:
+            self.asked_now.pop(event.digest, None)
+            self.denials = [each for each in self.denials if self._digests.get(each.id) != event.digest]
         if event.decision.verdict == "allow":
             if any(effect.kind not in _QUIET for effect in event.effects):
                 self._begun.add(event.call)
@@ -152,8 +170,10 @@ class State:
             return
         if call:
             self.denials.append(call)
-        if event.decision.verdict == "ask" and not self.asked_in_vain:
-            self.asked_in_vain = f"{event.tool} needs the user's approval: {event.decision.reason}"
+            self._digests[call.id] = event.digest
+        if event.decision.verdict == "ask":
+            said = f"{event.tool} needs the user's approval: {event.decision.reason}"
+            self.asked_now.setdefault(event.digest, said)
 
     def _finished(self, event: CallFinished) -> None:
         self._open_calls.pop(event.result.call, None)

@@ -24,7 +24,11 @@ from assay.core.store import Record
 from assay.sessions.line import Line, payload_of, time_of
 
 # Terminal escapes in what a model or a command wrote must not reach whoever prints a transcript.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Nor invisible characters: zero-width ones, bidirectional marks, tags and the like.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 def export_events(lines: Iterable[Line]) -> Iterator[str]:

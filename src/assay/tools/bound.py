@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from assay.core.policy import WORKSPACE
 from assay.core.tool import ToolOutcome, failed
 
 _STRUCK = r"[^\x08\n]\x08"
@@ -73,7 +74,7 @@ def _kept(where: str) -> str:
 
 def refused(message: str) -> ToolOutcome:
     """An outcome that tells the model and the person what went wrong."""
-    return failed(visible(message), one_line(message))
+    return failed(visible(message), one_line(message), WORKSPACE)
 
 
 def _written(match: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from assay.core.errors import InvalidArguments, WorkspaceError
 from assay.core.ids import new_id
 from assay.core.messages import Json, Text
-from assay.core.policy import Effect
+from assay.core.policy import EXTERNAL, WORKSPACE, Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, CommandResult
 from assay.tools.bound import head_tail, one_line, plain, refused
@@ -18,11 +18,16 @@ SHOWN = 8_000
 KEPT = 64_000
 """Bytes that are looked at to choose them."""
 LONGEST = 600
+TERMINAL = (24, 80)
+"""Rows and columns of the private terminal of a command that asked for one."""
+MOST_HELD = 8
+"""Paths of held changes that are named."""
 
 
 class ShellArguments(Struct, forbid_unknown_fields=True):
     command: str
     timeout: int = 120
+    tty: bool = False
 
 
 class ShellTool:
@@ -50,6 +55,7 @@ class ShellTool:
             limit=KEPT,
             spill=spill,
             read_only=self._read_only,
+            terminal=TERMINAL if asked.tty else None,
         )
         try:
             result = await context.workspace.run(command)
@@ -81,7 +87,9 @@ def _told(command: str, seconds: int, result: CommandResult, spill: str) -> Tool
         status = f"timed out after {seconds} s and was stopped"
     else:
         status = f"exit {result.exit_code}" if result.exit_code else ""
-    text = "\n".join(part for part in (status, body or "(no output)") if part)
+    held = _listed(result.held)
+    taken = f"[held for review, not in the workspace: {held}]" if held else ""
+    text = "\n".join(part for part in (status, body or "(no output)", taken) if part)
     debug: dict[str, Json] = {
         "exit": result.exit_code,
         "bytes": result.output_bytes,
@@ -90,8 +98,20 @@ def _told(command: str, seconds: int, result: CommandResult, spill: str) -> Tool
     }
     if where:
         debug["spill"] = where
-    display = one_line(f"$ {one_line(command, 80)} → {status or 'exit 0'}, {result.seconds:.1f} s")
-    return ToolOutcome((Text(text),), display, debug, is_error=bool(status))
+    if held:
+        debug["held"] = list(result.held)
+    also = f"; held for review: {held}" if held else ""
+    display = one_line(f"$ {one_line(command, 80)} → {status or 'exit 0'}, {result.seconds:.1f} s{also}")
+    label = WORKSPACE
+    if result.network:
+        debug["network"] = list(result.network)
+        label = label.join(EXTERNAL)
+    return ToolOutcome((Text(text),), display, debug, is_error=bool(status), label=label)
+
+
+def _listed(paths: tuple[str, ...]) -> str:
+    shown = ", ".join(one_line(path, 80) for path in paths[:MOST_HELD])
+    return f"{shown} and {len(paths) - MOST_HELD} more" if len(paths) > MOST_HELD else shown
 
 
 def _spilled(path: str, text: str) -> str:

@@ -36,9 +36,11 @@ def toolbox(
     `tools`: only these (`--tools`); None or `default` for all. `disallowed`: bare names to leave out
     (`--disallowedTools`); a rule with a pattern, as `Bash(rm:*)`, is policy's and leaves the tool in. Names that are
     none of ours are passed over. `finish` comes with any other tool unless disallowed. `hides`: files that policy
-    keeps from the model. `read_only`: plan mode, commands can't write.
+    keeps from the model. `read_only`: plan mode, commands can't write, and edit and write are not offered.
     """
     wanted = set(NAMES) if tools is None or "default" in tools else {tool_named(name) for name in tools} - {""}
+    if read_only:
+        wanted -= {"edit", "write"}
     if wanted:
         wanted.add("finish")
     wanted -= {tool_named(name) for name in disallowed}

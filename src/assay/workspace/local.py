@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
 from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
 from assay.workspace import copies, files
 from assay.workspace.environment import clean_environment
-from assay.workspace.process import Launch, Runner, limited
+from assay.workspace.process import Launch, Runner, Running, limited
 from assay.workspace.restore import put_back, remove
-from assay.workspace.sandbox.port import Confinement, Layer, Sandbox
+from assay.workspace.sandbox.bubblewrap import Bubblewrap
+from assay.workspace.sandbox.port import Confinement, Layer, Limits, Sandbox, machine_limits
 from assay.workspace.sandbox.view import beneath
 from assay.workspace.snapshots import GitTrees, git_binary
 from assay.workspace.trees import Trees
+
+if TYPE_CHECKING:
+    from assay.workspace.held import Guard
+    from assay.workspace.sandbox.egress.proxy import Egress
+    from assay.workspace.sandbox.resident import Resident
 
 
 class Beside(NamedTuple):
@@ -28,6 +39,8 @@ class Beside(NamedTuple):
     readable: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     """Names of further variables that commands get."""
+    hidden: tuple[str, ...] = ()
+    """Paths below the root that commands see as empty."""
 
     def layers(self) -> tuple[Layer, ...]:
         writable = tuple(Layer(path, path, "write") for path in self.writable)
@@ -38,8 +51,13 @@ class LocalWorkspace:
     """Implements `core.workspace.Workspace` for the directory `root`.
 
     `sandbox` confines commands; with None they run as the user. `state_dir` is a directory of ours for this project
-    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from.
+    (snapshots, copies), made when it is needed. `environ` is what the commands' environment is picked from. `limits`
+    are those of a sandboxed command; None for what the machine can spare. `egress` is the proxy that confined commands
+    reach hosts through; copies have none.
     """
+
+    _guarded = True
+    """False for scratch copies: what is done to them goes with them."""
 
     def __init__(
         self,
@@ -49,6 +67,8 @@ class LocalWorkspace:
         state_dir: str | Path,
         environ: Mapping[str, str] | None = None,
         beside: Beside = Beside(),  # noqa: B008 - frozen
+        egress: Egress | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         if not os.path.isdir(self._root):  # noqa: PTH112
@@ -60,8 +80,16 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
-        self._view = Confinement(self._root, self._root, layers=beside.layers())
+        self._egress = egress
+        self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden, limits=limits)
         self._cache = ""
+        self._guard: Guard | None = None
+        self._closed = False
+        self.overlays_proved = False
+        """A copy was once laid as an overlay over these files, and a command ran in it."""
+        self.whole_copies = ""
+        """Why the last copy was made file by file, and what that cost; empty when it was not."""
+        self._resident: Resident | None = None
 
     @property
     def root(self) -> str:
@@ -77,26 +105,74 @@ class LocalWorkspace:
         return self._sandbox is not None
 
     async def run(self, command: Command) -> CommandResult:
+        """As `_run`; what the command does to protected names is taken back and kept below the state directory."""
+        if not self._guarded or self._sandbox is None or command.read_only:
+            return await self._run(command)
+        if self._guard is None:
+            from assay.workspace.held import Guard
+
+            self._guard = Guard(self._root, self._state / "held")
+        protected = await self._guard.begin()
+        if protected is not None:
+            self._view = self._view._replace(protected=protected)
+        if self._closed:
+            self._guard.end()
+            return CommandResult(137, "", 0, 0.0)
+        return await self._guard.watch(self._run(command))
+
+    async def _run(self, command: Command) -> CommandResult:
         """Raises `FileMissing`, `NotAFile` or `OutsideWorkspace` for a bad `cwd`. Without a sandbox, `read_only` binds
         nobody."""
         below = self._directory(command.cwd)
         sandbox = self._sandbox
+        asked = (command.timeout, command.limit, command.spill)
         if sandbox is None:
             home = self._environ.get("HOME", "/")
             env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
-            return await self._runner.run(
-                Launch(limited(command.argv, first=False), cwd, env, command.timeout, command.limit, command.spill)
-            )
-        if not self._view.cache:
-            self._cache = str(copies.own_directory(self._state / "caches"))
-            self._view = self._view._replace(cache=self._cache)
+            line = limited(command.argv, first=False)
+            return await self._runner.run(Launch(line, cwd, env, *asked, terminal=command.terminal))
         inside = f"{self._view.root}/{below}" if below else self._view.root
         env = self._environment(sandbox.home) | command.env
+        if isinstance(sandbox, Bubblewrap) and sandbox.resident:
+            if self._egress:
+                env = self._environment(sandbox.home) | await self._egress.environment() | command.env
+            launch = Launch(command.argv, inside, env, *asked, terminal=command.terminal)
+            with self._egress.heard() if self._egress else nullcontext(set[str]()) as heard:
+                result = await self._runner.run(launch, partial(self._begin, sandbox, read_only=command.read_only))
+            result = msgspec.structs.replace(result, network=tuple(sorted(heard)))
+            return _told(result, self._view.limits or machine_limits())
+        self._equip()
         line = limited(command.argv, first=sandbox.owns_processes)
         argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
-        launch = Launch(argv, "/", env, command.timeout, command.limit, command.spill, owned=sandbox.owns_processes)
+        launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, sandbox.calls)
         return await self._runner.run(launch)
+
+    async def _begin(self, sandbox: Bubblewrap, launch: Launch, *, read_only: bool) -> Running:
+        resident = self._resident_of(sandbox)
+        if self._egress:
+            await self._egress.serve(resident)
+        return await resident.start(launch, read_only=read_only)
+
+    def _resident_of(self, sandbox: Bubblewrap) -> Resident:
+        """The process inside the sandbox that starts commands; a new one when there is none that can be used."""
+        from assay.workspace.sandbox.resident import Resident
+
+        self._equip()
+        old = self._resident
+        if old is not None and old.view == self._view and old.usable:
+            return old
+        if old is not None:
+            old.kill()
+        self._resident = Resident(sandbox, self._view)
+        return self._resident
+
+    def _equip(self) -> None:
+        if not self._view.cache:
+            self._cache = str(copies.own_directory(self._state / "caches"))
+            shown = self._egress.layers() if self._egress else ()
+            layers = (*(layer for layer in self._view.layers if layer not in shown), *shown)
+            self._view = self._view._replace(cache=self._cache, layers=layers)
 
     def _environment(self, home: str) -> dict[str, str]:
         named = {name: self._environ[name] for name in self._beside.variables if name in self._environ}
@@ -130,6 +206,10 @@ class LocalWorkspace:
         return await self._trees.list_files(limit)
 
     async def snapshot(self) -> str:
+        """Commands follow a first snapshot as a rule: what runs them starts meanwhile."""
+        if isinstance(self._sandbox, Bubblewrap) and self._sandbox.resident:
+            with contextlib.suppress(OSError):  # told by the first command
+                self._resident_of(self._sandbox)
         return await self._trees.snapshot()
 
     async def changes(self, before: str, after: str) -> list[Change]:
@@ -174,37 +254,61 @@ class LocalWorkspace:
             await asyncio.shield(asyncio.to_thread(copies.discard, scratch.top))
 
     async def _twin(self, tree: str, scratch: copies.Scratch) -> LocalWorkspace:
-        beside = Beside((), (*self._beside.writable, *self._beside.readable), self._beside.variables)
+        from assay.workspace.overlaid import Overlaid
+
+        laid = await Overlaid.lay(self, tree, scratch)
+        if not isinstance(laid, str):
+            self.whole_copies = ""
+            return laid
+        began = time.monotonic()
         twin = LocalWorkspace(
-            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=beside
+            scratch.files, sandbox=self._sandbox, state_dir=self._state, environ=self._environ, beside=self._reading()
         )
-        twin._trees = self._trees.at(twin._root)
+        twin._trees, twin._guarded = self._trees.at(twin._root), False
         await twin._trees.materialise(tree)
         ignored = await self._trees.ignored()
         layers = await asyncio.to_thread(copies.equip, scratch, self._view.root, ignored, self._sandbox)
         mounted = self._sandbox is not None and self._sandbox.owns_processes
         if mounted:
-            twin._view = Confinement(twin._root, self._view.root, str(scratch.cache), self._carried(layers))
+            twin._view = self._view._replace(
+                source=twin._root, cache=str(scratch.cache), layers=self._carried(layers), proxy=False
+            )
+        self.whole_copies = f"{laid}: every file was copied, which took {time.monotonic() - began:.1f} s"
         return twin
+
+    def _reading(self) -> Beside:
+        """What a copy has beside it: the same, to read."""
+        readable = (*self._beside.writable, *self._beside.readable)
+        return Beside((), readable, self._beside.variables, self._beside.hidden)
 
     def _carried(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """What lies over the copy. What lay over this workspace can only be read from it: two overlays must not share
         a directory for their changes."""
-        mine = (layer._replace(kind="read") for layer in self._view.layers)
-        return (*mine, *layers)
+        return (*(layer._replace(kind="read") for layer in self._view.layers), *layers)
 
     def kill(self) -> None:
         """End every command at once, without waiting for anything."""
         self._runner.kill_all()
+        if self._resident is not None:
+            self._resident.kill()
 
     async def aclose(self) -> None:
         """Ends every command and removes what is temporary. May be called twice."""
-        self._runner.kill_all()
+        self._closed = True
+        self.kill()
         self._trees.close()
         if self._cache:
             copies.discard(Path(self._cache))
             self._cache = ""
             self._view = self._view._replace(cache="")
+
+
+def _told(result: CommandResult, limits: Limits) -> CommandResult:
+    """The result with a line about the limit that the command ran into."""
+    if not result.exit_code or result.stopped == "output":
+        return result
+    line = limits.told(result.stopped) if result.stopped else limits.hint(result.output)
+    return msgspec.structs.replace(result, output=f"{result.output}\n{line}\n") if line else result
 
 
 def _plain_trees(root: str, state: Path) -> Trees:

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from assay.core.workspace import CommandResult
@@ -22,6 +24,10 @@ LINGER = 0.25
 """Seconds that the output pipe may stay open after the command itself has ended."""
 MOST_OUTPUT = 2_000_000_000
 """Bytes after which a command is stopped: nothing sensible writes that much, and it would go on for ever."""
+GONE = 137
+"""The exit code of what was killed."""
+BY_SIGNAL = {128 + signal.SIGXFSZ: "file size", 128 + signal.SIGXCPU: "CPU time"}
+"""Limits that end a process by a signal of their own, by the exit code."""
 F_SETPIPE_SZ = 1031  # Linux; the fcntl module has it under this name only there
 
 LIMITS = (
@@ -30,7 +36,8 @@ LIMITS = (
     "ulimit -c 0; ulimit -f 16777216; { ulimit -u 8192 || ulimit -p 8192; } 2>/dev/null; "
     "{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; "
 )
-REPLACE = 'exec "$@"'
+# A terminal becomes the one that controls the session when the session's first process opens it by name.
+REPLACE = '[ -t 0 ] && exec <"$(tty)"; exec "$@"'
 # The shell stays as the first process of a pid namespace: it takes in orphans, and when it ends, so does all the rest.
 # What it would say itself about the end of the command goes nowhere.
 ATTEND = 'exec 3>&2 2>/dev/null; (exec "$@") 2>&3 3>&-; exit $?'
@@ -57,70 +64,41 @@ class Launch(NamedTuple):
     spill: str = ""
     owned: bool = False
     """Whatever the command started dies with the process of `argv`, and is gone when that is."""
+    terminal: tuple[int, int] | None = None
+    """Rows and columns of a private terminal."""
+    calls: bytes = b""
+    """A filter of system calls that `argv`, a bubblewrap, is to install."""
 
 
-class Running:
-    """One live command."""
+class Running(ABC):
+    """One live command: its output, and when it ends."""
 
-    def __init__(self, launch: Launch) -> None:
-        """Starts the process. Raises `OSError` when that can't be done."""
+    def __init__(self, launch: Launch, reading: int) -> None:
+        """`reading` is where its output comes from, ours from now on."""
         self.loop = asyncio.get_running_loop()
-        self.token = os.urandom(8).hex()
-        self.owned = launch.owned
-        self.capture = Capture(launch.limit, launch.spill)
+        self.code: int | None = None
+        """The exit code as a shell tells it, once it is known."""
+        self.stopped = ""
+        """Which limit ended it."""
         self.eof = self.loop.create_future()
-        self.ended = self.loop.create_future()
-        self._pidfd = -1
-        self._out, writing = os.pipe()
-        os.set_blocking(self._out, False)
-        self.pipe = f"pipe:[{os.fstat(self._out).st_ino}]"
-        try:
-            if sys.platform == "linux":
-                import fcntl
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self._out = reading
+        self.capture = Capture(launch.limit, launch.spill)
+        os.set_blocking(reading, False)
+        if sys.platform == "linux" and launch.terminal is None:
+            import fcntl
 
-                with contextlib.suppress(OSError):
-                    fcntl.fcntl(self._out, F_SETPIPE_SZ, 1 << 20)
-            self.process = subprocess.Popen(
-                launch.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-                cwd=launch.cwd,
-                env=launch.env | {MARKER: self.token},
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(self._out)
-            self.capture.close()
-            raise
-        finally:
-            os.close(writing)
-        self.loop.add_reader(self._out, self._readable)
-        self._watch()
-
-    def _watch(self) -> None:
-        try:
-            self._pidfd = os.pidfd_open(self.process.pid) if sys.platform == "linux" else -1
-        except OSError:  # a kernel without it
-            self._pidfd = -1
-        if self._pidfd >= 0:
-            self.loop.add_reader(self._pidfd, self._exited)
-        else:
-            waiting = self.loop.run_in_executor(None, self.process.wait)
-            waiting.add_done_callback(lambda _: self._exited())
-
-    def _exited(self) -> None:
-        if self._pidfd >= 0:
-            self.loop.remove_reader(self._pidfd)
-        self.process.wait()
-        if not self.ended.done():
-            self.ended.set_result(None)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(reading, F_SETPIPE_SZ, 1 << 20)
+        self.loop.add_reader(reading, self._readable)
 
     def _readable(self) -> None:
         try:
             data = os.read(self._out, CHUNK)
         except BlockingIOError:
             return
+        except OSError:  # a terminal that nobody has open any more
+            data = b""
         if data:
             self.capture.feed(data)
         else:
@@ -139,8 +117,81 @@ class Running:
                 return self.ended.done() and self.capture.total <= MOST_OUTPUT
         return True
 
+    @abstractmethod
     async def stop(self) -> None:
         """TERM to all of it, KILL to what is left after the grace."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """KILL to all of it; returns when it is gone."""
+
+    @abstractmethod
+    async def settle(self) -> None:
+        """After the command ended: take in what is left in the pipe and end what it left behind."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """KILL all of it without an event loop; returns when it is gone. Blocks for some milliseconds."""
+
+    def close(self) -> None:
+        self.loop.remove_reader(self._out)
+        os.close(self._out)
+        self.capture.close()
+
+
+class Spawned(Running):
+    """A command that is a child of ours."""
+
+    def __init__(self, launch: Launch) -> None:
+        """Starts the process. Raises `OSError` when that can't be done."""
+        self.token = os.urandom(8).hex()
+        self.owned = launch.owned
+        self._pidfd = -1
+        reading, writing = _terminal(*launch.terminal) if launch.terminal else os.pipe()
+        self.pipe = f"pipe:[{os.fstat(reading).st_ino}]"
+        calls = _in_memory(launch.calls) if launch.calls else -1
+        passed = ("--seccomp", str(calls)) if launch.calls else ()
+        try:
+            self.process = subprocess.Popen(
+                (launch.argv[0], *passed, *launch.argv[1:]),
+                stdin=writing if launch.terminal else subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                cwd=launch.cwd,
+                env=launch.env | {MARKER: self.token},
+                start_new_session=True,
+                pass_fds=(calls,) if launch.calls else (),
+            )
+            super().__init__(launch, reading)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+            if calls >= 0:
+                os.close(calls)
+        self._watch()
+
+    def _watch(self) -> None:
+        try:
+            self._pidfd = os.pidfd_open(self.process.pid) if sys.platform == "linux" else -1
+        except OSError:  # a kernel without it
+            self._pidfd = -1
+        if self._pidfd >= 0:
+            self.loop.add_reader(self._pidfd, self._exited)
+        else:
+            waiting = self.loop.run_in_executor(None, self.process.wait)
+            waiting.add_done_callback(lambda _: self._exited())
+
+    def _exited(self) -> None:
+        if self._pidfd >= 0:
+            self.loop.remove_reader(self._pidfd)
+        code = self.process.wait()
+        self.code = 128 - code if code < 0 else code
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    async def stop(self) -> None:
         found = await asyncio.to_thread(family, self.process.pid, self.token)
         # The sandbox's own monitor would die of a TERM and take everything with it, leaving no grace.
         send(found - {self.process.pid} if self.owned else found, signal.SIGTERM)
@@ -149,8 +200,10 @@ class Running:
         await asyncio.wait({self.ended}, timeout=GRACE)
         self.kill()
 
+    async def end(self) -> None:
+        self.kill()
+
     async def settle(self) -> None:
-        """After the command ended: take in what is left in the pipe and end what it left behind."""
         if not self.owned:
             await asyncio.wait({self.eof}, timeout=LINGER)
             kill_group(self.process.pid, signal.SIGKILL)
@@ -158,7 +211,6 @@ class Running:
         await asyncio.wait({self.eof}, timeout=1.0)
 
     def kill(self) -> None:
-        """KILL all of it now; returns when it is gone. Blocks for some milliseconds."""
         if not self.owned:
             kill_group(self.process.pid, signal.SIGKILL)
         if self.process.poll() is None:
@@ -168,12 +220,27 @@ class Running:
             self.process.wait(timeout=1.0)
 
     def close(self) -> None:
-        self.loop.remove_reader(self._out)
-        os.close(self._out)
+        super().close()
         if self._pidfd >= 0:
             self.loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
-        self.capture.close()
+
+
+def _in_memory(data: bytes) -> int:
+    descriptor = os.memfd_create("calls")
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _terminal(rows: int, columns: int) -> tuple[int, int]:
+    from assay.workspace.sandbox.inside.child import terminal_of  # few commands ask for one
+
+    return terminal_of(rows, columns)
+
+
+async def spawn(launch: Launch) -> Running:
+    return Spawned(launch)
 
 
 class Runner:
@@ -182,14 +249,15 @@ class Runner:
     def __init__(self) -> None:
         self._live: set[Running] = set()
 
-    async def run(self, launch: Launch) -> CommandResult:
+    async def run(self, launch: Launch, begin: Callable[[Launch], Awaitable[Running]] = spawn) -> CommandResult:
         """Run to the end. A command that can't be started has the exit code that a shell would give it."""
         began = time.monotonic()
         try:
-            running = Running(launch)
+            running = await begin(launch)
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
-            return CommandResult(code, f"{error.filename or launch.argv[0]}: {error.strerror}\n", 0, 0.0)
+            said = f"{error.filename or launch.argv[0]}: {error.strerror}" if error.strerror else str(error)
+            return CommandResult(code, said + "\n", 0, 0.0)
         self._live.add(running)
         try:
             in_time = await running.wait(launch.timeout)
@@ -198,7 +266,7 @@ class Runner:
             await running.settle()
             return _result(running, time.monotonic() - began, in_time)
         except asyncio.CancelledError:
-            running.kill()
+            await running.end()
             raise
         finally:
             self._live.discard(running)
@@ -211,18 +279,18 @@ class Runner:
 
 def _result(running: Running, seconds: float, in_time: bool) -> CommandResult:
     capture = running.capture
-    code = running.process.returncode
-    code = 137 if code is None else 128 - code if code < 0 else code
+    code = GONE if running.code is None else running.code
     text = capture.text()
     flooded = not in_time and capture.total > MOST_OUTPUT
     if flooded:
         text += f"\n[stopped: more than {MOST_OUTPUT} bytes of output]\n"
     timed_out = not in_time and not flooded
     return CommandResult(
-        124 if timed_out else 137 if flooded else code,
+        124 if timed_out else GONE if flooded else code,
         text,
         capture.total,
         seconds,
         timed_out=timed_out,
         spill=capture.spill,
+        stopped="output" if flooded else running.stopped or BY_SIGNAL.get(code, ""),
     )

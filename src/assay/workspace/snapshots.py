@@ -7,16 +7,17 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import subprocess
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from assay.core.errors import StorageFull, WorkspaceError
 from assay.core.workspace import Change, ChangeKind
 from assay.workspace.gitstore import Store, index_file, keep_index, open_store
 from assay.workspace.ignores import Ignores, patterns, walk
-from assay.workspace.trees import Difference
+from assay.workspace.trees import Altered, Difference
 
 PATIENCE = 300.0
 """Seconds for one git process."""
@@ -25,6 +26,7 @@ NESTED = re.compile(
     rb"|fatal: Could not run 'git status --porcelain=2' in submodule (.+)|error: '(.+)/' does not have a commit)$"
 )
 KINDS: dict[str, ChangeKind] = {"A": "added", "D": "deleted"}
+Rules = Callable[[Mapping[str, None], Path], None]
 DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index")
 
 
@@ -40,6 +42,8 @@ class GitTrees:
         self._blobs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._entered: dict[str, str] | None = None
         self._fresh = False
+        self._written: tuple[tuple[int, ...], str] = ((), "")
+        """The index that was last written as a tree, and the tree."""
 
     def at(self, root: str) -> GitTrees:
         return GitTrees(root, self._state, self._binary, self)
@@ -116,13 +120,21 @@ class GitTrees:
     async def snapshot(self) -> str:
         async with self._lock:
             await self._refresh()
+            if self._written[0] == self._index():
+                return self._written[1]
             code, out, _ = await self._run("write-tree", older=False)
             if code:
                 # The index that we started from knows files whose objects the user's repository has lost.
                 self._start_over()
                 await self._refresh()
                 out = await self._git("write-tree", older=False)
-            return out.decode("ascii").strip()
+            self._written = (self._index(), out.decode("ascii").strip())
+            return self._written[1]
+
+    def _index(self) -> tuple[int, ...]:
+        """What tells one index from the next: git replaces it by another file."""
+        status = self._opened().entries.stat()
+        return (status.st_ino, status.st_mtime_ns, status.st_size)
 
     async def _refresh(self) -> None:
         """Bring the private index up to the files."""
@@ -223,15 +235,29 @@ class GitTrees:
         return sorted(changes, key=lambda change: change.path)
 
     async def differences(self, before: str, after: str) -> list[Difference]:
+        return [difference for difference, _ in await self._different(before, after)]
+
+    async def _different(self, before: str, after: str) -> list[tuple[Difference, str]]:
+        """Differences, each with the hash of the file afterwards."""
         if before == after:
             return []
         fields = iter((await self._git(*DIFF, "-z", "--raw", _name(before), _name(after))).split(b"\0"))
-        found: list[Difference] = []
+        found: list[tuple[Difference, str]] = []
         for field in fields:
             if field:
                 kind = KINDS.get(field[-1:].decode(), "modified")
-                found.append(Difference(os.fsdecode(next(fields)), kind, int(field.split(b" ")[1], 8)))
+                about = field.split(b" ")
+                found.append((Difference(os.fsdecode(next(fields)), kind, int(about[1], 8)), about[3].decode()))
         return found
+
+    async def replaced(self, before: str, after: str, most: int) -> tuple[int, dict[Difference, bytes]]:
+        """How many files differ, and what these are afterwards (nothing when there are more than `most`)."""
+        found = await self._different(before, after)
+        if len(found) > most:
+            return len(found), {}
+        named = {difference.path: name for difference, name in found if difference.kind != "deleted"}
+        data = await self._blobs_of(named)
+        return len(found), {difference: data.get(difference.path, b"") for difference, _ in found}
 
     async def patch(self, before: str, after: str) -> str:
         if before == after:
@@ -243,18 +269,20 @@ class GitTrees:
         if not paths:
             return {}
         names = await self._listed(tree, paths)
-        wanted = [path for path in paths if path in names]
-        if not wanted:
+        return await self._blobs_of({path: names[path].split(" ")[1] for path in paths if path in names})
+
+    async def _blobs_of(self, named: dict[str, str]) -> dict[str, bytes]:
+        """Contents by path, of hashes by path."""
+        if not named:
             return {}
-        asked = "".join(f"{names[path].split(' ')[1]}\n" for path in wanted).encode()
-        out = await self._git("cat-file", "--batch", data=asked)
+        out = await self._git("cat-file", "--batch", data="".join(f"{name}\n" for name in named.values()).encode())
         found: dict[str, bytes] = {}
         at = 0
-        for path in wanted:
+        for path in named:
             line = out.index(b"\n", at)
             header = out[at:line].split(b" ")
             if len(header) != 3:
-                raise WorkspaceError(f"{path}: its content in tree {tree} is lost")
+                raise WorkspaceError(f"{path}: its content in a snapshot is lost")
             size = int(header[2])
             found[path] = out[line + 1 : line + 1 + size]
             at = line + 2 + size
@@ -269,23 +297,78 @@ class GitTrees:
             if line:
                 about, _, raw = line.partition(b"\t")
                 path = os.fsdecode(raw)
-                if path in wanted or any(path.startswith(f"{top}/") for top in wanted):
+                if path in wanted or any(path[:end] in wanted for end in _slashes(path)):
                     mode, _, blob = about.decode("ascii").split(" ")
                     found[path] = f"{mode} {blob}"
         return found
 
     async def compose(self, tree: str, paths: list[str], source: str) -> str:
         tops = [path.strip("/") for path in paths]
-        old, new = await self._listed(tree, tops), await self._listed(source, tops)
+        return await self._edited(tree, await self._listed(tree, tops), await self._listed(source, tops))
+
+    async def _edited(self, tree: str, gone: Iterable[str], put: Mapping[str, str]) -> str:
+        """`tree` without the files `gone`, then with those of `put` (path -> `MODE HASH`)."""
+        lines = [f"0 {'0' * 40}\t{path}" for path in gone] + [f"{entry}\t{path}" for path, entry in put.items()]
+        if not lines:
+            return tree
         index = index_file(self._opened().git)
         try:
             await self._git("read-tree", _name(tree), index=index)
-            lines = [f"0 {'0' * 40}\t{path}" for path in old] + [f"{entry}\t{path}" for path, entry in new.items()]
-            if lines:
-                await self._git("update-index", "-z", "--index-info", data=_joined(lines), index=index)
+            await self._git("update-index", "-z", "--index-info", data=_joined(lines), index=index)
             return (await self._git("write-tree", index=index)).decode("ascii").strip()
         finally:
             index.unlink(missing_ok=True)
+
+    async def amended(self, tree: str, altered: Altered, top: str, rules: Rules) -> str:
+        """`tree` with what was altered; the files lie below `top`. New ones that are ignored stay out of it."""
+        known = await self._listed(tree, [*altered.gone, *altered.files])
+        out = await self._ignored_among([path for path in altered.files if path not in known], rules)
+        objects = self._opened().git / "objects"
+
+        def stored() -> dict[str, str]:
+            found: dict[str, str] = {}
+            for path in altered.files:
+                if path not in out:
+                    with contextlib.suppress(OSError):
+                        found[path] = _entry(objects, f"{top}/{path}")
+            return found
+
+        return await self._edited(tree, [*known, *altered.directories], await asyncio.to_thread(stored))
+
+    async def _ignored_among(self, paths: list[str], rules: Rules) -> set[str]:
+        """Those of `paths` that are ignored. `rules` lays the .gitignore files of given directories out elsewhere."""
+        if not paths:
+            return set()
+        import tempfile
+
+        directories = {"": None} | {path[:end]: None for path in paths for end in _slashes(path)}
+        with tempfile.TemporaryDirectory(prefix="assay-rules-") as place:
+            await asyncio.to_thread(rules, directories, Path(place))
+            asked = self.at(place)
+            code, out, err = await asked._run("check-ignore", "-z", "--stdin", data=_joined(paths))
+            asked.close()
+        if code > 1:
+            raise WorkspaceError(f"{self._root}: git check-ignore: {err.decode('utf-8', 'replace').strip()[-300:]}")
+        return {os.fsdecode(path) for path in out.split(b"\0") if path}
+
+    def read_now(self, tree: str, path: str) -> bytes | None:
+        """A file of `tree`, without waiting for anything else; needs some milliseconds."""
+        store = self._opened()
+        done = subprocess.run(
+            (self._binary, "cat-file", "blob", f"{_name(tree)}:{path}"),
+            env=self._environment(store, True, None),
+            cwd=self._root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return None if done.returncode else done.stdout
+
+    async def names(self, tree: str) -> list[str]:
+        """The paths of all files of `tree`."""
+        out = await self._git("ls-tree", "-r", "-z", "--name-only", "--full-tree", _name(tree))
+        return [os.fsdecode(path) for path in out.split(b"\0") if path]
 
     async def materialise(self, tree: str) -> None:
         async with self._lock:
@@ -295,6 +378,14 @@ class GitTrees:
     async def ignored(self) -> list[str]:
         out = await self._git("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory")
         return [os.fsdecode(path) for path in out.split(b"\0") if path]
+
+
+def _slashes(path: str) -> Iterator[int]:
+    """Where the directories of `path` end."""
+    at = path.find("/")
+    while at > 0:
+        yield at
+        at = path.find("/", at + 1)
 
 
 def _name(tree: str) -> str:
@@ -313,6 +404,14 @@ def _unquoted(path: bytes) -> bytes:
     if not (path.startswith(b'"') and path.endswith(b'"')):
         return path
     return path[1:-1].decode("unicode_escape").encode("latin-1")
+
+
+def _entry(objects: Path, full: str) -> str:
+    """Store the file or link `full`; `MODE HASH`."""
+    mode = os.lstat(full).st_mode
+    if stat.S_ISLNK(mode):
+        return f"120000 {_write_blob(objects, os.fsencode(os.readlink(full)))}"  # noqa: PTH115
+    return f"{'100755' if mode & 0o100 else '100644'} {_write_blob(objects, Path(full).read_bytes())}"
 
 
 def _write_blob(objects: Path, data: bytes) -> str:

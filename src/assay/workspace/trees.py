@@ -14,6 +14,16 @@ class Difference(NamedTuple):
     """Of the file afterwards, in git's numbers: 0o100644, 0o100755, 0o120000 for a symbolic link, 0 when it is gone."""
 
 
+class Altered(NamedTuple):
+    """What the upper directory of an overlay says about the lower one, as paths relative to both."""
+
+    gone: list[str]
+    """Hidden, with all that is below."""
+    files: list[str]
+    """Files and symbolic links, put in the place of whatever is there."""
+    directories: list[str]
+
+
 class Trees(Protocol):
     """Snapshots of one directory; trees are shared by all that are opened on the same state."""
 

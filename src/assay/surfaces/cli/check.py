@@ -14,7 +14,7 @@ from assay.core.check import CheckRun
 from assay.core.errors import UsageError
 from assay.core.workspace import Workspace
 from assay.surfaces.cli.flags import Flag, describe, parse
-from assay.surfaces.cli.terminal import write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, write_err, write_out
 from assay.verify.baseline import Phase
 from assay.verify.receipt import read_receipt, recheck
 from assay.verify.survey import survey, survey_table
@@ -61,7 +61,7 @@ async def _check(commands: list[str], receipt: str | None, *, twice: bool, as_js
         if as_json:
             import msgspec
 
-            write_out(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+            write_out(ascii_json(msgspec.json.format(msgspec.json.encode(found)).decode()) + "\n")
         else:
             write_out("\n".join(survey_table(found, _width())) + "\n")
     return {"pass": 0, "fail": 1, "flaky": 1}.get(found.result, 10)

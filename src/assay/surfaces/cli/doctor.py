@@ -16,7 +16,7 @@ from assay.app.model import catalog_of, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.core.errors import AssayError, UsageError
 from assay.surfaces.cli.flags import Flag, describe, parse
-from assay.surfaces.cli.terminal import one_line, write_out
+from assay.surfaces.cli.terminal import ascii_json, is_live, one_line, write_out
 
 FLAGS = (Flag("--json", "switch", "as JSON"), Flag("--help", "switch", "print this", "-h"))
 
@@ -34,11 +34,12 @@ def run_doctor(arguments: list[str]) -> int:
         raise UsageError(f"assay doctor takes no '{parsed.words[0]}'")
     paths = find_paths(os.environ)
     findings = [*_machine(), *_storage(paths), *_settings(paths), *_providers(paths), *_local(paths), *_sandbox()]
+    findings += _copies(paths)
     if parsed.on("json"):
         import msgspec
 
         rows = [{"state": state, "what": what, "detail": detail} for state, what, detail in findings]
-        write_out(msgspec.json.format(msgspec.json.encode(rows)).decode() + "\n")
+        write_out(ascii_json(msgspec.json.format(msgspec.json.encode(rows)).decode()) + "\n")
     else:
         for state, what, detail in findings:
             write_out(f"{ {'ok': '✓', 'warn': '!', 'bad': '✗'}[state] } {what:<22} {one_line(detail, 160)}\n")
@@ -52,7 +53,7 @@ def _machine() -> Iterator[Finding]:
     yield "ok", "assay", f"{__version__}, {python}"
     git = shutil.which("git")
     yield ("ok", "git", git) if git else ("warn", "git", "not found: snapshots use a slower store of our own")
-    tty = "colours and a live line" if sys.stderr.isatty() else "not a terminal: plain lines"
+    tty = "colours and a live line" if is_live(sys.stderr) else "plain lines"
     yield "ok", "terminal", f"{os.environ.get('TERM', 'TERM is not set')}; {tty}"
 
 
@@ -67,13 +68,27 @@ def _storage(paths: Paths) -> Iterator[Finding]:
 
 def _settings(paths: Paths) -> Iterator[Finding]:
     try:
-        _, notices = load_settings(paths.settings, Path.cwd(), parse_sources(None))
+        settings, notices = load_settings(paths.settings, Path.cwd(), parse_sources(None))
     except AssayError as error:
         yield "bad", "settings", str(error)
         return
     yield "ok", "settings", str(paths.settings) if paths.settings.exists() else "defaults"
     for notice in notices:
         yield "warn", "settings", notice
+    yield from _egress(settings.egress)
+
+
+def _egress(raw: dict[str, object]) -> Iterator[Finding]:
+    if not raw:
+        yield "ok", "egress", "no host is allowed: commands have no network"
+        return
+    from assay.app.egress import cannot_see, described, read_egress
+
+    hosts = read_egress(raw).hosts
+    for name, host in sorted(hosts.items()):
+        yield "ok", "egress", described(name, host)
+    if missing := cannot_see(hosts):
+        yield "bad", "egress", missing
 
 
 def _providers(paths: Paths) -> Iterator[Finding]:
@@ -138,4 +153,20 @@ def _sandbox() -> Iterator[Finding]:
         proof = probe(sandbox, Path(scratch), os.environ)
     for row in proof.probes:
         yield ("ok" if row.ok else "bad"), f"sandbox: {row.name}", row.said
-    yield ("ok", "sandbox", sandbox.name) if proof.holds else ("bad", "sandbox", proof.why)
+    if sandbox.lacking:
+        less = f"no interpreter runs inside, so Landlock and limits are less: {sandbox.lacking}"
+        yield "warn", "sandbox: parent", less
+    proved = f"{sandbox.name}: {len(proof.probes)} attempts"
+    yield ("ok", "sandbox", proved) if proof.holds else ("bad", "sandbox", proof.why)
+
+
+def _copies(paths: Paths) -> Iterator[Finding]:
+    """How a scratch copy of the files here is made."""
+    from assay.workspace.sandbox.find import find_sandbox
+    from assay.workspace.sandbox.port import NoSandbox
+
+    found = find_sandbox(paths.state, os.environ)
+    if isinstance(found, NoSandbox) or not found.overlays:
+        yield "warn", "scratch copies", "file by file: overlays don't work here (seconds for 10,000 files)"
+    else:
+        yield "ok", "scratch copies", "overlays (some 40 ms for 10,000 files)"

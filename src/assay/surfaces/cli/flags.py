@@ -58,6 +58,12 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--continue", "switch", "go on with the newest session of this directory", "-c"),
     Flag("--resume", "text", "go on with session ID", "-r", value="ID"),
     Flag("--fork-session", "switch", "with --continue or --resume: leave that session as it is"),
+    Flag(
+        "--approve",
+        "repeat",
+        "with --resume or --continue: yes, once, to the question with this digest",
+        value="DIGEST",
+    ),
     Flag("--verbose", "switch", "more detail, and tracebacks"),
     Flag("--version", "switch", "print the version", "-v"),
     Flag("--help", "switch", "print this", "-h"),

@@ -10,19 +10,20 @@ import time
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from assay.app.compose import Task, Wish, open_task
 from assay.core.budget import Budget
 from assay.core.check import EXIT_CODES
 from assay.core.errors import AssayError, InvalidArguments, UsageError
-from assay.core.events import AttemptFinished, ModelReplied, TurnEnded
+from assay.core.events import AttemptFinished, CallFinished, ModelReplied, TurnEnded
 from assay.core.messages import Json
 from assay.core.store import Record
 from assay.run.bus import Seen
 from assay.surfaces.cli.flags import Parsed
-from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line
+from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line, with_questions
 from assay.surfaces.cli.status import Status
-from assay.surfaces.cli.terminal import write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, write_err, write_out
 
 STDIN_CAP = 10_000_000
 """Bytes of standard input that are read at most."""
@@ -38,6 +39,7 @@ def run_headless(parsed: Parsed, prompt: str | None) -> int:
         attached = read_stdin(optional=prompt is not None or wish.session is not None)
         if prompt is None:
             prompt, attached = attached, ""
+            wish = replace(wish, piped=True)
         if not prompt.strip() and wish.session is None:
             raise UsageError('no prompt: give one after -p, or on standard input: assay -p "fix the failing test"')
         return asyncio.run(_carry_out(parsed, wish, readable(prompt), attached))
@@ -87,6 +89,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         no_sandbox=parsed.on("no_sandbox"),
         session=resume if resume else ("" if parsed.on("continue") else None),
         fork=parsed.on("fork_session"),
+        approve=tuple(parsed.many("approve")),
     )
 
 
@@ -166,6 +169,8 @@ class Output:
         match seen:
             case Record(event=ModelReplied() as event):
                 self._totals.add(event, self._task.profile.model)
+            case Record(event=CallFinished(debug=debug)):
+                self._totals.add_held(debug)
             case Record(event=AttemptFinished(number=number, result=result)):
                 self._totals.attempts = number
                 self._totals.first_passed = self._totals.first_passed or (number == 1 and result == "green")
@@ -181,6 +186,8 @@ class Output:
                 write_out(ended.text.rstrip() + "\n")
             for line in self._task.summary(ended):
                 write_err(line)
+            if held := self._totals.held:
+                write_err(f"held for review, not in the workspace: {', '.join(held)} (assay held list)")
             return
         structured: Json = None
         if self._task.answer:
@@ -189,11 +196,12 @@ class Output:
             except InvalidArguments:
                 structured = None
         denials = self._task.run.state.denials
-        put_json(result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured))
+        result = result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured)
+        put_json(with_questions(result, self._task.questions()))
 
 
 def put_json(value: dict[str, Json]) -> None:
     # ASCII only: a line must stay a line for readers that split at U+2028, and lone surrogates must survive.
     import json
 
-    write_out(json.dumps(value, separators=(",", ":")) + "\n")
+    write_out(ascii_json(json.dumps(value, separators=(",", ":"))) + "\n")

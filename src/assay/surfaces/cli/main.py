@@ -13,7 +13,9 @@ COMMANDS: dict[str, str] = {
     "sessions": "list, show, export or delete stored sessions",
     "models": "the catalogue, and the local model store: list, pull, where, serve",
     "check": "discover and run this project's checks, print the evidence table; no model",
+    "held": "what commands did to protected names and was taken back: list, show, apply, drop",
     "doctor": "prove what works here: providers, local model, sandbox, terminal",
+    "explain": "why a call was decided as it was, or how one would be: assay explain 'Bash(git push)'",
     "demo": "the main job, end to end, on a real project",
 }
 
@@ -50,7 +52,7 @@ def _explain(error: Exception, *, verbose: bool) -> int:
     if verbose:
         import traceback
 
-        traceback.print_exc()
+        write_err(traceback.format_exc())
     if isinstance(error, AssayError):
         write_err(f"error: {error}")
         return error.exit_code
@@ -103,10 +105,18 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from assay.surfaces.cli.check import run_check
 
         return run_check
+    if name == "held":
+        from assay.surfaces.cli.held import run_held
+
+        return run_held
     if name == "doctor":
         from assay.surfaces.cli.doctor import run_doctor
 
         return run_doctor
+    if name == "explain":
+        from assay.surfaces.cli.explain import run_explain
+
+        return run_explain
     from assay.surfaces.cli.demo import run_demo
 
     return run_demo

@@ -13,7 +13,7 @@ from assay.app.model import LOCAL, catalog_of, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.core.errors import UsageError
 from assay.surfaces.cli.flags import Flag, Parsed, describe, parse
-from assay.surfaces.cli.terminal import draw, one_line, write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, draw, is_live, one_line, write_err, write_out
 
 FLAGS = (
     Flag("--from", "text", "pull: a file that you have already", value="FILE"),
@@ -65,7 +65,7 @@ def _list(paths: Paths, provider: str, *, as_json: bool) -> int:
     if as_json:
         import msgspec
 
-        write_out(msgspec.json.format(msgspec.json.encode(catalog)).decode() + "\n")
+        write_out(ascii_json(msgspec.json.format(msgspec.json.encode(catalog)).decode()) + "\n")
         return 0
     aliases: dict[str, list[str]] = {}
     for alias, target in catalog.aliases.items():
@@ -109,7 +109,7 @@ class _Bar:
     """Progress of a download on standard error: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._live = is_live(sys.stderr)
         self._last = 0.0
 
     def __call__(self, done: int, total: int, note: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +31,8 @@ class Totals(Struct):
     stop: str = ""
     attempts: int = 0
     first_passed: bool = False
+    held: list[str] = []
+    """Protected paths that commands made or changed and that were taken back."""
     reason: Literal["completed", "api_error"] = "completed"
 
     def add(self, event: ModelReplied, fallback: str) -> None:
@@ -43,6 +46,11 @@ class Totals(Struct):
         self.api_seconds += event.seconds
         self.stop = message.stop
         self.reason = "api_error" if message.failure else "completed"
+
+    def add_held(self, debug: dict[str, Json]) -> None:
+        """From what a finished call tells of itself."""
+        found = cast("list[Json]", debug.get("held") or [])
+        self.held += [path for path in found if isinstance(path, str) and path not in self.held]
 
 
 _STOP = {"end": "end_turn", "calls": "tool_use", "length": "max_tokens", "refused": "refusal"}
@@ -95,6 +103,12 @@ def result_object(
     return result
 
 
+def with_questions(result: dict[str, Json], questions: Sequence[dict[str, Json]]) -> dict[str, Json]:
+    """`result` with what was asked in vain under `assay.questions`."""
+    proof = cast("dict[str, Json]", result["assay"])
+    return {**result, "assay": {**proof, "questions": list(questions)}}
+
+
 def failure_object(error: AssayError, seconds: float) -> dict[str, Json]:
     """The result object of a run that could not begin, or whose end could not be written down."""
     verdict = Verdict(error.outcome, str(error))
@@ -125,6 +139,7 @@ def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str
         ],
         "tree": verdict.tree,
         "diff": msgspec.to_builtins(verdict.diff),
+        "held": list(totals.held),
         "attempts": {
             "made": max(totals.attempts, 1),
             "first_passed": totals.first_passed or (not totals.attempts and verdict.outcome == "verified"),
@@ -134,6 +149,7 @@ def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str
         "tokens": {"total": totals.usage.total, "by_role": totals.by_role},
         "cost_known": ended.dollars is not None,
         "unchecked": list(verdict.unchecked),
+        "questions": [],
     }
 
 

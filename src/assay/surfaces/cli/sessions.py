@@ -17,7 +17,7 @@ from assay.sessions.index import Sessions
 from assay.sessions.summary import Summary
 from assay.sessions.transcript import export_events, export_markdown
 from assay.surfaces.cli.flags import Flag, describe, parse
-from assay.surfaces.cli.terminal import one_line, write_err, write_out
+from assay.surfaces.cli.terminal import ascii_json, one_line, write_err, write_out
 
 FLAGS = (
     Flag("--all", "switch", "list: sessions of every project; delete: every session"),
@@ -64,7 +64,7 @@ def _one(words: list[str], action: str) -> str:
 def _list(sessions: Sessions, *, everywhere: bool, as_json: bool) -> int:
     found = sessions.summaries("" if everywhere else str(Path.cwd()))
     if as_json:
-        write_out(msgspec.json.encode(found).decode() + "\n")
+        write_out(ascii_json(msgspec.json.encode(found).decode()) + "\n")
         return 0
     if not found:
         write_err("no sessions" if everywhere else "no sessions in this directory; --all lists those of every project")
@@ -86,7 +86,8 @@ def _show(sessions: Sessions, identity: str, *, as_json: bool) -> int:
     fold(records, status, ledger)
     ends = [record.event for record in records if isinstance(record.event, TurnEnded)]
     if as_json:
-        write_out(msgspec.json.encode({"session": reader.path.stem, "turns": ends, "cwd": status.cwd}).decode() + "\n")
+        told = {"session": reader.path.stem, "turns": ends, "cwd": status.cwd}
+        write_out(ascii_json(msgspec.json.encode(told).decode()) + "\n")
         return 0
     write_out(f"session   {reader.path.stem}\ndirectory {one_line(status.cwd, 200)}\nlog       {reader.path}\n")
     steps = sum(isinstance(record.event, ModelReplied) for record in records)
@@ -111,7 +112,7 @@ def _export(sessions: Sessions, identity: str, style: str, output: str | None) -
     elif style == "md":
         data = "".join(export_markdown(reader.records())).encode("utf-8", "replace")
     else:
-        data = "".join(line if line.endswith("\n") else f"{line}\n" for line in export_events(reader.lines())).encode()
+        data = "".join(f"{ascii_json(line)}\n" for line in export_events(reader.lines())).encode()
     if output is None:
         write_out(data.decode("utf-8", "replace"))
     else:

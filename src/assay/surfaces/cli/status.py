@@ -23,7 +23,7 @@ from assay.core.messages import Usage
 from assay.core.model import Retrying
 from assay.core.store import Record
 from assay.run.bus import Progress, Seen
-from assay.surfaces.cli.terminal import draw, one_line, write_err
+from assay.surfaces.cli.terminal import draw, is_live, one_line, write_err
 
 _REDRAW = 0.1
 
@@ -32,7 +32,7 @@ class Status:
     """A watcher of a run. `banner` stays in the live line (an unconfined run says so all the time)."""
 
     def __init__(self, *, quiet: bool, verbose: bool, banner: str = ""):
-        self._live = sys.stderr is not None and sys.stderr.isatty() and not quiet
+        self._live = is_live(sys.stderr) and not quiet
         self._quiet = quiet
         self._verbose = verbose
         self._banner = banner

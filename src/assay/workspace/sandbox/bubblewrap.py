@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.workspace.sandbox.port import Confinement, Layer
+from assay.workspace.sandbox.port import Confinement, Layer, machine_limits
 from assay.workspace.sandbox.view import MASKED, SECRETS, SYSTEM, beneath, git_directory, tool_roots
 
 # With `--as-pid-1` bubblewrap waits for the command itself: when it returns nothing of it is left, not even a zombie.
@@ -14,10 +15,13 @@ from assay.workspace.sandbox.view import MASKED, SECRETS, SYSTEM, beneath, git_d
 # namespace is asked for, capabilities are dropped and the sysctl tree is mounted read-only.
 NAMESPACES = (
     "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-    "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1",
+    "--die-with-parent", "--new-session", "--as-pid-1",
 )  # fmt: skip
-MEMORY_FILES = "4294967296"
-"""Bytes that the home and the temporary directory may take each; they live in memory."""
+INSIDE = Path(__file__).with_name("inside")
+MOUNTED = "/run/assay"
+FRESH = (("/tmp", "1777"), ("/dev/shm", "1777"))  # noqa: S108
+"""Directories that each command gets empty, and their modes; the home is one more."""
+ENTER = f"import sys; sys.path.insert(0, {MOUNTED!r}); from inside.parent import main; main(int(sys.argv[1]))"
 
 
 class Bubblewrap:
@@ -33,7 +37,21 @@ class Bubblewrap:
         home = os.path.normpath(environ.get("HOME") or "/")
         self.home = home if home.startswith("/") and home != "/" and not beneath(home, SYSTEM) else "/home/user"
         self._environ = environ
+        self.lacking = ""
+        """Why no interpreter runs inside: then each command gets a sandbox of its own, without Landlock and watch."""
         self._views: dict[tuple[Confinement, bool], tuple[str, ...]] = {}
+
+    @property
+    def resident(self) -> bool:
+        """Commands go through `resident.Resident`."""
+        return not self.lacking
+
+    @property
+    def calls(self) -> bytes:
+        from assay.workspace.sandbox.inside.filters import MACHINES, assembled
+
+        machine = os.uname().machine
+        return assembled(machine) if machine in MACHINES else b""
 
     @property
     def overlays(self) -> bool:
@@ -48,9 +66,50 @@ class Bubblewrap:
             self._views[key] = tuple(self._mounts(view, read_only))
         protected = () if read_only else _protected(view)
         return (
-            self.binary, *NAMESPACES, *self._views[key], *protected,
+            self.binary, *NAMESPACES, "--cap-drop", "ALL", *self._views[key], *protected,
             "--remount-ro", "/", "--chdir", cwd, "--", *command,
         )  # fmt: skip
+
+    def parent(self, view: Confinement, info: int, channel: int) -> tuple[str, ...]:
+        """The command that starts the resident parent. It tells its process id on the descriptor `info` and listens
+        on `channel`; it is root in its user namespace, which it needs to make a smaller one for each command.
+
+        Raises `OSError` when the interpreter lies where commands could change it.
+        """
+        python = os.path.realpath(sys.executable)
+        if beneath(python, [view.root, *(layer.target for layer in view.layers)]):
+            raise OSError(f"the interpreter {python} lies in the workspace")
+        return (
+            self.binary, *NAMESPACES, "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--info-fd", str(info),
+            *self._mounts(view, read_only=False), "--ro-bind", str(INSIDE), f"{MOUNTED}/inside",
+            "--remount-ro", "/dev", "--remount-ro", "/",
+            "--chdir", "/", "--", python, "-I", "-S", "-E", "-B", "-c", ENTER, str(channel),
+        )  # fmt: skip
+
+    def plan(self, view: Confinement) -> dict[str, object]:
+        """What the resident parent is told first; `inside.child.Plan` says what each means."""
+        limits = view.limits or machine_limits()
+        written = [layer.target for layer in view.layers if layer.kind == "write" or self._lays(layer)]
+        cache = f"{self.home}/.cache"
+        return {
+            "root": view.root,
+            "writable": [view.root, *written, *([cache] if self._has_cache(view) else [])],
+            "fresh": [each for each in (*FRESH, (self.home, "0700")) if not beneath(each[0], [view.root])],
+            "links": [(view.root, view.source)] if view.source != view.root else [],
+            "protected": view.protected,
+            "user": os.getuid(),
+            "group": os.getgid(),
+            **limits._asdict(),
+        }
+
+    def _lays(self, layer: Layer) -> bool:
+        return layer.kind == "overlay" and self.overlays
+
+    def _has_cache(self, view: Confinement) -> bool:
+        """Nothing is mounted below the cache, so what a command leaves in it can't steer the mounts of the next one."""
+        cache = f"{self.home}/.cache"
+        tools = tool_roots(self._environ, self.home, view.root)
+        return bool(view.cache) and not any(beneath(path, [cache]) for path in (*tools, view.root, view.source))
 
     def _mounts(self, view: Confinement, read_only: bool) -> list[str]:
         args: list[str] = []
@@ -65,17 +124,16 @@ class Bubblewrap:
             elif os.path.exists(path):  # noqa: PTH110
                 args += ["--ro-bind", "/dev/null", path]
         args += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
+        scratch = str((view.limits or machine_limits()).scratch)
+        args += ["--size", scratch, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
         for path in ("/tmp", self.home):  # noqa: S108
-            args += ["--size", MEMORY_FILES, "--perms", "0700" if path == self.home else "1777", "--tmpfs", path]
+            args += ["--size", scratch, "--perms", "0700" if path == self.home else "1777", "--tmpfs", path]
         args += ["--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--dir", "/run"]  # noqa: S108
-        tools = tool_roots(self._environ, self.home, view.root)
-        cache = f"{self.home}/.cache"
-        for path in tools:
+        for path in tool_roots(self._environ, self.home, view.root):
             args += ["--ro-bind", path, path]
-        if view.cache and not any(beneath(path, [cache]) for path in (*tools, view.root, view.source)):
-            # Nothing is mounted below it, so what a command leaves in it can't steer the mounts of the next one.
-            args += ["--bind", view.cache, cache]
-        return args + self._workspace(view, read_only)
+        if self._has_cache(view):
+            args += ["--bind", view.cache, f"{self.home}/.cache"]
+        return args + self._workspace(view, read_only) + _hidden(view)
 
     def _workspace(self, view: Confinement, read_only: bool) -> list[str]:
         bind = "--ro-bind" if read_only else "--bind"
@@ -104,6 +162,18 @@ def _layer(layer: Layer, read_only: bool) -> list[str]:
     if layer.kind == "write":
         return ["--bind", layer.source, layer.target]
     return ["--overlay-src", layer.source, "--overlay", layer.upper, f"{layer.upper}.work", layer.target]
+
+
+def _hidden(view: Confinement) -> list[str]:
+    """Empty things over what the user keeps from the model. A link shows nothing that is not masked itself."""
+    args: list[str] = []
+    for name in view.hidden:
+        target = f"{view.root}/{name}"
+        for source in dict.fromkeys((f"{view.source}/{name}", target)):  # an overlay shows what lies at its own path
+            if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
+                args += ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", "/dev/null", target]  # noqa: PTH112
+                break
+    return args
 
 
 def _protected(view: Confinement) -> list[str]:

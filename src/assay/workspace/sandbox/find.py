@@ -17,7 +17,7 @@ from assay.workspace.process import limited
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.port import Confinement, NoSandbox, Sandbox
 
-VERSION = 1
+VERSION = 2
 """Of the probes and the mounts: raise it when either changes, so that an old proof no longer counts."""
 
 SCRIPT = r"""
@@ -31,7 +31,7 @@ try read_shadow '[ -s /etc/shadow ]'
 try secret_in_environment 'env | grep -q ASSAY_PROBE_API_KEY'
 try remount '[ -n "$LINUX" ] && mount -o remount,bind,rw /usr'
 try kernel_settings '[ -n "$LINUX" ] && cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern'
-try other_processes '[ -n "$LINUX" ] && grep -q ASSAY_PROBE_API_KEY "/proc/$PARENT/environ"'
+try other_processes '[ -n "$LINUX" ] && grep -q ASSAY_PROBE_API_KEY "/proc/$HARNESS/environ"'
 try network '[ -n "$LINUX" ] && grep -v -e "lo:" /proc/net/dev | grep -q ":"'
 if echo x > inside && [ -s inside ]; then say write_inside works; else say write_inside fails; fi
 """
@@ -61,14 +61,26 @@ class Proof(NamedTuple):
 
 
 def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
-    """Try to get out of `sandbox`. `scratch` is an empty directory; needs some tens of milliseconds, at most 20 s."""
+    """Try to get out of `sandbox`. `scratch` is an empty directory; needs some tens of milliseconds, at most 20 s.
+
+    A bubblewrap whose resident parent can't be started is from then on one that does without (`lacking` says why).
+    """
     inside, outside = scratch / "inside", scratch / "outside"
-    inside.mkdir()
-    outside.mkdir()
+    for directory in (inside / ".claude", inside / ".git" / "hooks", outside):
+        directory.mkdir(parents=True)
+    (inside / ".claude" / "settings.json").write_text("{}")
     (outside / "canary").write_text("x")
     view = Confinement(str(inside), str(inside))
     env = clean_environment({**environ, "ASSAY_PROBE_API_KEY": "x"}, sandbox.home)
-    env |= {"OUTSIDE": str(outside), "REAL_HOME": environ.get("HOME", "/"), "PARENT": str(os.getpid())}
+    env |= {"OUTSIDE": str(outside), "REAL_HOME": environ.get("HOME", "/"), "HARNESS": str(os.getpid())}
+    if isinstance(sandbox, Bubblewrap) and sandbox.resident:
+        from assay.workspace.sandbox.attempts import attempt
+
+        try:
+            said, names = attempt(sandbox, view, env, str(outside), environ.get("HOME", "/"))
+            return _proof(sandbox, said, names, outside)
+        except (OSError, EOFError) as error:
+            sandbox.lacking = str(error) or "the resident parent ended"
     env["LINUX"] = "1" if sys.platform == "linux" else ""
     command = limited(("/bin/sh", "-c", SCRIPT), first=sandbox.owns_processes)
     argv = sandbox.argv(view, command, str(inside), read_only=False)
@@ -76,11 +88,16 @@ def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
         done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Proof((), f"{sandbox.name} could not be run: {error}")
-    lines = [line.partition("=") for line in done.stdout.decode("utf-8", "replace").splitlines()]
-    probes = tuple(Probe(name, said in ("held", "works"), said) for name, _, said in lines)
-    if len(probes) != SCRIPT.count("\ntry ") + 1 or (outside / "probe").exists():
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        return Proof(probes, f"{sandbox.name} could not confine a command: {said[0] if said else done.returncode}")
+    trouble = done.stderr.decode("utf-8", "replace").strip() or str(done.returncode)
+    said = done.stdout.decode("utf-8", "replace")
+    return _proof(sandbox, said, SCRIPT.count("\ntry ") + 1, outside, trouble)
+
+
+def _proof(sandbox: Sandbox, said: str, expected: int, outside: Path, trouble: str = "it ended early") -> Proof:
+    lines = [line.partition("=") for line in said.splitlines()]
+    probes = tuple(Probe(name, word in ("held", "works"), word) for name, _, word in lines)
+    if len(probes) != expected or (outside / "probe").exists():
+        return Proof(probes, f"{sandbox.name} could not confine a command: {trouble.splitlines()[0]}")
     return Proof(probes, "")
 
 
@@ -137,7 +154,8 @@ def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandb
         return NoSandbox("bubblewrap is not installed: install the bubblewrap package of your system")
     about = Path(binary).stat()
     home = environ.get("HOME", "")
-    key: list[object] = [VERSION, _boot(), binary, about.st_mtime_ns, about.st_size, os.getuid(), home]
+    interpreter = os.path.realpath(sys.executable)
+    key: list[object] = [VERSION, _boot(), binary, about.st_mtime_ns, about.st_size, os.getuid(), home, interpreter]
     file = state / "sandbox.json"
     if kind == "linux":
         sandbox: Sandbox = Bubblewrap(binary, environ, overlays=lambda: _overlays_hold(binary, environ, file, key))
@@ -145,7 +163,10 @@ def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandb
         from assay.workspace.sandbox.seatbelt import Seatbelt
 
         sandbox = Seatbelt(binary, environ)
-    return sandbox if _remembered(file, key) else _prove(sandbox, environ, file, key)
+    known = _remembered(file, key)
+    if known and isinstance(sandbox, Bubblewrap):
+        sandbox.lacking = str(known.get("lacking", ""))
+    return sandbox if known else _prove(sandbox, environ, file, key)
 
 
 def _prove(sandbox: Sandbox, environ: Mapping[str, str], file: Path, key: list[object]) -> Sandbox | NoSandbox:
@@ -155,18 +176,19 @@ def _prove(sandbox: Sandbox, environ: Mapping[str, str], file: Path, key: list[o
         proof = probe(sandbox, Path(scratch), environ)
     if not proof.holds:
         return NoSandbox(proof.why)
-    _remember(file, {"key": key})
+    _remember(file, {"key": key, "lacking": sandbox.lacking if isinstance(sandbox, Bubblewrap) else ""})
     return sandbox
 
 
 def _overlays_hold(binary: str, environ: Mapping[str, str], file: Path, key: list[object]) -> bool:
-    known = _remembered(file, key).get("overlays")
+    proved = _remembered(file, key)
+    known = proved.get("overlays")
     if not isinstance(known, bool):
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="assay-probe-") as scratch:
             known = _overlays(Bubblewrap(binary, environ), Path(scratch))
-        _remember(file, {"key": key, "overlays": known})
+        _remember(file, proved | {"key": key, "overlays": known})
     return known
 
 

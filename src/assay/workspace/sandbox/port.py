@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 PROTECTED = (
@@ -21,6 +24,48 @@ class Layer(NamedTuple):
     """Where changes go, with kind `overlay`; beside it `upper + ".work"` is the file system's own."""
 
 
+class Limits(NamedTuple):
+    """What one command may use, all its processes together unless said otherwise."""
+
+    memory: int
+    """Bytes; also for each process alone."""
+    processes: int
+    """Threads included."""
+    file_size: int
+    """Bytes of one file."""
+    scratch: int
+    """Bytes for the home, the temporary and the shared-memory directory each; they live in memory."""
+
+    def told(self, which: str) -> str:
+        """One line for whoever started a command that a limit ended."""
+        most = {
+            "memory": f"more than {self.memory / 1e9:.2g} GB of memory, or the machine had none left",
+            "processes": f"about {self.processes} processes",
+            "file size": f"a file of more than {self.file_size / 1e9:.2g} GB",
+        }
+        return f"[stopped by the limit on {which}: {most.get(which, 'too much')}]"
+
+    def hint(self, output: str) -> str:
+        """A line for a command that failed and says of itself that it got no more of something; empty if none does."""
+        for which, most, phrases in (
+            ("memory", f"{self.memory / 1e9:.2g} GB", ("MemoryError", "Cannot allocate memory", "bad_alloc")),
+            ("file size", f"{self.file_size / 1e9:.2g} GB", ("File size limit exceeded", "File too large")),
+            ("processes", f"{self.processes}", ("fork: retry", "Resource temporarily unavailable")),
+        ):
+            if any(phrase in output for phrase in phrases):
+                return f"[the limit on {which} is {most}]"
+        return ""
+
+
+def machine_limits() -> Limits:
+    """Three quarters of the memory that there is; the rest keeps the machine usable while a command is stopped."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(file).read_text()))
+    return Limits(total * 3 // 4, 4096, 8 << 30, min(total // 4, 4 << 30))
+
+
 class Confinement(NamedTuple):
     """What the commands of one workspace may see and change."""
 
@@ -32,6 +77,12 @@ class Confinement(NamedTuple):
     """A directory that is `~/.cache` for the commands and outlives each of them; empty for none."""
     layers: tuple[Layer, ...] = ()
     protected: tuple[str, ...] = PROTECTED
+    proxy: bool = False
+    """Commands may reach the egress proxy; see `Resident.listener`."""
+    limits: Limits | None = None
+    """None for those of the machine."""
+    hidden: tuple[str, ...] = ()
+    """Paths below the root that commands see as empty: the user keeps them from the model."""
 
 
 class NoSandbox(NamedTuple):
@@ -57,6 +108,11 @@ class Sandbox(Protocol):
     @property
     def overlays(self) -> bool:
         """True when layers of kind `overlay` work here."""
+        ...
+
+    @property
+    def calls(self) -> bytes:
+        """A filter of system calls that the command of `argv` installs when it is told to; empty for none."""
         ...
 
     def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ class Seatbelt:
     name = "seatbelt"
     owns_processes = False
     overlays = False
+    calls = b""
+    lacking = ""
 
     def __init__(self, binary: str, environ: Mapping[str, str]) -> None:
         self.binary = binary
@@ -47,6 +49,7 @@ class Seatbelt:
             *(f"(allow file-write* (subpath {_quoted(path)}))" for path in writable),
             '(allow file-write* (literal "/dev/null") (literal "/dev/tty") (literal "/dev/dtracehelper"))',
             *(f"(deny file-write* (subpath {_quoted(f'{source}/{name}')}))" for name in view.protected),
+            *(f"(deny file-read* file-write* (subpath {_quoted(f'{source}/{name}')}))" for name in view.hidden),
         ]
         return "\n".join(rules)
 

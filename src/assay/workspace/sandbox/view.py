@@ -44,7 +44,8 @@ def beneath(path: str, tops: Iterable[str]) -> bool:
 def _around(directory: str) -> list[str]:
     """A directory of programs and the libraries beside it; the whole parent when it is a virtual environment."""
     parent = Path(directory).parent
-    if (parent / "pyvenv.cfg").is_file():
+    # Not `Path.is_file`, which raises where we may not look: a folder on the path may be somebody else's.
+    if os.path.isfile(parent / "pyvenv.cfg"):  # noqa: PTH113
         return [str(parent)]
     if Path(directory).name not in ("bin", "sbin", "shims"):
         return [directory]
@@ -60,7 +61,7 @@ def _base_of(venv: Path) -> list[str]:
     for line in lines:
         name, _, value = line.partition("=")
         home = value.strip()
-        if name.strip() == "home" and home.startswith("/") and (Path(home) / "python3").exists():
+        if name.strip() == "home" and home.startswith("/") and os.path.exists(f"{home}/python3"):  # noqa: PTH110
             return _around(os.path.realpath(home)) + _around(os.path.normpath(home))
     return []
 
