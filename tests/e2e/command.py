@@ -163,7 +163,8 @@ class Place:
     def left_well(self) -> None:
         """What must hold after every test, also one that killed the command: no process, and logs that verify, but for
         a record that was cut off at the very end, which going on would seal."""
-        assert not self.survivors(), f"{self.survivors()} survived"
+        found = self.survivors()
+        assert not found, f"{found} survived"
         assert not self.broken(torn=True), self.broken(torn=True)
 
     def broken(self, *, torn: bool = False) -> list[str]:
@@ -199,7 +200,8 @@ class Place:
         ended = Ended(process.returncode, out, err, time.monotonic() - began)
         assert "Traceback" not in ended.err, repr(ended)
         assert KEY not in ended.out + ended.err, repr(ended)
-        assert not alone or not self.survivors(), f"{self.survivors()} survived {ended!r}"
+        found = self.survivors() if alone else []
+        assert not found, f"{found} survived {ended!r}"
         assert not self.broken(torn=not alone or ended.code == 9), f"{self.broken()} after {ended!r}"
         words = [*process.args] if isinstance(process.args, list) else []
         if "json" in words and "--output-format" in words:
@@ -216,7 +218,7 @@ class Place:
         lines = self.run(None, "sessions", "export", (log or self.logs[-1]).stem).expect(0).lines
         return [line["event"] for line in lines if kind in ("", line["event"]["kind"])]
 
-    def survivors(self, seconds: float = 1.0) -> list[str]:
+    def survivors(self, seconds: float = 5.0) -> list[str]:
         """Processes that have to do with this place, those of ourselves aside, after at most `seconds` of grace."""
         limit = time.monotonic() + seconds
         while (found := [*_related(str(self.root))]) and time.monotonic() < limit:
