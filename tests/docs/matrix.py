@@ -68,7 +68,7 @@ ROWS: dict[int, tuple[str, str]] = {
     37: ("a command that ignores TERM", "killed after a grace of two seconds"),
     38: ("300 MB of output; output without end", "bounded in time, memory and disk; both ends reach the model"),
     39: ("binary output, NULs, a line of 10 MB", "a safe rendering reaches the model; the log stays valid"),
-    40: ("fork bomb, more memory than there is, a file of 10 GB", "stopped by a limit that the model is told; it goes on"),
+    40: ("fork bomb, more memory than there is, a file of 10 GB", "stopped by a limit; the model is told of it"),
     41: ("a shell that dies of a signal, exit 137, a deleted directory", "told as it is; the next command works"),
     42: ("Ctrl-C in a reply, a command, a check; twice", "stops within a second, log sealed, exit 130; twice: at once"),
     43: ("TERM, hang-up, the terminal is closed", "the same, and it can be gone on with"),
