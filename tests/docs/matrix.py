@@ -68,7 +68,7 @@ ROWS: dict[int, tuple[str, str]] = {
     37: ("a command that ignores TERM", "killed after a grace of two seconds"),
     38: ("300 MB of output; output without end", "bounded in time, memory and disk; both ends reach the model"),
     39: ("binary output, NULs, a line of 10 MB", "a safe rendering reaches the model; the log stays valid"),
-    40: ("fork bomb, 2 GB of memory, a file of 10 GB", "stopped by a limit; the model is told, the run goes on"),
+    40: ("fork bomb, more memory than there is, a file of 10 GB", "stopped by a limit; the model is told of it"),
     41: ("a shell that dies of a signal, exit 137, a deleted directory", "told as it is; the next command works"),
     42: ("Ctrl-C in a reply, a command, a check; twice", "stops within a second, log sealed, exit 130; twice: at once"),
     43: ("TERM, hang-up, the terminal is closed", "the same, and it can be gone on with"),
@@ -100,15 +100,11 @@ ROWS: dict[int, tuple[str, str]] = {
 NOTES = {
     16: "What was cut is asked for again; an argument list that merely ends is told to the model as invalid.",
     32: "There are no sub-agents yet: a model that calls for one is told that there is no such tool.",
-    40: "Only the file so far.",
     42: "Nobody is asked for approval without a terminal, so there is no such moment to interrupt.",
     61: "There is no tool that takes a patch: a change is one exact replacement, in one file, at all places or none.",
 }
 """What a row does not cover, or covers in another way than its words say."""
-OPEN: dict[int, str] = {
-    45: "commands get no terminal yet",
-    63: "the suite is not here yet",
-}
+OPEN: dict[int, str] = {}
 """Rows that no test covers yet, and why."""
 
 

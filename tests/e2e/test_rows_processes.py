@@ -158,6 +158,35 @@ def test_a_file_beyond_the_limit_is_refused_and_the_run_goes_on(place: Place, se
     assert "fine" in more.text
 
 
+@pytest.mark.row(40)
+@pytest.mark.slow
+def test_processes_and_memory_without_end_are_stopped_and_told_of(place: Place, serve: Serve) -> None:
+    place.write({"bomb.py": "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass\n"})
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    hold = f"python3 -c 'bytearray({memory})'"  # no limit is as high as all that the machine has
+    bomb, hold, fine = shells(place, serve, "python3 bomb.py", hold, "echo fine", timeout=60)
+    assert "stopped by the limit on processes" in bomb.text
+    assert "limit on memory" in hold.text
+    assert fine.text.strip() == "fine"
+
+
+@pytest.mark.row(45)
+@pytest.mark.parametrize("words", [(), ("--no-sandbox",)], ids=["confined", "unconfined"])
+def test_a_command_that_wants_a_terminal_gets_one_of_its_own(
+    place: Place, serve: Serve, words: tuple[str, ...]
+) -> None:
+    look = "test -t 0 && test -t 1 && echo yes; stty rows 11 cols 33; stty size; cat; echo x > /dev/tty"
+    calls = (
+        Call("@shell", {"command": look, "tty": True}),
+        Call("@shell", {"command": "trap '' HUP TERM; sleep 300 & wait; sleep 300", "tty": True, "timeout": 1}),
+    )
+    server = serve([*(Reply("I look.", calls=(call,)) for call in calls), Reply("Done.")])
+    place.task(server, *words, prompt="Look")
+    shown, ended = (result for turn in server.requests[-1].history for result in turn.results)
+    assert shown.text.split() == ["yes", "11", "33", "x"]
+    assert "timed out after 1 s" in ended.text
+
+
 @pytest.mark.row(41)
 @pytest.mark.parametrize("words", [(), ("--no-sandbox",)], ids=["confined", "unconfined"])
 def test_odd_endings_are_told_as_they_are(place: Place, serve: Serve, words: tuple[str, ...]) -> None:

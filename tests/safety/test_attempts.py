@@ -62,6 +62,7 @@ def test_the_page_tells_the_same_numbers() -> None:
     assert told == known
 
 
+@pytest.mark.row(63)
 @pytest.mark.slow
 @pytest.mark.parametrize("family", SUITE)
 def test_nothing_gets_through(family: str) -> None:
