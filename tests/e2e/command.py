@@ -204,7 +204,7 @@ class Place:
         assert not found, f"{found} survived {ended!r}"
         assert not self.broken(torn=not alone or ended.code == 9), f"{self.broken()} after {ended!r}"
         words = [*process.args] if isinstance(process.args, list) else []
-        if "json" in words and "--output-format" in words:
+        if "-p" in words and "json" in words and "--output-format" in words:
             assert ended.result["type"] == "result", repr(ended)
         return ended
 
