@@ -122,12 +122,21 @@ def test_no_setuid_program_is_made(machine: str, mode: int, flags: int) -> None:
     for *known, place in filters.MODES.values():
         if known[column] >= 0:
             answer = on(machine, known[column], *(0,) * place, mode)
-            assert (answer == ALLOW) != bool(mode & 0o4000)
+            assert (answer == ALLOW) != bool(mode & 0o6000)
     for *known, place in filters.OPENS.values():
         if known[column] >= 0:
             answer = on(machine, known[column], *(0,) * place, flags, mode)
             creates = flags & 0o100 or flags & 0o20000000
-            assert (answer == ALLOW) != bool(creates and mode & 0o4000)
+            assert (answer == ALLOW) != bool(creates and mode & 0o6000)
+
+
+@pytest.mark.parametrize("machine", sorted(MACHINES))
+def test_a_group_may_share_a_workspace(machine: str) -> None:
+    chmod = filters.MODES["fchmodat"]
+    audit, column = MACHINES[machine]
+    shared = program(machine, shared=True)
+    assert decided(shared, audit, chmod[column], (0, 0, 0o2775, 0, 0, 0)) == ALLOW
+    assert decided(shared, audit, chmod[column], (0, 0, 0o4755, 0, 0, 0)) != ALLOW
 
 
 @pytest.mark.parametrize("machine", sorted(MACHINES))

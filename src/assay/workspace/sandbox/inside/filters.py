@@ -54,7 +54,7 @@ OPENS = {"open": (2, -1, 1), "openat": (257, 56, 2)}
 """Calls that set one only when they create: which argument the flags are; the mode follows."""
 CREATES = 0o20000100
 """`O_CREAT` and the bit that tells `O_TMPFILE`."""
-SETUID = 0o4000
+SETUID, SETGID = 0o4000, 0o2000
 NAMESPACES = 0x7E020000
 """Every `CLONE_NEW*` flag that `clone` takes."""
 UNIX, IPV4, IPV6 = 1, 2, 10
@@ -66,8 +66,11 @@ Step = tuple[int, int, int, int]
 """One instruction: operation, jump when true, jump when false, operand."""
 
 
-def program(machine: str) -> list[Step]:
-    """The filter for `machine` (as `os.uname().machine` has it). Raises `KeyError` for one that is not known."""
+def program(machine: str, *, shared: bool = False) -> list[Step]:
+    """The filter for `machine` (as `os.uname().machine` has it). `shared`: the workspace belongs to a group, whose
+    directories pass it on by the bit that lends a program's group. Raises `KeyError` for a machine that is not known.
+    """
+    rights = SETUID if shared else SETUID | SETGID
     audit, column = MACHINES[machine]
     steps: list[Step] = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, audit), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
     if machine == "x86_64":
@@ -81,17 +84,17 @@ def program(machine: str) -> list[Step]:
     steps += _when(SOCKETPAIR[column], pair)
     steps += _when(IOCTL[column], [_argument(1), *(s for each in TYPE_INJECTION for s in _equals(each)), _ALLOWED])
     for *numbers, place in MODES.values():
-        steps += _when(numbers[column], [_argument(place), (ANY, 0, 1, SETUID), _refuse(errno.EPERM), _ALLOWED])
+        steps += _when(numbers[column], [_argument(place), (ANY, 0, 1, rights), _refuse(errno.EPERM), _ALLOWED])
     for *numbers, place in OPENS.values():
         creating = [_argument(place), (ANY, 1, 0, CREATES), _ALLOWED]
-        mode = [_argument(place + 1), (ANY, 0, 1, SETUID), _refuse(errno.EPERM), _ALLOWED]
+        mode = [_argument(place + 1), (ANY, 0, 1, rights), _refuse(errno.EPERM), _ALLOWED]
         steps += _when(numbers[column], [*creating, *mode])
     return [*steps, _ALLOWED]
 
 
-def assembled(machine: str) -> bytes:
+def assembled(machine: str, *, shared: bool = False) -> bytes:
     """The filter as the kernel and `bwrap --seccomp` take it: 8 bytes an instruction."""
-    return b"".join(pack("<HBBI", *step) for step in program(machine))
+    return b"".join(pack("<HBBI", *step) for step in program(machine, shared=shared))
 
 
 _ALLOWED: Step = (RETURN, 0, 0, ALLOW)

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import time
 from typing import Any, NamedTuple
 
@@ -152,10 +153,11 @@ class Parent:
 
 def plan_of(message: dict[str, Any]) -> child.Plan:
     """Raises `OSError` or `KeyError` when this machine lacks something; the sandbox is then not this one."""
+    shared = bool(os.stat(message["root"]).st_mode & stat.S_ISGID)
     return child.Plan(
         **message,
         kept={path: child.mounted_below(path) for path, _ in message["fresh"]},
-        calls=filters.assembled(os.uname().machine),
+        calls=filters.assembled(os.uname().machine, shared=shared),
         landlock=landlock.abi(),
         last_capability=child.last_capability(),
     )
