@@ -113,6 +113,12 @@ async def test_outside_the_workspace() -> None:
     assert await verdict(gate(Effect("read", "/home/a/x"), **UNCONFINED), OUTSIDER) == "ask"
 
 
+@pytest.mark.parametrize("target", ["/", "/*", "/work", "..", "../*", "/w?rk", "/*/proj*"])
+async def test_what_lies_above_the_workspace_takes_it_along(target: str) -> None:
+    assert await verdict(gate(Effect("destroy", target))) == "deny"
+    assert await verdict(gate(Effect("destroy", "/var/cache"))) == "allow", "inside the sandbox that is its own"
+
+
 async def test_nobody_else_has_a_say_in_unconfined_commands() -> None:
     for effect in (Effect("unknown", "./x"), Effect("network", "h.example")):
         assert await verdict(gate(effect, **UNCONFINED)) == "allow"

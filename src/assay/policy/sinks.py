@@ -8,6 +8,8 @@ understood.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from assay.core.policy import Effect, Label, Sink, Weighed
 from assay.policy.bounds import Bounds, PermissionMode
@@ -38,7 +40,8 @@ class Sinks:
         if within(place, self._match.ours):
             return "control"
         if not within(place, self._match.writable):
-            return "" if inner and (self._bounds.confined or _temporary(place)) else "persist"
+            free = inner and (self._bounds.confined or _temporary(place))
+            return "" if free and not any(_above(place, top) for top in self._match.writable) else "persist"
         if self._match.protected_part(place):
             return "persist"
         return "" if effect.kind == "write" else "destroy"
@@ -145,6 +148,12 @@ class Sinks:
 def _stopped(label: Label) -> bool:
     """Two of the three are true; sending would be the third."""
     return label.integrity == "external" and label.secrecy != "public"
+
+
+def _above(place: Place, top: Place) -> bool:
+    """`top` is, or lies below, what `place` names, which may be a pattern: whoever removes that removes it too."""
+    wanted, mine = PurePosixPath(place.named).parts, PurePosixPath(top.named).parts
+    return len(wanted) <= len(mine) and all(map(fnmatchcase, mine, wanted))
 
 
 def _temporary(place: Place) -> bool:
