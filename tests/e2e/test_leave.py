@@ -25,7 +25,9 @@ def test_a_question_is_answered_once_and_for_nothing_else(place: Place, serve: S
     (question,) = ended.result["assay"]["questions"]
     assert question["tool"] == "write"
     assert "+name: ci" in question["shown"]
-    words = question["allow"].split()[1:]
+    printed = question["allow"].split()
+    assert printed[:2] == ["assay", "-p"], "what is printed works as it is"
+    words = printed[2:]
     assert words[:2] == ["--resume", ended.result["session_id"]]
     assert question["digest"].startswith(words[3])
     assert not (place.project / ".github").exists()
@@ -46,7 +48,7 @@ def test_the_text_of_a_question_says_how_to_allow_it(place: Place, serve: Serve)
     ended = place.run(server, "-p", "Add a workflow").expect(8)
     assert "needs approval: write: .github is a protected name" in ended.err
     assert "  | +name: ci" in ended.err
-    assert "allow this once: assay --resume" in ended.err
+    assert "allow this once: assay -p --resume" in ended.err
     forked = place.run(server, "-p", "x", "--continue", "--fork-session", "--approve", "a" * 16).expect(2)
     assert "not with --fork-session" in forked.err
 

@@ -38,7 +38,7 @@ def question_lines(question: Question, session: str, workspace: Workspace) -> li
 
 
 def allowing(question: Question, session: str) -> str:
-    return f"assay --resume {session} --approve {question.digest[:16]}"
+    return f"assay -p --resume {session} --approve {question.digest[:16]}"
 
 
 def shown(question: Question, workspace: Workspace) -> list[str]:
