@@ -15,7 +15,7 @@ from msgspec import Struct, json
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
-from assay.app.model import make_model
+from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.strategy import strategy_for
@@ -29,7 +29,7 @@ from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
-from assay.core.policy import EXTERNAL, OPERATOR, Question
+from assay.core.policy import EXTERNAL, OPERATOR, Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.run.answer import StructuredAnswer
@@ -224,6 +224,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             clock,
             approver,
             str(store.spill),
+            _mask(wish, settings),
         )
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
@@ -290,6 +291,23 @@ def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> 
     if held:
         raise UsageError(f"environment: {min(held)} is a credential of egress.hosts, which no command may hold")
     return attached, make_egress(asked, wish.environ, paths.state / "egress", attached)
+
+
+def _mask(wish: Wish, settings: Settings) -> Mask | None:
+    """What keeps the secrets among our variables from the model and the log: keys of models, credentials of egress, and
+    all that look like one."""
+    from assay.policy.tripwire import known_secrets
+
+    named = {wish.api_key_env or ""}
+    if settings.providers:
+        named |= {key.name for provider in catalog_of(settings).providers.values() for key in provider.keys}
+    named |= {host.credential.env for host in _hosts(settings).values() if host.credential}
+    secrets = known_secrets(wish.environ, named)
+    if not secrets:
+        return None
+    from assay.policy.mask import SecretMask
+
+    return SecretMask(secrets)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog, gate: RuleGate) -> Beside:
