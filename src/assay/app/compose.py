@@ -15,6 +15,7 @@ from msgspec import Struct, json
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
+from assay.app.limits import limits_of
 from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
@@ -47,6 +48,7 @@ from assay.workspace.sandbox.port import NoSandbox, Sandbox
 if TYPE_CHECKING:
     from assay.app.egress import Attached
     from assay.workspace.sandbox.egress.proxy import Egress
+    from assay.workspace.sandbox.port import Limits
 
 
 class Wish(Struct, frozen=True):
@@ -208,7 +210,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if egress:
             stack.push_async_callback(egress.aclose)
         workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress)
+            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress, limits_of(settings.limits))
         )
         kept.workspace = workspace
         if not workspace.confined:
@@ -271,10 +273,11 @@ async def _workspace(
     sandbox: Sandbox | None,
     beside: Beside,
     egress: Egress | None = None,
+    limits: Limits | None = None,
 ) -> AsyncGenerator[LocalWorkspace]:
     state = paths.state / "workspaces" / project_key(str(directory))
     workspace = LocalWorkspace(
-        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress
+        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress, limits=limits
     )
     try:
         yield workspace

@@ -1,4 +1,4 @@
-"""Output of a command, kept within bounds: head and tail in memory and, when that is not all, the whole in a capped file."""
+"""Output of a command, within bounds: both ends in memory and, when that is not all, the whole in a capped file."""
 
 from __future__ import annotations
 
