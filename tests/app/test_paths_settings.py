@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tests.effort import inputs
 
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.limits import limits_of
 from assay.app.paths import find_paths
 from assay.core.errors import UsageError
+from assay.workspace.sandbox.port import machine_limits
 
 ALL = frozenset({"user", "project", "local"})
 
@@ -350,3 +352,43 @@ def test_sources(text: str | None, names: set[str]) -> None:
 def test_an_unknown_source_is_named() -> None:
     with pytest.raises(UsageError, match="takes user, project, local; got 'global'"):
         parse_sources("user,global")
+
+
+def test_limits_are_read_in_all_their_forms_and_fill_up_with_the_machines(layers: Layers) -> None:
+    assert limits_of(layers.load()[0].limits) is None
+    layers.put("user", {"limits": {"memory": "512M", "processes": 64, "fileSize": 2_000_000}})
+    found, notices = layers.load('{"limits": {"fileSize": "1G"}}')
+    assert notices == []
+    assert limits_of(found.limits) == machine_limits()._replace(
+        memory=512 << 20, processes=64, file_size=1 << 30, scratch=min(machine_limits().scratch, 512 << 20)
+    )
+
+
+def test_a_project_may_lower_limits_only(layers: Layers) -> None:
+    layers.put("user", {"limits": {"processes": 100, "scratch": "64M"}})
+    digest = layers.put("project", {"limits": {"processes": 101, "scratch": "32M", "memory": "1024T"}})
+    limits = limits_of(layers.load()[0].limits)
+    assert limits is not None
+    assert (limits.processes, limits.scratch, limits.memory) == (100, 32 << 20, machine_limits().memory)
+    layers.put("user", {"limits": {"processes": 100}, "trustedSettings": [digest]})
+    assert layers.load()[0].limits.processes == 101
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"memory": "8GB"}, r"limits\.memory: '8GB' is not a size: expected bytes, or a text such as 512M or 8G"),
+        ({"memory": "1K"}, r"limits\.memory: 1024 is out of range: expected 67108864 to"),
+        ({"processes": 0}, r"limits\.processes: 0 is out of range: expected 16 to"),
+        ({"processes": "64"}, r"\$\.limits\.processes"),
+        ({"fileSize": -5}, r"limits\.fileSize: -5 is out of range"),
+        ({"scratch": "9999999999999999T"}, r"limits\.scratch: \d+ is out of range"),
+        ({"cpus": 1}, "unknown field `cpus`"),
+    ],
+)
+def test_limits_that_make_no_sense_are_told_with_their_line(
+    layers: Layers, limits: dict[str, object], said: str
+) -> None:
+    layers.put("user", json.dumps({"model": "a/b", "limits": limits}, indent=1).encode())
+    with pytest.raises(UsageError, match=r"settings\.json:[34].*" + said):
+        layers.load()

@@ -13,7 +13,7 @@ from tests.effort import NIGHTLY
 
 from assay.testing.server import Call, Reply, ScriptedServer
 
-from .command import THRICE, Ended, Place, wait_for
+from .command import KEY, THRICE, Ended, Place, wait_for
 from .conftest import Serve
 
 
@@ -269,3 +269,17 @@ def test_a_change_that_half_applies_is_not_made(place: Place, serve: Serve) -> N
     assert unknown.is_error
     assert (place.project / "a.txt").read_bytes() == "caf\xe9 old\nold\n".encode("latin-1")
     assert (place.project / "b.txt").read_text() == "old\n"
+
+
+def test_a_known_secret_in_a_file_reaches_neither_the_model_nor_the_log(place: Place, serve: Serve) -> None:
+    place.write({"conf.txt": f"key = {KEY}\n", "long.txt": "x\n" * 40_000 + KEY + "\ny" * 40_000})
+    calls = (Call("@read", {"path": "conf.txt"}), Call("@shell", {"command": "cat conf.txt; base64 -w8 conf.txt"}),
+             Call("@shell", {"command": "cat long.txt"}))  # fmt: skip
+    server = serve([Reply("I look.", calls=calls), Reply("Done.")])
+    place.task(server, prompt="Look").expect(0, "answered")
+    results = server.requests[1].last.results
+    assert ["key = [secret K]" in result.text for result in results] == [True, True, False]
+    assert not any(KEY.encode() in request.raw for request in server.requests)
+    assert results[1].text.count("[secret K]") == 2
+    assert list(place.state.glob("sessions/*/*/*.txt"))  # what was too long to show
+    assert not place.kept(KEY)

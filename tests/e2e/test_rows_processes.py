@@ -227,3 +227,10 @@ def test_a_terminal_that_is_closed_stops_the_run_which_can_be_gone_on_with(
     assert place.events()[-1]["kind"] == "turn_ended"
     assert place.run(server, "--continue", "-p", "Go on").expect(10).out == "Done.\n"
     assert unbroken(server.requests)
+
+
+def test_limits_of_the_settings_hold_for_commands(place: Place, serve: Serve) -> None:
+    words = ("--settings", '{"limits": {"fileSize": "1M"}}')
+    [result] = shells(place, serve, "head -c 2000000 /dev/zero > big; wc -c < big; false", words=words)
+    assert "1048576" in result.text
+    assert "limit on file size" in result.text

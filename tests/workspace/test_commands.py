@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,20 @@ def test_capture_keeps_both_ends(chunks: list[bytes], limit: int) -> None:
     head, _, tail = text.partition("\n[... ")
     assert whole.decode("utf-8", "replace").startswith(head)
     assert tail.partition(" bytes left out ...]\n")[2].encode("utf-8", "replace")[-1:] in (whole[-1:], b"\xbd", b"")
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60), max_size=20), st.integers(2, 100), st.integers(0, 500))
+def test_there_is_a_file_when_something_was_cut_and_only_then(chunks: list[bytes], limit: int, cap: int) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "spill", "1.txt")
+        capture, whole = Capture(limit, str(file), cap), b"".join(chunks)
+        for chunk in chunks:
+            capture.feed(chunk)
+        capture.close()
+        if len(whole) <= limit // 2 * 2:
+            assert (capture.spill, list(Path(folder).iterdir())) == ("", [])
+        else:
+            assert (capture.spill, file.read_bytes()) == (str(file), whole[:cap])
 
 
 def test_a_cut_never_breaks_a_character() -> None:
@@ -153,6 +168,7 @@ async def test_a_killed_harness_leaves_nothing(tmp_path: Path, root: Path, boxed
     program = f"""
 import asyncio, sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from assay.core.workspace import Command
 from assay.workspace.local import LocalWorkspace
 from assay.workspace.sandbox.find import find_sandbox

@@ -153,6 +153,33 @@ async def test_git_goes_on_working(boxed: LocalWorkspace | NoSandbox, root: Path
     assert "evil" not in (root / "clone/.git/config").read_text()
 
 
+async def test_worktrees_stay_with_their_repository(boxed: LocalWorkspace | NoSandbox, root: Path) -> None:
+    workspace = ready(boxed)
+    if workspace is None:
+        return
+    (root / "a").write_text("1")
+    for line in (
+        f"{GIT} init -q && {GIT} add a && {GIT} commit -qm one && git worktree add -q tree && git worktree add -q more",
+        f"echo 2 > tree/a && {GIT} -C tree commit -qam two && git -C tree log --format=%s | grep -qx two",
+        "git worktree add -q -b third new && git worktree move new moved && git worktree remove moved",
+    ):
+        result = await told(workspace, line)
+        assert (result.exit_code, result.held) == (0, ()), f"{line}: {result.output}"
+    there = ".git/worktrees/tree"
+    evil = (
+        f"cd {there}; echo ../../../evil > commondir; mkdir hooks; echo x > hooks/post-checkout;"
+        " echo '[core] fsmonitor = x' > config; cp config config.worktree; ln -s ../../evil ../linked"
+    )
+    result = await told(workspace, evil)
+    names = ("config", "config.worktree", "hooks/post-checkout")
+    assert set(result.held) == {*(f"{there}/{name}" for name in names), ".git/worktrees/linked"}
+    assert (root / there / "commondir").read_text() == "../..\n"
+    result = await told(workspace, "git worktree add -q bad; echo ../../../evil > .git/worktrees/bad/commondir")
+    assert result.held == (".git/worktrees/bad/commondir",)
+    result = await told(workspace, "git init -q sub; mkdir -p sub/evil/x/hooks; ln -s ../evil sub/.git/worktrees")
+    assert result.held == ("sub/.git/worktrees",)
+
+
 async def test_the_users_own_changes_stay(boxed: LocalWorkspace | NoSandbox, root: Path) -> None:
     workspace = ready(boxed)
     if workspace is None:

@@ -15,7 +15,8 @@ from msgspec import Struct, json
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
-from assay.app.model import make_model
+from assay.app.limits import limits_of
+from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.strategy import strategy_for
@@ -29,7 +30,7 @@ from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
 from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
-from assay.core.policy import EXTERNAL, OPERATOR, Question
+from assay.core.policy import EXTERNAL, OPERATOR, Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.run.answer import StructuredAnswer
@@ -47,6 +48,7 @@ from assay.workspace.sandbox.port import NoSandbox, Sandbox
 if TYPE_CHECKING:
     from assay.app.egress import Attached
     from assay.workspace.sandbox.egress.proxy import Egress
+    from assay.workspace.sandbox.port import Limits
 
 
 class Wish(Struct, frozen=True):
@@ -208,7 +210,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if egress:
             stack.push_async_callback(egress.aclose)
         workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress)
+            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress, limits_of(settings.limits))
         )
         kept.workspace = workspace
         if not workspace.confined:
@@ -224,6 +226,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             clock,
             approver,
             str(store.spill),
+            _mask(wish, settings),
         )
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
@@ -270,10 +273,11 @@ async def _workspace(
     sandbox: Sandbox | None,
     beside: Beside,
     egress: Egress | None = None,
+    limits: Limits | None = None,
 ) -> AsyncGenerator[LocalWorkspace]:
     state = paths.state / "workspaces" / project_key(str(directory))
     workspace = LocalWorkspace(
-        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress
+        directory, sandbox=sandbox, state_dir=state, environ=environ, beside=beside, egress=egress, limits=limits
     )
     try:
         yield workspace
@@ -290,6 +294,23 @@ def _egress(wish: Wish, settings: Settings, paths: Paths, store: SessionLog) -> 
     if held:
         raise UsageError(f"environment: {min(held)} is a credential of egress.hosts, which no command may hold")
     return attached, make_egress(asked, wish.environ, paths.state / "egress", attached)
+
+
+def _mask(wish: Wish, settings: Settings) -> Mask | None:
+    """What keeps the secrets among our variables from the model and the log: keys of models, credentials of egress, and
+    all that look like one."""
+    from assay.policy.tripwire import known_secrets
+
+    named = {wish.api_key_env or ""}
+    if settings.providers:
+        named |= {key.name for provider in catalog_of(settings).providers.values() for key in provider.keys}
+    named |= {host.credential.env for host in _hosts(settings).values() if host.credential}
+    secrets = known_secrets(wish.environ, named)
+    if not secrets:
+        return None
+    from assay.policy.mask import SecretMask
+
+    return SecretMask(secrets)
 
 
 def _beside(wish: Wish, settings: Settings, store: SessionLog, gate: RuleGate) -> Beside:

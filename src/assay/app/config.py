@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from assay.app.limits import CommandLimits
 from assay.core.errors import UsageError
 
 Mode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
@@ -62,6 +63,8 @@ class Settings(Struct, frozen=True, rename="camel"):
     max_tokens_total: int | None = None
     max_budget_usd: float | None = None
     max_seconds: float | None = None
+    limits: CommandLimits = CommandLimits()
+    """What one confined command may use, in numbers once it is loaded."""
     environment: tuple[str, ...] = ()
     """Names of variables that confined commands may see."""
     egress: dict[str, object] = {}
@@ -73,10 +76,12 @@ class Settings(Struct, frozen=True, rename="camel"):
     trusted_settings: tuple[str, ...] = ()
 
 
-_TIGHTENING = frozenset({"protected", "egress", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds"})
+_TIGHTENING = frozenset({
+    "protected", "egress", "limits", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds",
+})  # fmt: skip
 _ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
 _MERGING = frozenset({"providers", "models", "aliases"})
-_POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress"})
+_POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress", "limits"})
 _STRICT_MODES = {"dontAsk": 1, "plan": 2}
 """Modes that are stricter than the default, and how much."""
 
@@ -192,6 +197,9 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
         from assay.app.egress import read_egress  # few have any, and each start reads settings
 
         read_egress(settings.egress, at(where, line_of(shown, "$.egress")))
+    if settings.limits != CommandLimits():
+        limits = settings.limits.read(at(where, line_of(shown, "$.limits")))
+        settings = msgspec.structs.replace(settings, limits=limits)
     return settings
 
 
@@ -240,6 +248,8 @@ def _tightened(layer: Settings, base: Settings) -> tuple[Settings, list[str]]:
 def _lower(base: object, value: object) -> object:
     if isinstance(base, (int, float)) and isinstance(value, (int, float)):
         return min(base, value)
+    if isinstance(base, CommandLimits) and isinstance(value, CommandLimits):
+        return value.at_most(base)
     return value
 
 
@@ -252,6 +262,8 @@ def _merge(weak: Settings, strong: Settings) -> Settings:
             values[field.name] = _merge_permissions(weak.permissions, strong.permissions)
         elif field.name == "egress":
             values[field.name] = _merge_egress(low, high)
+        elif field.name == "limits":
+            values[field.name] = strong.limits.over(weak.limits)
         elif field.name in _ADDING:
             values[field.name] = tuple(dict.fromkeys((*low, *high)))
         elif field.name in _MERGING:

@@ -101,3 +101,11 @@ class Gate(Protocol):
     async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
         """`label` is that of the session: the model's words are no better than what it has read."""
         ...
+
+
+class Mask(Protocol):
+    """Knows secrets by their values. Contract: pure, and linear in the size of the text."""
+
+    def text(self, text: str) -> str:
+        """`text` without the secrets; the same object when it holds none."""
+        ...

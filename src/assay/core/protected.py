@@ -49,6 +49,8 @@ INTERNALS = {
     ".svn": (),
 }
 """Of directories that version control must be able to write: what commands may not change in them."""
+WORKTREE_INTERNALS = ("config", "config.worktree", "hooks", "commondir")
+"""The same of `.git/worktrees/NAME/`; git makes the last one itself."""
 GENERATED = (".yarn", ".pnp.*")
 """What package managers write themselves all the time, so commands may."""
 

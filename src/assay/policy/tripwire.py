@@ -14,22 +14,24 @@ from urllib.parse import quote, quote_plus, unquote_to_bytes
 SHORTEST = 12
 """Characters: shorter values turn up in innocent text."""
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR)", re.IGNORECASE)
 _NOT_SECRET = re.compile(r"(?:PATH|FILE|DIR|SOCK|HOME|URL)$", re.IGNORECASE)
-_SPACE = re.compile(rb"[\r\n\t ]+")
+_SPACE = b"\r\n\t "
+
+
+def known_secrets(environ: Mapping[str, str], named: Iterable[str] = ()) -> dict[str, str]:
+    """The variables whose names look like a secret's, and those `named`, with their values; only long enough ones."""
+    wanted = set(named)
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if len(value) >= SHORTEST and (name in wanted or (_SECRET_NAME.search(name) and not _NOT_SECRET.search(name)))
+    }
 
 
 def secret_values(environ: Mapping[str, str], named: Iterable[str] = ()) -> list[str]:
-    """The values of variables whose names look like a secret's, and of those `named`; only long enough ones."""
-    wanted = set(named)
-    return sorted(
-        {
-            value
-            for name, value in environ.items()
-            if len(value) >= SHORTEST
-            and (name in wanted or (_SECRET_NAME.search(name) and not _NOT_SECRET.search(name)))
-        }
-    )
+    """The values of `known_secrets`, each once."""
+    return sorted(set(known_secrets(environ, named).values()))
 
 
 class Tripwire:
@@ -43,7 +45,7 @@ class Tripwire:
             raw = value.encode("utf-8", "surrogateescape")
             if len(value) < SHORTEST:
                 continue
-            exact |= {raw, *_in_base64(raw)}
+            exact |= {raw, *in_base64(raw)}
             folded |= {raw.hex().encode(), b"".join(b"%%%02x" % byte for byte in raw)}
             folded |= {form.lower().encode() for form in (quote(raw), quote(raw, safe=""), quote_plus(raw))}
         self._exact, self._folded = sorted(exact), sorted(folded)
@@ -55,7 +57,7 @@ class Tripwire:
         """True when `data` holds one of the values in one of the forms."""
         if not self._exact:
             return False
-        forms = {data, _SPACE.sub(b"", data)}
+        forms = {data, data.translate(None, _SPACE)}
         if b"%" in data:
             forms.add(unquote_to_bytes(data))
         for form in forms:
@@ -68,7 +70,7 @@ class Tripwire:
         return self.found(text.encode("utf-8", "surrogateescape"))
 
 
-def _in_base64(raw: bytes) -> set[bytes]:
+def in_base64(raw: bytes) -> set[bytes]:
     """The characters of base64 that `raw` alone decides, wherever in a group of three bytes it starts."""
     found: set[bytes] = set()
     for before in range(3):

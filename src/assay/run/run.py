@@ -37,7 +37,7 @@ from assay.core.events import (
 from assay.core.ids import new_id
 from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall, ToolResult
 from assay.core.model import Model, ModelRequest, Reasoning, ToolSpec
-from assay.core.policy import OPERATOR, Approver, Decision, Effect, Gate, Label
+from assay.core.policy import OPERATOR, Approver, Decision, Effect, Gate, Label, Mask
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool, ToolContext
 from assay.core.workspace import Workspace
@@ -49,6 +49,7 @@ from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
 from assay.run.checkpoint import refs_before
 from assay.run.inputs import label_of
+from assay.run.masked import heard, mask_file, masked
 from assay.run.proof import Proof
 from assay.run.state import State
 from assay.run.window import Window
@@ -74,6 +75,8 @@ class RunParts(Struct, frozen=True):
     approver: Approver
     spill: str = ""
     """A directory for output too long to show."""
+    mask: Mask | None = None
+    """Keeps known secrets from the model and the log; None when there are none."""
 
 
 class RunOptions(Struct, frozen=True):
@@ -129,6 +132,8 @@ class Run:
 
     def record(self, event: Event, durable: bool = False) -> None:
         """Append to the log, fold, tell whoever watches. Raises `StorageError`."""
+        if self.parts.mask:
+            event = heard(self.parts.mask, event)
         record = self.parts.store.append(event, durable=durable)
         self._fold(record)
         self.bus.emit(record)
@@ -304,7 +309,7 @@ class Run:
 
     async def _answer(self, calls: Sequence[ToolCall]) -> list[CallFinished]:
         self.progress("call", ", ".join(call.name for call in calls[:4]))
-        return await run_calls(
+        answered = await run_calls(
             CallPorts(
                 self.parts.tools,
                 self.parts.gate,
@@ -317,6 +322,10 @@ class Run:
             ),
             calls,
         )
+        for spill in (finished.debug.get("spill") for finished in answered):
+            if self.parts.mask and isinstance(spill, str):
+                await asyncio.to_thread(mask_file, self.parts.mask, spill)
+        return answered
 
     def _record_call(self, event: CallDecided | CallFinished, durable: bool) -> None:
         self.record(event, durable)
@@ -412,6 +421,8 @@ class Run:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
         if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
+        if self.parts.mask:
+            verdict = masked(self.parts.mask, verdict)
         for row in verdict.evidence:
             self.record(EvidenceRecorded(row))
         if verdict.evidence and self.state.frame:

@@ -122,7 +122,8 @@ class Guard:
         at = next((number for number, part in enumerate(parts) if part.casefold() in INTERNALS), -1)
         if at < 0 or parts[at].casefold() != ".git":
             return [path]
-        inside = "/".join(parts[at + 1 :])
+        tree = parts[at + 1 : at + 2] == ["worktrees"] and len(parts) > at + 3
+        inside = "/".join(parts[at + 3 if tree else at + 1 :])
         if inside == "hooks":
             return self._listed(path, lambda name: not name.endswith(".sample"))
         if inside == "info":
@@ -130,6 +131,8 @@ class Guard:
         try:
             if inside == "config":
                 return [] if harmless(read_file(self._root, path, LARGEST_CONFIG).data) else [path]
+            if tree and inside == "commondir":
+                return [] if read_file(self._root, path, LARGEST_CONFIG).data.strip() == b"../.." else [path]
             if not inside:
                 return [] if self._own_worktree(path) else [path]
         except FileMissing:

@@ -1,4 +1,4 @@
-"""Output of a command, kept within bounds: the head and the tail in memory, the whole of it in a capped file."""
+"""Output of a command, within bounds: both ends in memory and, when that is not all, the whole in a capped file."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ class Capture:
     """Takes bytes as they come. Memory stays within three times `limit` however much there is."""
 
     def __init__(self, limit: int, spill: str = "", spill_cap: int = 50_000_000) -> None:
-        """`limit` bytes are kept; `spill` is the absolute path of the file for all of it, up to `spill_cap` bytes."""
+        """`limit` bytes are kept; `spill` is the absolute path of the file for all of it, up to `spill_cap` bytes, made
+        when more than `limit` comes."""
         self.total = 0
         self.spill = ""
+        self._wanted = spill
         self._half = max(limit, 2) // 2
         self._head = bytearray()
         self._tail = bytearray()
         self._spill_left = spill_cap
         self._file = -1
-        if spill:
-            self._open(spill)
 
     def _open(self, spill: str) -> None:
+        """Begin the file with what came so far, all of which is still here."""
         with contextlib.suppress(OSError):  # no spill file costs the middle of the output, never the command
             Path(spill).parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             self._file = os.open(spill, flags, 0o600)
             self.spill = spill
+            self._write(self._head + self._tail)
 
     def feed(self, data: bytes) -> None:
         self.total += len(data)
-        if self._file >= 0 and self._spill_left > 0:
-            self._write(data[: self._spill_left])
+        if self._wanted and self.total > 2 * self._half:
+            self._open(self._wanted)
+            self._wanted = ""
+        if self._file >= 0:
+            self._write(data)
         room = self._half - len(self._head)
         if room > 0:
             self._head += data[:room]
@@ -44,12 +49,12 @@ class Capture:
             if len(self._tail) > 2 * self._half:
                 del self._tail[: -self._half]
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _write(self, data: bytes | bytearray) -> None:
+        view = memoryview(data)[: self._spill_left]
+        self._spill_left -= len(view)
         try:
             while view:
                 view = view[os.write(self._file, view) :]
-            self._spill_left -= len(data)
         except OSError:  # the disk is full: what is there stays, and the command goes on
             self._spill_left = 0
 

@@ -8,7 +8,7 @@ import stat
 import time
 from typing import NamedTuple
 
-from assay.core.protected import INTERNALS, taken_back
+from assay.core.protected import INTERNALS, WORKTREE_INTERNALS, taken_back
 
 SKIPPED = frozenset({
     "node_modules", "vendor", "target", ".venv", "venv", ".tox", ".nox", ".eggs", ".next", ".gradle", "__pycache__",
@@ -47,10 +47,21 @@ class Watch:
             if listing is not None:
                 seen[path] = listing
                 todo += listing.below
-                for name in (*listing.protected, *(each for vcs in listing.vcs for each in _internals(vcs))):
+                for name in (*listing.protected, *(each for vcs in listing.vcs for each in self._internals(vcs))):
                     with contextlib.suppress(OSError):
                         found[name] = self._identity(name)
         self._known = seen
+        return found
+
+    def _internals(self, path: str) -> list[str]:
+        found = [f"{path}/{name}" for name in INTERNALS[path.rpartition("/")[2].casefold()]]
+        trees = f"{path}/worktrees"
+        with contextlib.suppress(OSError), os.scandir(f"{self._root}/{trees}") as entries:
+            # A link can lead to anything, and git makes none here.
+            found += [trees] if os.path.islink(f"{self._root}/{trees}") else []  # noqa: PTH114
+            for entry in entries:
+                below = [f"{trees}/{entry.name}/{name}" for name in WORKTREE_INTERNALS]
+                found += [f"{trees}/{entry.name}"] if entry.is_symlink() else below
         return found
 
     def _identity(self, path: str) -> Identity:
@@ -100,7 +111,3 @@ def _listing(path: str, key: tuple[int, int, int] | None, entries: list[os.DirEn
         elif directory and folded not in SKIPPED:
             below.append(full)
     return _Listing(key, tuple(protected), tuple(vcs), tuple(below))
-
-
-def _internals(path: str) -> list[str]:
-    return [f"{path}/{name}" for name in INTERNALS[path.rpartition("/")[2].casefold()]]
