@@ -112,6 +112,32 @@ async def test_what_stood_before_is_not_found(project: Project) -> None:
     assert await detect(workspace, start, final, await workspace.changes(start, final)) == []
 
 
+PLUGINS = "import click\nfrom pluggy import HookimplMarker\nfrom pluggy import HookspecMarker\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (PLUGINS, "import click\n\nfrom pluggy import HookimplMarker, HookspecMarker\n", []),
+        ("import os, pluggy\n", "import os\n\nimport pluggy as p\n", []),
+        (PLUGINS, "from pluggy import HookimplMarker, PluginManager\n", ["runner"]),
+        (PLUGINS, "import pluggy\n", ["runner"]),
+        ("def f():\n    import pytest\n", "import pytest\n\n\ndef f():\n    return 1\n", ["runner"]),
+        ("if TYPE_CHECKING:\n    import pytest\n", "import pytest\n", ["runner"]),
+        ("def broken(:\n", "import pytest\n", ["runner"]),
+    ],
+)
+async def test_imports_that_stood_before_may_be_sorted_and_merged(
+    project: Project, before: str, after: str, expected: list[str]
+) -> None:
+    workspace = project({"calc.py": before})
+    start = await workspace.snapshot()
+    workspace.put("calc.py", after)
+    final = await workspace.snapshot()
+    found = await detect(workspace, start, final, await workspace.changes(start, final))
+    assert [finding.rule for finding in found] == expected
+
+
 def test_added_lines_of_a_git_patch() -> None:
     patch = (
         'diff --git "a/s\\303\\274d.py" "b/s\\303\\274d.py"\n--- "a/s\\303\\274d.py"\n+++ "b/s\\303\\274d.py"\n'

@@ -44,7 +44,9 @@ async def detect(workspace: Workspace, start: str, final: str, changes: Sequence
         new = change.kind == "added"
         every = frozenset(range(1, text.count("\n") + 2))
         numbers = every if new else frozenset(lines.get(change.path, ()))
-        file = Added(change.path, text, numbers, new, package)
+        modified = not new and change.path.endswith(".py")
+        before = (await workspace.read_at(start, change.path) if modified else None) or b""
+        file = Added(change.path, text, numbers, new, package, before.decode("utf-8", "replace"))
         findings += [finding for detector in (skips, hijacks, python, script) for finding in detector(file)]
     return findings
 

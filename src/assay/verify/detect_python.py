@@ -102,12 +102,9 @@ class _Reader:
         if not self.source:
             return
         if isinstance(node, (ast.Import, ast.ImportFrom)) and self.strict:
-            roots = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            for root in roots:
-                if root.split(".")[0] in RUNNERS - {"doctest"} and not (
-                    isinstance(node, ast.ImportFrom) and node.level
-                ):
-                    yield self._found(line, "runner", f"imports {root}: code that is tested has no use for its tester")
+            testers = {pair for pair in _imports(node) if pair[0].split(".")[0] in RUNNERS - {"doctest"}}
+            for module in sorted({module for module, _ in testers - self._stood()} if testers else ()):
+                yield self._found(line, "runner", f"imports {module}: code that is tested has no use for its tester")
         elif isinstance(node, ast.Attribute):
             if node.attr in FRAME_PARTS or self._dotted(node) in FRAMES:
                 yield self._found(line, "frames", f"`{ast.unparse(node)[:60]}` looks at its caller")
@@ -117,6 +114,14 @@ class _Reader:
             yield from self._comparison(node)
         elif isinstance(node, ast.Subscript):
             yield from self._subscript(node)
+
+    def _stood(self) -> set[tuple[str, str]]:
+        """Imports at the top level before the change: to sort or merge them gives the module nothing that it lacked."""
+        try:
+            body = ast.parse(self.file.before).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return set()
+        return {pair for node in body if isinstance(node, (ast.Import, ast.ImportFrom)) for pair in _imports(node)}
 
     def _found(self, line: int, rule: str, text: str) -> Finding:
         return Finding(self.file.path, line, rule, text)
@@ -300,6 +305,13 @@ def _hidden(node: ast.expr) -> bool:
         return True
     text = ast.unparse(node)
     return bool(DECODERS.search(text)) or bool(re.match(r"(?:''|\"\")\.join\(\[?(?:chr|'|\()", text))
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> set[tuple[str, str]]:
+    """(module, name) of what a statement imports from outside the package; the name is empty for a whole module."""
+    if isinstance(node, ast.Import):
+        return {(alias.name, "") for alias in node.names}
+    return set() if node.level else {(node.module or "", alias.name) for alias in node.names}
 
 
 def _aliases(tree: ast.Module) -> dict[str, str]:

@@ -39,6 +39,8 @@ class Added(Struct, frozen=True):
     new: bool
     package: bool
     """It lies in a Python package, so that its name hides nothing at top level."""
+    before: str = ""
+    """What stood in a Python file before the change."""
 
     def new_lines(self) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(self.text.splitlines(), 1):
