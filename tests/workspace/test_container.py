@@ -63,6 +63,10 @@ def test_command_line(tmp_path: Path) -> None:
         "LANG": "C.UTF-8",
         "TOKEN": "secret",
     }
+    (root / ".ssh").mkdir()
+    at_home = Container("podman", "/usr/bin/podman", "1", {"HOME": str(root)})
+    covers = pairs(at_home.argv(view, ("/bin/sh",), str(root), read_only=False), "--mount")
+    assert any(each.startswith(f"type=tmpfs,target={root}/.ssh,") and each.endswith(",notmpcopyup") for each in covers)
     reading = box.argv(view, ("/bin/sh",), str(root), read_only=True)
     assert f"type=bind,source={root},target={root},readonly" in pairs(reading, "--mount")
 
@@ -138,7 +142,7 @@ def workspace(box: Container, tmp_path: Path) -> LocalWorkspace:
     root = tmp_path / "root"
     (root / ".git" / "hooks").mkdir(parents=True)
     (root / "private").mkdir()
-    (root / "private" / "file").write_text("x")
+    (root / "private" / "secret").write_text("x")
     beside = Beside(hidden=("private",), variables=("TOLD",))
     return LocalWorkspace(
         root,
@@ -162,7 +166,7 @@ async def test_commands(box: Container, tmp_path: Path) -> None:
         result = await space.run(Command(("/bin/sh", "-c", line), timeout=30))
         assert result.exit_code == 3
         assert f"a b||{HOME}\n" in result.output
-        assert "file" not in result.output
+        assert "secret" not in result.output
         assert "Read-only" in result.output
         assert (Path(space.root) / "made").stat().st_uid == os.getuid()
         denied = await space.run(Command(("/bin/sh", "-c", "echo x > other"), timeout=30, read_only=True))

@@ -10,12 +10,12 @@ from pathlib import Path
 from assay.workspace.sandbox.port import Confinement, Layer, machine_limits
 from assay.workspace.sandbox.view import (
     MASKED,
-    SECRETS,
     SYSTEM,
     beneath,
     git_directory,
     hidden_paths,
     protected_paths,
+    secret_paths,
     tool_roots,
 )
 
@@ -155,13 +155,8 @@ class Bubblewrap:
         if view.source != view.root:
             # The copy's own path leads to the same view, for whoever was told that one.
             args += ["--symlink", view.root, view.source]
-        if beneath(self.home, [view.root]):
-            for name in SECRETS:
-                path = Path(self.home, name)
-                if path.is_dir() and not beneath(view.root, [str(path)]):
-                    args += ["--tmpfs", str(path)]
-                elif path.is_file():
-                    args += ["--ro-bind", "/dev/null", str(path)]
+        for path, directory in secret_paths(view, self.home):
+            args += ["--tmpfs", path] if directory else ["--ro-bind", "/dev/null", path]
         return args
 
 

@@ -16,7 +16,7 @@ from assay.workspace.environment import KEPT
 from assay.workspace.process import Launch, Running, spawn
 from assay.workspace.processes import MARKER
 from assay.workspace.sandbox.port import Confinement, Engine, NoSandbox, machine_limits
-from assay.workspace.sandbox.view import git_directory, hidden_paths, protected_paths
+from assay.workspace.sandbox.view import git_directory, hidden_paths, protected_paths, secret_paths
 
 PATIENCE = 30.0
 """Seconds for a question to the engine."""
@@ -97,12 +97,41 @@ class Container:
             args += ["--read-only-tmpfs=false", "--http-proxy=false"]
             args += ["--userns", "keep-id"] if os.getuid() else []
         for path, mode in (("/tmp", "1777"), ("/var/tmp", "1777"), (HOME, "1777")):  # noqa: S108
-            args += ["--mount", f"type=tmpfs,target={path},tmpfs-size={limits.scratch},tmpfs-mode={mode}"]
-        args += _mounts(view, read_only)
+            args += self._empty(path, limits.scratch, mode)
+        args += self._mounts(view, read_only)
         return (
             self.binary, *args, *told, "--env", f"HOME={HOME}", "--workdir", cwd, "--entrypoint", "/bin/sh", self.image,
             "-c", WATCHED, "sh", *command,
         )  # fmt: skip
+
+    def _mounts(self, view: Confinement, read_only: bool) -> list[str]:
+        args = _bind("/dev/null", "/etc/shadow", read_only=True)
+        if view.cache:
+            args += _bind(view.cache, f"{HOME}/.cache", read_only=False)
+        # A copy's own path leads to the same files, for whoever was told that one.
+        targets = dict.fromkeys((view.root, view.source))
+        for target in targets:
+            args += _bind(view.source, target, read_only=read_only)
+        repository = git_directory(view.root)
+        if repository:
+            args += _bind(repository, repository, read_only=True)
+        for layer in view.layers:
+            if os.path.isdir(layer.source):  # noqa: PTH112
+                args += _bind(layer.source, layer.target, read_only=read_only or layer.kind != "write")
+        for path, directory in secret_paths(view, os.path.normpath(self._environ.get("HOME") or "/")):
+            args += self._empty(path, 4096, "0555") if directory else _bind("/dev/null", path, read_only=True)
+        for top in targets:
+            for name, directory in hidden_paths(view):
+                target = f"{top}/{name}"
+                args += self._empty(target, 4096, "0555") if directory else _bind("/dev/null", target, read_only=True)
+            for name in () if read_only else protected_paths(view):
+                args += _bind(f"{view.source}/{name}", f"{top}/{name}", read_only=True)
+        return args
+
+    def _empty(self, target: str, size: int, mode: str) -> list[str]:
+        # Podman would fill it with what it is to cover.
+        bare = ",notmpcopyup" if self.engine == "podman" else ""
+        return ["--mount", f"type=tmpfs,target={target},tmpfs-size={size},tmpfs-mode={mode}{bare}"]
 
 
 def _owner() -> str:
@@ -121,33 +150,6 @@ def _bind(source: str, target: str, *, read_only: bool) -> list[str]:
     if any(character in source + target for character in ',"\n'):
         raise OSError(f"{target}: a container engine can't be told a path with a comma, a quote or a line break")
     return ["--mount", f"type=bind,source={source},target={target}" + (",readonly" if read_only else "")]
-
-
-def _mounts(view: Confinement, read_only: bool) -> list[str]:
-    args = _bind("/dev/null", "/etc/shadow", read_only=True)
-    if view.cache:
-        args += _bind(view.cache, f"{HOME}/.cache", read_only=False)
-    # A copy's own path leads to the same files, for whoever was told that one.
-    targets = dict.fromkeys((view.root, view.source))
-    for target in targets:
-        args += _bind(view.source, target, read_only=read_only)
-    repository = git_directory(view.root)
-    if repository:
-        args += _bind(repository, repository, read_only=True)
-    for layer in view.layers:
-        if os.path.isdir(layer.source):  # noqa: PTH112
-            args += _bind(layer.source, layer.target, read_only=read_only or layer.kind != "write")
-    for top in targets:
-        for name, directory in hidden_paths(view):
-            target = f"{top}/{name}"
-            args += (
-                ["--mount", f"type=tmpfs,target={target},tmpfs-size=4096,tmpfs-mode=0555"]
-                if directory
-                else (_bind("/dev/null", target, read_only=True))
-            )
-        for name in () if read_only else protected_paths(view):
-            args += _bind(f"{view.source}/{name}", f"{top}/{name}", read_only=True)
-    return args
 
 
 def find_container(wanted: Engine, environ: Mapping[str, str]) -> Container | NoSandbox:

@@ -114,6 +114,14 @@ def hidden_paths(view: Confinement) -> Iterator[tuple[str, bool]]:
                 break
 
 
+def secret_paths(view: Confinement, home: str) -> Iterator[tuple[str, bool]]:
+    """The person's secrets, and whether each is a directory, when the workspace is the home directory or holds it."""
+    for name in SECRETS if beneath(home, [view.root]) else ():
+        path = f"{home}/{name}"
+        if os.path.exists(path) and not beneath(view.root, [path]):  # noqa: PTH110
+            yield path, os.path.isdir(path)  # noqa: PTH112
+
+
 def protected_paths(view: Confinement) -> Iterator[str]:
     """The protected names that exist. A symbolic link among them is left out: what it points to is elsewhere."""
     for name in view.protected:
