@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from assay.core.workspace import Command
+from assay.core.workspace import Command, Workspace
+from assay.testing.conformance.workspace import CommandConformance
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.container import HOME, Container, find_container
 from assay.workspace.sandbox.find import find_sandbox, probe
@@ -41,7 +43,7 @@ def test_command_line(tmp_path: Path) -> None:
     view = Confinement(str(root), str(root), hidden=("private", "key.pem", "missing"))
     env = {"HOME": HOME, "PATH": "/usr/bin", "JAVA_HOME": "/opt/java", "LANG": "C.UTF-8", "TOKEN": "secret"}
     argv, client = box.client(view, ("/bin/sh", "-c", "true"), str(root), env, read_only=False)
-    assert argv[:4] == ("/usr/bin/docker", "run", "--rm", "--interactive")
+    assert {"run", "--rm", "--interactive"} <= set(argv)
     for option, value in (("--network", "none"), ("--cap-drop", "ALL"), ("--security-opt", "no-new-privileges"),
                           ("--pull", "never"), ("--user", f"{os.getuid()}:{os.getgid()}")):  # fmt: skip
         assert value in pairs(argv, option)
@@ -120,6 +122,21 @@ def _made(image: str, scratch: Path) -> Container:
         pytest.skip(f"podman can run no container here: {found.reason}")
     assert isinstance(found, Container)
     return found
+
+
+class TestPromises(CommandConformance):
+    @pytest.fixture(autouse=True)
+    def sandbox(self, box: Container) -> None:
+        self.box = box
+
+    @asynccontextmanager
+    async def workspace(self, directory: Path) -> AsyncIterator[Workspace]:
+        (directory / "project").mkdir(parents=True)
+        workspace = LocalWorkspace(directory / "project", sandbox=self.box, state_dir=directory / "state")
+        try:
+            yield workspace
+        finally:
+            await workspace.aclose()
 
 
 def left(box: Container) -> list[str]:
@@ -209,7 +226,8 @@ def test_a_killed_process_leaves_nothing(box: Container, tmp_path: Path) -> None
     (tmp_path / "root").mkdir()
     program = f"""
 import asyncio, os
-from assay.core.workspace import Command
+from assay.core.workspace import Command, Workspace
+from assay.testing.conformance.workspace import CommandConformance
 from assay.workspace.local import LocalWorkspace
 from assay.workspace.sandbox.container import Container
 box = Container({box.engine!r}, {box.binary!r}, {box.image!r}, os.environ)

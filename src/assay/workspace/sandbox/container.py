@@ -81,7 +81,7 @@ class Container:
         self, view: Confinement, command: tuple[str, ...], cwd: str, told: tuple[str, ...], read_only: bool
     ) -> tuple[str, ...]:
         limits = view.limits or machine_limits()
-        args = ["run", "--rm", "--interactive", "--name", f"{_owner()}-{os.getpid()}-{os.urandom(6).hex()}",
+        args = ["--log-level", "error", "run", "--rm", "--interactive", "--name", f"{_owner()}-{os.getpid()}-{os.urandom(6).hex()}",
                 "--pull", "never", "--log-driver", "none", "--network", "none", "--ipc", "private",
                 "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt", "label=disable",
                 "--read-only", "--user", f"{os.getuid()}:{os.getgid()}",
