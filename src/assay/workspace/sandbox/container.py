@@ -44,6 +44,10 @@ class Container:
     def __init__(self, engine: str, binary: str, image: str, environ: Mapping[str, str]) -> None:
         self.engine, self.binary, self.image = engine, binary, image
         self.lacking = "no terminal for commands, no port for egress, no Landlock; the engine's filter of system calls"
+        # Podman without root has no say over the first version of the kernel's groups, and writes so among the output.
+        self._counts = engine != "podman" or not os.getuid() or os.path.exists("/sys/fs/cgroup/cgroup.controllers")  # noqa: PTH110
+        if not self._counts:
+            self.lacking += "; limits on memory and processes hold for each process alone"
         self._environ = environ
 
     def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
@@ -81,11 +85,11 @@ class Container:
         self, view: Confinement, command: tuple[str, ...], cwd: str, told: tuple[str, ...], read_only: bool
     ) -> tuple[str, ...]:
         limits = view.limits or machine_limits()
-        args = ["--log-level", "error", "run", "--rm", "--interactive", "--name", f"{_owner()}-{os.getpid()}-{os.urandom(6).hex()}",
+        args = ["--log-level", "error", "run", "--rm", "--interactive",
+                "--name", f"{_owner()}-{os.getpid()}-{os.urandom(6).hex()}",
                 "--pull", "never", "--log-driver", "none", "--network", "none", "--ipc", "private",
                 "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt", "label=disable",
                 "--read-only", "--user", f"{os.getuid()}:{os.getgid()}",
-                "--pids-limit", str(limits.processes), "--memory", str(limits.memory),
                 "--shm-size", str(limits.scratch)]  # fmt: skip
         # Engines ask for more than a process without privileges on the machine itself may have.
         for name, which, most in (("nofile", resource.RLIMIT_NOFILE, 1 << 20), ("nproc", resource.RLIMIT_NPROC, 8192)):
@@ -93,6 +97,8 @@ class Container:
                 most if each == resource.RLIM_INFINITY else min(each, most) for each in resource.getrlimit(which)
             )
             args += ["--ulimit", f"{name}={soft}:{hard}"]
+        if self._counts:
+            args += ["--pids-limit", str(limits.processes), "--memory", str(limits.memory)]
         if self.engine == "podman":
             args += ["--read-only-tmpfs=false", "--http-proxy=false"]
             args += ["--userns", "keep-id"] if os.getuid() else []
