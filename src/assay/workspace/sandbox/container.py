@@ -102,8 +102,8 @@ class Container:
         if self.engine == "podman":
             args += ["--read-only-tmpfs=false", "--http-proxy=false"]
             args += ["--userns", "keep-id"] if os.getuid() else []
-        for path, mode in (("/tmp", "1777"), ("/var/tmp", "1777"), (HOME, "1777")):  # noqa: S108
-            args += self._empty(path, limits.scratch, mode)
+        for path in ("/tmp", "/var/tmp", HOME):  # noqa: S108
+            args += self._empty(path, limits.scratch, "1777")
         args += self._mounts(view, read_only)
         return (
             self.binary, *args, *told, "--env", f"HOME={HOME}", "--workdir", cwd, "--entrypoint", "/bin/sh", self.image,
