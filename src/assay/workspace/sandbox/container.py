@@ -51,10 +51,8 @@ class Container:
         self._environ = environ
 
     def argv(self, view: Confinement, command: tuple[str, ...], cwd: str, *, read_only: bool) -> tuple[str, ...]:
-        """As the port says; `command` is a shell that stays, as `process.limited` makes it with `first`.
-
-        Raises `OSError` for a path that engines can't be told.
-        """
+        """As the port says; `command` is a shell that stays, as `process.limited` makes it with `first`. Raises `OSError`
+        for a path that engines can't be told."""
         return self._line(view, command, cwd, (), read_only)
 
     def client(
@@ -67,9 +65,9 @@ class Container:
         """
         own = {name: value for name, value in self._environ.items() if _is_engines(name)}
         machine = {name for name in KEPT - ANYWHERE if name in env and env[name] == self._environ.get(name)}
-        wanted = {name: value for name, value in env.items() if name not in machine}
         told: list[str] = []
-        for name, value in wanted.items():
+        for name in sorted(env.keys() - machine):
+            value = env[name]
             clashes = _is_engines(name) or name.startswith("LD_")
             told += ["--env", f"{name}={value}" if clashes else name]
             if not clashes:
