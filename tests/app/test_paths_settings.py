@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.effort import inputs
 
+from assay.app.compose import open_workspace
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.limits import limits_of
 from assay.app.paths import find_paths
-from assay.core.errors import UsageError
+from assay.core.errors import SandboxUnavailable, UsageError
 from assay.workspace.sandbox.port import machine_limits
 
 ALL = frozenset({"user", "project", "local"})
@@ -392,3 +393,27 @@ def test_limits_that_make_no_sense_are_told_with_their_line(
     layers.put("user", json.dumps({"model": "a/b", "limits": limits}, indent=1).encode())
     with pytest.raises(UsageError, match=r"settings\.json:[34].*" + said):
         layers.load()
+
+
+def test_only_the_user_says_what_confines_commands(tmp_path: Path) -> None:
+    layers = Layers(tmp_path)
+    wanted = {"sandbox": {"backend": "container", "image": "other"}}
+    digest = layers.put("project", wanted)
+    layers.put("user", {"trustedSettings": [digest]})
+    settings, notices = load_settings(layers.user, layers.project, ALL)
+    assert settings.sandbox == Settings().sandbox
+    assert any("ignored sandbox" in notice for notice in notices)
+    layers.put("user", {"sandbox": {"backend": "container", "image": "mine"}, "trustedSettings": [digest]})
+    assert load_settings(layers.user, layers.project, ALL)[0].sandbox.image == "mine"
+    layers.put("user", {"sandbox": {"backend": "conatiner"}})
+    with pytest.raises(UsageError, match="sandbox"):
+        load_settings(layers.user, layers.project, ALL)
+
+
+async def test_without_the_engine_that_is_wanted_nothing_runs(tmp_path: Path) -> None:
+    paths = find_paths({"ASSAY_HOME": str(tmp_path / "home")})
+    paths.settings.parent.mkdir(parents=True)
+    paths.settings.write_text('{"sandbox": {"backend": "container", "engine": "docker", "image": "x"}}')
+    with pytest.raises(SandboxUnavailable, match="docker, which is not installed"):
+        async with open_workspace(tmp_path, paths, {"PATH": str(tmp_path)}, no_sandbox=False):
+            pass

@@ -43,7 +43,7 @@ from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
 from assay.workspace.sandbox.find import find_sandbox
-from assay.workspace.sandbox.port import NoSandbox, Sandbox
+from assay.workspace.sandbox.port import Engine, NoSandbox, Sandbox
 
 if TYPE_CHECKING:
     from assay.app.egress import Attached
@@ -190,7 +190,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     settings, notices = load_settings(
         paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
     )
-    sandbox = _sandbox(paths, wish.environ, no_sandbox=wish.no_sandbox)
+    sandbox = _sandbox(paths, wish.environ, engine_of(settings), no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
@@ -253,13 +253,20 @@ async def open_workspace(
 ) -> AsyncGenerator[LocalWorkspace]:
     """The workspace of a directory, its commands confined. Raises `SandboxUnavailable` when that is not possible and
     `no_sandbox` was not said."""
-    sandbox = _sandbox(paths, environ, no_sandbox=no_sandbox)
+    settings, _ = load_settings(paths.settings, directory, frozenset({"user"}))
+    sandbox = _sandbox(paths, environ, engine_of(settings), no_sandbox=no_sandbox)
     async with _workspace(directory, paths, environ, sandbox, Beside()) as workspace:
         yield workspace
 
 
-def _sandbox(paths: Paths, environ: Mapping[str, str], *, no_sandbox: bool) -> Sandbox | None:
-    found = None if no_sandbox else find_sandbox(paths.state, environ)
+def engine_of(settings: Settings) -> Engine | None:
+    """The container engine that the user wants; None for what the system has."""
+    wanted = settings.sandbox
+    return Engine(wanted.engine, wanted.image) if wanted.backend == "container" else None
+
+
+def _sandbox(paths: Paths, environ: Mapping[str, str], engine: Engine | None, *, no_sandbox: bool) -> Sandbox | None:
+    found = None if no_sandbox else find_sandbox(paths.state, environ, engine)
     if isinstance(found, NoSandbox):
         raise SandboxUnavailable(f"{found.reason}; or run commands unconfined with --no-sandbox")
     return found

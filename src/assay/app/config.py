@@ -45,6 +45,12 @@ class Permissions(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     additional_directories: tuple[str, ...] = ()
 
 
+class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    backend: Literal["system", "container"] = "system"
+    engine: Literal["podman", "docker"] = "podman"
+    image: str = ""
+
+
 class Settings(Struct, frozen=True, rename="camel"):
     """Every key that a settings file may have; docs/reference.md describes each."""
 
@@ -70,6 +76,8 @@ class Settings(Struct, frozen=True, rename="camel"):
     egress: dict[str, object] = {}
     """Hosts that confined commands may reach (`app.egress` reads it); a project can only take some away, trusted or
     not."""
+    sandbox: SandboxSettings = SandboxSettings()
+    """What confines commands; never a project's to say, trusted or not."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
@@ -81,7 +89,7 @@ _TIGHTENING = frozenset({
 })  # fmt: skip
 _ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
 _MERGING = frozenset({"providers", "models", "aliases"})
-_POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress", "limits"})
+_POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress", "limits", "sandbox"})
 _STRICT_MODES = {"dontAsk": 1, "plan": 2}
 """Modes that are stricter than the default, and how much."""
 
@@ -113,6 +121,9 @@ def load_settings(
                 notices.append(f"{path}: ignored egress but for deny: hosts are allowed in {user_file} only")
                 deny = {key: value for key, value in layer.egress.items() if key == "deny"}
                 layer = msgspec.structs.replace(layer, egress=deny)
+            if layer.sandbox != SandboxSettings():
+                notices.append(f"{path}: ignored sandbox: what confines commands is set in {user_file} only")
+                layer = msgspec.structs.replace(layer, sandbox=SandboxSettings())
             if digest not in trusted:
                 layer, loosening = _tightened(layer, merged)
                 if loosening:

@@ -145,6 +145,11 @@ class LocalWorkspace:
             return _told(result, self._view.limits or machine_limits())
         self._equip()
         line = limited(command.argv, first=sandbox.owns_processes)
+        from assay.workspace.sandbox.container import Container  # few have one
+
+        if isinstance(sandbox, Container):
+            launch = Launch(line, inside, env, *asked)
+            return await self._runner.run(launch, partial(sandbox.begin, self._view, read_only=command.read_only))
         argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
         launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, sandbox.calls)
         return await self._runner.run(launch)

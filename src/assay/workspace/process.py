@@ -68,6 +68,8 @@ class Launch(NamedTuple):
     """Rows and columns of a private terminal."""
     calls: bytes = b""
     """A filter of system calls that `argv`, a bubblewrap, is to install."""
+    fed: bool = False
+    """`argv` reads from a pipe that has nothing in it and ends when the command is given up, or we are gone."""
 
 
 class Running(ABC):
@@ -154,7 +156,7 @@ class Spawned(Running):
         try:
             self.process = subprocess.Popen(
                 (launch.argv[0], *passed, *launch.argv[1:]),
-                stdin=writing if launch.terminal else subprocess.DEVNULL,
+                stdin=writing if launch.terminal else subprocess.PIPE if launch.fed else subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
                 cwd=launch.cwd,
@@ -211,6 +213,8 @@ class Spawned(Running):
         await asyncio.wait({self.eof}, timeout=1.0)
 
     def kill(self) -> None:
+        if self.process.stdin:
+            self.process.stdin.close()
         if not self.owned:
             kill_group(self.process.pid, signal.SIGKILL)
         if self.process.poll() is None:
@@ -221,6 +225,8 @@ class Spawned(Running):
 
     def close(self) -> None:
         super().close()
+        if self.process.stdin:
+            self.process.stdin.close()
         if self._pidfd >= 0:
             self.loop.remove_reader(self._pidfd)
             os.close(self._pidfd)

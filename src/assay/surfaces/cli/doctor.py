@@ -17,6 +17,7 @@ from assay.app.paths import Paths, find_paths
 from assay.core.errors import AssayError, UsageError
 from assay.surfaces.cli.flags import Flag, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, is_live, one_line, write_out
+from assay.workspace.sandbox.port import Engine, NoSandbox, Sandbox
 
 FLAGS = (Flag("--json", "switch", "as JSON"), Flag("--help", "switch", "print this", "-h"))
 
@@ -33,7 +34,7 @@ def run_doctor(arguments: list[str]) -> int:
     if parsed.words:
         raise UsageError(f"assay doctor takes no '{parsed.words[0]}'")
     paths = find_paths(os.environ)
-    findings = [*_machine(), *_storage(paths), *_settings(paths), *_providers(paths), *_local(paths), *_sandbox()]
+    findings = [*_machine(), *_storage(paths), *_settings(paths), *_providers(paths), *_local(paths), *_sandbox(paths)]
     findings += _copies(paths)
     if parsed.on("json"):
         import msgspec
@@ -135,20 +136,42 @@ def _local(paths: Paths) -> Iterator[Finding]:
         yield "ok", "local server", f"{len(running)} running; `assay models stop` ends it, or ten idle minutes"
 
 
-def _sandbox() -> Iterator[Finding]:
-    from assay.workspace.sandbox.bubblewrap import Bubblewrap
-    from assay.workspace.sandbox.find import bubblewrap_binary, probe
+def _engine(paths: Paths) -> Engine | None:
+    from assay.app.compose import engine_of
 
+    try:
+        return engine_of(load_settings(paths.settings, Path.cwd(), parse_sources("user"))[0])
+    except AssayError:  # told with the settings
+        return None
+
+
+def _candidate(paths: Paths) -> Sandbox | NoSandbox:
+    """What is to be proved."""
+    engine = _engine(paths)
+    if engine:
+        from assay.workspace.sandbox.container import find_container
+
+        return find_container(engine, os.environ)
     if sys.platform == "darwin":
         from assay.workspace.sandbox.seatbelt import Seatbelt
 
-        sandbox: Bubblewrap | Seatbelt = Seatbelt("/usr/bin/sandbox-exec", os.environ)
-    else:
-        binary = bubblewrap_binary(os.environ)
-        if not binary:
-            yield "bad", "sandbox", "bubblewrap is not installed: install the bubblewrap package of your system"
-            return
-        sandbox = Bubblewrap(binary, os.environ)
+        return Seatbelt("/usr/bin/sandbox-exec", os.environ)
+    from assay.workspace.sandbox.bubblewrap import Bubblewrap
+    from assay.workspace.sandbox.find import bubblewrap_binary
+
+    binary = bubblewrap_binary(os.environ)
+    if not binary:
+        return NoSandbox("bubblewrap is not installed: install the bubblewrap package of your system")
+    return Bubblewrap(binary, os.environ)
+
+
+def _sandbox(paths: Paths) -> Iterator[Finding]:
+    from assay.workspace.sandbox.find import probe
+
+    sandbox = _candidate(paths)
+    if isinstance(sandbox, NoSandbox):
+        yield "bad", "sandbox", sandbox.reason
+        return
     with tempfile.TemporaryDirectory(prefix="assay-doctor-") as scratch:
         proof = probe(sandbox, Path(scratch), os.environ)
     for row in proof.probes:
@@ -162,9 +185,8 @@ def _sandbox() -> Iterator[Finding]:
 def _copies(paths: Paths) -> Iterator[Finding]:
     """How a scratch copy of the files here is made."""
     from assay.workspace.sandbox.find import find_sandbox
-    from assay.workspace.sandbox.port import NoSandbox
 
-    found = find_sandbox(paths.state, os.environ)
+    found = find_sandbox(paths.state, os.environ, _engine(paths))
     if isinstance(found, NoSandbox) or not found.overlays:
         yield "warn", "scratch copies", "file by file: overlays don't work here (seconds for 10,000 files)"
     else:

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from assay.workspace.sandbox.port import Confinement, Layer, machine_limits
-from assay.workspace.sandbox.view import MASKED, SECRETS, SYSTEM, beneath, git_directory, tool_roots
+from assay.workspace.sandbox.view import (
+    MASKED,
+    SYSTEM,
+    beneath,
+    git_directory,
+    hidden_paths,
+    protected_paths,
+    secret_paths,
+    tool_roots,
+)
 
 # With `--as-pid-1` bubblewrap waits for the command itself: when it returns nothing of it is left, not even a zombie.
 # A caller that is really root keeps all capabilities and write access to the kernel's settings unless a user
@@ -146,13 +155,8 @@ class Bubblewrap:
         if view.source != view.root:
             # The copy's own path leads to the same view, for whoever was told that one.
             args += ["--symlink", view.root, view.source]
-        if beneath(self.home, [view.root]):
-            for name in SECRETS:
-                path = Path(self.home, name)
-                if path.is_dir() and not beneath(view.root, [str(path)]):
-                    args += ["--tmpfs", str(path)]
-                elif path.is_file():
-                    args += ["--ro-bind", "/dev/null", str(path)]
+        for path, directory in secret_paths(view, self.home):
+            args += ["--tmpfs", path] if directory else ["--ro-bind", "/dev/null", path]
         return args
 
 
@@ -165,22 +169,17 @@ def _layer(layer: Layer, read_only: bool) -> list[str]:
 
 
 def _hidden(view: Confinement) -> list[str]:
-    """Empty things over what the user keeps from the model. A link shows nothing that is not masked itself."""
+    """Empty things over what the user keeps from the model."""
     args: list[str] = []
-    for name in view.hidden:
+    for name, directory in hidden_paths(view):
         target = f"{view.root}/{name}"
-        for source in dict.fromkeys((f"{view.source}/{name}", target)):  # an overlay shows what lies at its own path
-            if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
-                args += ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", "/dev/null", target]  # noqa: PTH112
-                break
+        args += ["--tmpfs", target] if directory else ["--ro-bind", "/dev/null", target]
     return args
 
 
 def _protected(view: Confinement) -> list[str]:
-    """Read-only mounts over protected names. A symbolic link among them is left out: what it points to is elsewhere."""
+    """Read-only mounts over protected names."""
     args: list[str] = []
-    for name in view.protected:
-        source, target = f"{view.source}/{name}", f"{view.root}/{name}"
-        if os.path.exists(source) and os.path.realpath(source) == source:  # noqa: PTH110
-            args += ["--ro-bind", source, target]
+    for name in protected_paths(view):
+        args += ["--ro-bind", f"{view.source}/{name}", f"{view.root}/{name}"]
     return args

@@ -15,9 +15,9 @@ import msgspec
 from assay.workspace.environment import clean_environment
 from assay.workspace.process import limited
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
-from assay.workspace.sandbox.port import Confinement, NoSandbox, Sandbox
+from assay.workspace.sandbox.port import Confinement, Engine, NoSandbox, Sandbox
 
-VERSION = 2
+VERSION = 3
 """Of the probes and the mounts: raise it when either changes, so that an old proof no longer counts."""
 
 SCRIPT = r"""
@@ -32,6 +32,10 @@ try secret_in_environment 'env | grep -q ASSAY_PROBE_API_KEY'
 try remount '[ -n "$LINUX" ] && mount -o remount,bind,rw /usr'
 try kernel_settings '[ -n "$LINUX" ] && cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern'
 try other_processes '[ -n "$LINUX" ] && grep -q ASSAY_PROBE_API_KEY "/proc/$HARNESS/environ"'
+try capabilities '[ -n "$LINUX" ] && grep "^Cap[EPB]" /proc/self/status | grep -q ":.*[1-9a-f]"'
+try new_privileges '[ -n "$LINUX" ] && ! grep -q "^NoNewPrivs:.*1" /proc/self/status'
+try engine_socket '[ -S /var/run/docker.sock -o -S /run/podman/podman.sock ]'
+try write_protected 'echo x > .claude/settings.json || echo x > .git/hooks/pre-commit'
 try network '[ -n "$LINUX" ] && grep -v -e "lo:" /proc/net/dev | grep -q ":"'
 if echo x > inside && [ -s inside ]; then say write_inside works; else say write_inside fails; fi
 """
@@ -84,14 +88,28 @@ def probe(sandbox: Sandbox, scratch: Path, environ: Mapping[str, str]) -> Proof:
             sandbox.lacking = f"no Landlock, no watch over memory and processes: the resident parent can't run: {why}"
     env["LINUX"] = "1" if sys.platform == "linux" else ""
     command = limited(("/bin/sh", "-c", SCRIPT), first=sandbox.owns_processes)
-    argv = sandbox.argv(view, command, str(inside), read_only=False)
+    nothing, held = os.pipe()  # a container is given up when its input ends
     try:
-        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+        argv, env = _line(sandbox, view, command, env)
+        done = subprocess.run(argv, env=env, stdin=nothing, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Proof((), f"{sandbox.name} could not be run: {error}")
+    finally:
+        os.close(nothing)
+        os.close(held)
     trouble = done.stderr.decode("utf-8", "replace").strip() or str(done.returncode)
     said = done.stdout.decode("utf-8", "replace")
     return _proof(sandbox, said, SCRIPT.count("\ntry ") + 1, outside, trouble)
+
+
+def _line(
+    sandbox: Sandbox, view: Confinement, command: tuple[str, ...], env: dict[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    from assay.workspace.sandbox.container import Container
+
+    if isinstance(sandbox, Container):
+        return sandbox.client(view, command, view.root, env, read_only=False)
+    return sandbox.argv(view, command, view.root, read_only=False), env
 
 
 def _proof(sandbox: Sandbox, said: str, expected: int, outside: Path, trouble: str = "it ended early") -> Proof:
@@ -142,13 +160,18 @@ def _remembered(file: Path, key: list[object]) -> dict[str, object]:
     return known if known.get("key") == key else {}
 
 
-def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandbox | NoSandbox:
+def find_sandbox(
+    state: Path, environ: Mapping[str, str] | None = None, engine: Engine | None = None
+) -> Sandbox | NoSandbox:
     """A sandbox that was proved to hold on this machine since it was started, or why there is none.
 
     The proof is kept in `state` (a directory of ours) and costs a read of a small file from then on. A failure is
-    probed again each time: what was missing may have been mended.
+    probed again each time: what was missing may have been mended. With `engine` it is a container; that its image is
+    there is asked each time.
     """
     environ = os.environ if environ is None else environ
+    if engine is not None:
+        return _container(state, environ, engine)
     kind: Literal["linux", "mac"] = "linux" if sys.platform == "linux" else "mac"
     binary = bubblewrap_binary(environ) if kind == "linux" else "/usr/bin/sandbox-exec"
     if not binary or not os.access(binary, os.X_OK):
@@ -168,6 +191,18 @@ def find_sandbox(state: Path, environ: Mapping[str, str] | None = None) -> Sandb
     if known:
         sandbox.lacking = str(known.get("lacking", ""))
     return sandbox if known else _prove(sandbox, environ, file, key)
+
+
+def _container(state: Path, environ: Mapping[str, str], engine: Engine) -> Sandbox | NoSandbox:
+    from assay.workspace.sandbox.container import find_container
+
+    sandbox = find_container(engine, environ)
+    if isinstance(sandbox, NoSandbox):
+        return sandbox
+    about = Path(sandbox.binary).stat()
+    key: list[object] = [VERSION, _boot(), sandbox.binary, about.st_mtime_ns, about.st_size, os.getuid(), sandbox.image]
+    file = state / "container.json"
+    return sandbox if _remembered(file, key) else _prove(sandbox, environ, file, key)
 
 
 def _prove(sandbox: Sandbox, environ: Mapping[str, str], file: Path, key: list[object]) -> Sandbox | NoSandbox:

@@ -85,6 +85,14 @@ class Confinement(NamedTuple):
     """Paths below the root that commands see as empty: the user keeps them from the model."""
 
 
+class Engine(NamedTuple):
+    """A container engine that the user wants commands confined by, in place of what the system has."""
+
+    name: str
+    """Of its program."""
+    image: str
+
+
 class NoSandbox(NamedTuple):
     """Why commands can't be confined here: one line that says what to do."""
 

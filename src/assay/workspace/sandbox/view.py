@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from assay.workspace.sandbox.port import Confinement
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap")
 
@@ -99,3 +101,30 @@ def git_directory(root: str) -> str:
     except (OSError, ValueError):
         return ""
     return str(common) if (common / "HEAD").is_file() and beneath(str(own.resolve()), [str(common)]) else ""
+
+
+def hidden_paths(view: Confinement) -> Iterator[tuple[str, bool]]:
+    """What the user keeps from the model, below the root, and whether it is a directory. A link among it shows nothing
+    that is not masked itself."""
+    for name in view.hidden:
+        # An overlay shows what lies at its own path.
+        for source in dict.fromkeys((f"{view.source}/{name}", f"{view.root}/{name}")):
+            if os.path.realpath(source) == source and os.path.exists(source):  # noqa: PTH110
+                yield name, os.path.isdir(source)  # noqa: PTH112
+                break
+
+
+def secret_paths(view: Confinement, home: str) -> Iterator[tuple[str, bool]]:
+    """The person's secrets, and whether each is a directory, when the workspace is the home directory or holds it."""
+    for name in SECRETS if beneath(home, [view.root]) else ():
+        path = f"{home}/{name}"
+        if os.path.exists(path) and not beneath(view.root, [path]):  # noqa: PTH110
+            yield path, os.path.isdir(path)  # noqa: PTH112
+
+
+def protected_paths(view: Confinement) -> Iterator[str]:
+    """The protected names that exist. A symbolic link among them is left out: what it points to is elsewhere."""
+    for name in view.protected:
+        source = f"{view.source}/{name}"
+        if os.path.exists(source) and os.path.realpath(source) == source:  # noqa: PTH110
+            yield name
