@@ -116,6 +116,7 @@ async def test_outside_the_workspace() -> None:
 @pytest.mark.parametrize("target", ["/", "/*", "/work", "..", "../*", "/w?rk", "/*/proj*"])
 async def test_what_lies_above_the_workspace_takes_it_along(target: str) -> None:
     assert await verdict(gate(Effect("destroy", target))) == "deny"
+    assert await verdict(gate(Effect("write", target))) == "allow", "making what is there already"
     assert await verdict(gate(Effect("destroy", "/var/cache"))) == "allow", "inside the sandbox that is its own"
 
 

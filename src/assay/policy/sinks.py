@@ -41,7 +41,8 @@ class Sinks:
             return "control"
         if not within(place, self._match.writable):
             free = inner and (self._bounds.confined or _temporary(place))
-            return "" if free and not any(_above(place, top) for top in self._match.writable) else "persist"
+            taken = effect.kind != "write" and any(_above(place, top) for top in self._match.writable)
+            return "" if free and not taken else "persist"
         if self._match.protected_part(place):
             return "persist"
         return "" if effect.kind == "write" else "destroy"
