@@ -239,7 +239,7 @@ class CommandConformance(Suite):
         async with self.workspace(tmp_path) as workspace:
             began = time.monotonic()
             assert (await workspace.run(shell("cat; read x || echo none"))).output == "none\n"
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
 
     async def test_output_keeps_head_and_tail(self, tmp_path: Path) -> None:
         async with self.workspace(tmp_path / "w") as workspace:
@@ -257,10 +257,19 @@ class CommandConformance(Suite):
         async with self.workspace(tmp_path) as workspace:
             began = time.monotonic()
             line = "echo early; (while :; do echo x >> alive; sleep 0.05; done) & trap '' TERM; sleep 60; sleep 60"
-            result = await workspace.run(shell(line, timeout=0.4))
-            assert time.monotonic() - began < 5
+            result = await workspace.run(shell(line, timeout=2.0))
+            assert time.monotonic() - began < 30
             assert (result.exit_code, result.timed_out, result.output) == (124, True, "early\n")
             await self.settled(workspace)
+
+    async def begun(self, workspace: Workspace) -> None:
+        """Somebody has written to the file `alive`."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            with contextlib.suppress(FileMissing):
+                if workspace.read_file("alive").data:
+                    return
+            await asyncio.sleep(0.02)
 
     async def settled(self, workspace: Workspace) -> None:
         """Nobody writes to the file `alive` any more."""
@@ -283,19 +292,19 @@ class CommandConformance(Suite):
                 began = time.monotonic()
                 result = await workspace.run(shell(line))
                 assert result.output == "done\n"
-                assert time.monotonic() - began < 4
+                assert time.monotonic() - began < 30
                 await self.settled(workspace)
 
     async def test_cancelling_ends_a_command(self, tmp_path: Path) -> None:
         async with self.workspace(tmp_path) as workspace:
             line = "while :; do echo x >> alive; sleep 0.05; done"
             task = asyncio.ensure_future(workspace.run(shell(line, timeout=60)))
-            await asyncio.sleep(0.4)
+            await self.begun(workspace)
             began = time.monotonic()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 30
             assert task.cancelled()
             await self.settled(workspace)
             assert (await workspace.run(shell("echo again"))).output == "again\n"
@@ -304,9 +313,9 @@ class CommandConformance(Suite):
         async with self.workspace(tmp_path) as workspace:
             line = "setsid sh -c 'while :; do echo x >> alive; sleep 0.05; done' & sleep 60"
             task = asyncio.ensure_future(workspace.run(shell(line, timeout=60)))
-            await asyncio.sleep(0.4)
+            await self.begun(workspace)
             await workspace.aclose()
-            result = await asyncio.wait_for(task, 4)
+            result = await asyncio.wait_for(task, 30)
             assert result.exit_code == 137
             await self.settled(workspace)
 
