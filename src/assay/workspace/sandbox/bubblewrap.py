@@ -24,7 +24,7 @@ from assay.workspace.sandbox.view import (
 # namespace is asked for, capabilities are dropped and the sysctl tree is mounted read-only.
 NAMESPACES = (
     "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-    "--die-with-parent", "--new-session", "--as-pid-1",
+    "--new-session", "--as-pid-1",
 )  # fmt: skip
 INSIDE = Path(__file__).with_name("inside")
 MOUNTED = "/run/assay"
@@ -75,13 +75,15 @@ class Bubblewrap:
             self._views[key] = tuple(self._mounts(view, read_only))
         protected = () if read_only else _protected(view)
         return (
-            self.binary, *NAMESPACES, "--cap-drop", "ALL", *self._views[key], *protected,
+            self.binary, *NAMESPACES, "--die-with-parent", "--cap-drop", "ALL", *self._views[key], *protected,
             "--remount-ro", "/", "--chdir", cwd, "--", *command,
         )  # fmt: skip
 
     def parent(self, view: Confinement, info: int, channel: int) -> tuple[str, ...]:
-        """The command that starts the resident parent. It tells its process id on the descriptor `info` and listens
-        on `channel`; it is root in its user namespace, which it needs to make a smaller one for each command.
+        """The command that starts the resident parent. It ends when its channel does, so bubblewrap need not die with
+        us: killed while it starts, it would leave behind what it forked, waiting for it. It tells its process id on the
+        descriptor `info` and listens on `channel`; it is root in its user namespace, which it needs to make a smaller
+        one for each command.
 
         Raises `OSError` when the interpreter lies where commands could change it.
         """

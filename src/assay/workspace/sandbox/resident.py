@@ -44,18 +44,18 @@ class Resident:
         self._ready.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._handle = -1
         self._channel, theirs = socket.socketpair()
-        self._info, told = os.pipe()
-        os.set_blocking(self._info, False)
+        # No pipe: whoever writes into one that nobody reads any more is killed in the middle of its work.
+        self._info = os.memfd_create("info")
         self._errors = os.memfd_create("errors")
         try:
             self.process = subprocess.Popen(
-                sandbox.parent(view, told, theirs.fileno()),
+                sandbox.parent(view, self._info, theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,
                 env={},
                 cwd="/",
-                pass_fds=(told, theirs.fileno()),
+                pass_fds=(self._info, theirs.fileno()),
                 start_new_session=True,
             )
             self._channel.settimeout(ANSWER)
@@ -67,7 +67,6 @@ class Resident:
             raise
         finally:
             theirs.close()
-            os.close(told)
         self.loop.add_reader(self._channel.fileno(), self._readable)
 
     @property
@@ -155,7 +154,7 @@ class Resident:
     def _grasp(self) -> None:
         """Take hold of the first process inside, once bubblewrap has told which one that is."""
         with contextlib.suppress(OSError, ValueError, KeyError):
-            self._handle = os.pidfd_open(json.loads(os.read(self._info, 4096))["child-pid"])
+            self._handle = os.pidfd_open(json.loads(os.pread(self._info, 4096, 0))["child-pid"])
 
     def _listened(self, message: wire.Message, descriptors: list[int]) -> None:
         assert self._listening is not None

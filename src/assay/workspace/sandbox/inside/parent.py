@@ -166,6 +166,7 @@ def plan_of(message: dict[str, Any]) -> child.Plan:
 def main(descriptor: int) -> None:
     """`descriptor` is the inherited end of the channel."""
     kernel.prctl(kernel.DUMPABLE, 0)
+    kernel.prctl(kernel.PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
     channel = socket.socket(fileno=descriptor)
