@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from assay.policy.shell.syntax import NotUnderstood, Number, Output, Part, Process, Script, Text, Variable, Word
@@ -24,7 +25,7 @@ _ANSI_C = re.compile(
 )
 
 
-class Lexer:
+class Lexer(ABC):
     """Holds the text, the place in it, and the here-documents whose bodies are still to come."""
 
     def __init__(self, text: str, depth: int = 0) -> None:
@@ -36,13 +37,13 @@ class Lexer:
         self.awaited: list[tuple[str, bool, bool, Callable[[Word], None]]] = []
         """Here-documents: delimiter, literal body, tabs stripped, what takes the body."""
 
+    @abstractmethod
     def script_until(self, closing: str) -> Script:
         """Commands up to `closing` (`)`), which is passed over. The parser's part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def script_of(self, text: str) -> Script:
         """Commands of another text: what backquotes hold. The parser's part."""
-        raise NotImplementedError
 
     def peek(self, length: int = 1) -> str:
         return self.text[self.at : self.at + length]
