@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from assay.app.compose import Wish, _budget, _reasoning
+from assay.app.compose import _budget, _reasoning
 from assay.app.config import Settings
 from assay.app.model import LOCAL, LocalModel, make_model, runtime_folder
 from assay.app.paths import Paths, find_paths
+from assay.app.task import Wish
 from assay.core.budget import Budget
 from assay.core.clock import SystemClock
 from assay.core.errors import AuthError, UsageError

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.app.compose import Wish
 from assay.app.config import load_settings
 from assay.app.explain import explain_imagined, is_imagined
 from assay.app.kept import Kept, hidden_paths
 from assay.app.lines import line_of
 from assay.app.rulefile import rules_of
+from assay.app.task import Wish
 from assay.core.errors import UsageError
 from assay.testing import MemoryWorkspace
 

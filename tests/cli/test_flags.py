@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.app.flags import FLAGS, Flag, describe, parse
 from assay.core.errors import UsageError
-from assay.surfaces.cli.flags import FLAGS, Flag, describe, parse
 
 NAMES = [name for flag in FLAGS for name in (flag.name, flag.short) if name]
 

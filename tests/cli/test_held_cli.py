@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from assay.app.messages.result import Totals
 from assay.core.errors import UsageError
 from assay.core.messages import Json
 from assay.sessions.index import project_key
 from assay.surfaces.cli.held import run_held
-from assay.surfaces.cli.result import Totals
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from assay._version import __version__
+from assay.app.flags import FLAGS, Parsed
 from assay.core.errors import ProviderUnavailable, StorageError
 from assay.surfaces.cli import headless
-from assay.surfaces.cli.flags import FLAGS, Parsed
 from assay.surfaces.cli.main import COMMANDS, run
 
 

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from assay.app.compose import Task, Wish
+from assay.app.flags import parse
+from assay.app.messages.result import Totals, failure_object, init_line, result_object, stream_line
+from assay.app.task import Task, Wish
+from assay.app.wishes import read_schema, read_wish
 from assay.core.budget import Budget
 from assay.core.check import EXIT_CODES, OutcomeName, Verdict
 from assay.core.errors import AuthError, UsageError
@@ -21,9 +24,7 @@ from assay.core.model import CallDelta, Finished, TextDelta, ThinkingDelta
 from assay.core.policy import Decision
 from assay.core.store import Record
 from assay.run.bus import Progress
-from assay.surfaces.cli.flags import parse
-from assay.surfaces.cli.headless import Output, read_schema, read_wish
-from assay.surfaces.cli.result import Totals, failure_object, init_line, result_object, stream_line
+from assay.surfaces.cli.headless import Output
 from assay.testing import ScriptedModel, reply
 from assay.testing.models import PROFILE, Reply
 from run.house import CHECK, House, mend, words, write

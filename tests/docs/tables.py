@@ -14,9 +14,9 @@ from pkgutil import iter_modules
 from typing import cast
 
 import assay.surfaces.cli
+from assay.app.flags import Flag
 from assay.core.check import EXIT_CODES
 from assay.models.catalog import load
-from assay.surfaces.cli.flags import Flag
 from assay.surfaces.cli.main import COMMANDS
 from assay.testing.server.faults import CATALOGUE
 from assay.tools.toolbox import toolbox
@@ -51,7 +51,6 @@ def flag_modules() -> dict[str, tuple[Flag, ...]]:
         table = getattr(import_module(f"assay.surfaces.cli.{module.name}"), "FLAGS", None)
         if table is not None:
             found["assay" if module.name == "main" else module.name] = table
-    found.pop("flags")
     for name in [name for name, table in found.items() if name != "assay" and table is found["assay"]]:
         del found[name]
     return found

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from assay.app.config import Permissions, Settings, load_settings
+from assay.app.flags import PERMISSION_MODES
+from assay.app.messages.result import Totals, result_object
 from assay.core.events import Event
 from assay.models.catalog import Facts, PriceFacts, Provider, load
-from assay.surfaces.cli.flags import PERMISSION_MODES
-from assay.surfaces.cli.result import Totals, result_object
 from assay.testing.server.__main__ import _parser
 from assay.testing.server.script import Call, Fault, Match, Reply, Rule, Script
 

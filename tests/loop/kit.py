@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from assay.core.events import CallDecided, CallFinished
 from assay.core.messages import Json, Text, ToolCall
 from assay.core.model import ToolSpec
-from assay.core.policy import OPERATOR, Decision, Effect, EffectKind, Label, Question
+from assay.core.policy import OPERATOR, Approval, Decision, Effect, EffectKind, Label, Question
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.loop.calls import CallPorts
 from assay.testing import FakeClock, MemoryWorkspace
@@ -63,7 +63,7 @@ class Bench:
             gate or NamedGate(),
             lambda: OPERATOR,
             FakeClock(),
-            lambda: ToolContext(self.workspace, {}),
+            lambda call: ToolContext(self.workspace, {}),
             self.record,
             self,
             self._before,
@@ -76,10 +76,10 @@ class Bench:
         name = event.call if isinstance(event, CallDecided) else event.result.call
         self.order.append(f"{'intent' if isinstance(event, CallDecided) else 'result'} {name}")
 
-    async def approve(self, question: Question) -> bool:
+    async def approve(self, question: Question) -> Approval:
         self.order.append(f"ask {question.call}")
         await asyncio.sleep(0)
-        return self._approves
+        return Approval(self._approves)
 
     async def _before(self, call: ToolCall, decision: Decision) -> None:
         self.frames += 1

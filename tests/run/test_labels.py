@@ -198,6 +198,6 @@ async def test_leave_is_for_these_very_bytes() -> None:
     assert len(others) == 3
     once = Once([one])
     for digest in others:
-        assert not await once.approve(Question("c", "write", {}, (), Decision("ask"), digest))
+        assert not (await once.approve(Question("c", "write", {}, (), Decision("ask"), digest))).allowed
     mine = Question("c", "write", {}, (), Decision("ask"), one)
-    assert [await once.approve(mine), await once.approve(mine)] == [True, False]
+    assert [(await once.approve(mine)).allowed, (await once.approve(mine)).allowed] == [True, False]

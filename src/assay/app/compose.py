@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from msgspec import Struct, json
 
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
@@ -19,21 +16,18 @@ from assay.app.limits import limits_of
 from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
-from assay.app.strategy import strategy_for
+from assay.app.task import Task, Wish
 from assay.context.instructions import instruction_fragments
-from assay.context.prompt import attachment, system_text
+from assay.context.prompt import system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import ContextAdded, TurnEnded
-from assay.core.messages import Json, Text
-from assay.core.model import EFFORTS, Effort, Model, Profile, Reasoning
-from assay.core.policy import EXTERNAL, OPERATOR, Mask, Question
+from assay.core.model import EFFORTS, Effort, Model, Reasoning
+from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
-from assay.run.answer import StructuredAnswer
 from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
 from assay.sessions.fold import Status, fold
@@ -49,138 +43,6 @@ if TYPE_CHECKING:
     from assay.app.egress import Attached
     from assay.workspace.sandbox.egress.proxy import Egress
     from assay.workspace.sandbox.port import Limits
-
-
-class Wish(Struct, frozen=True):
-    """What a surface asks for. None means "not said": settings and then defaults decide."""
-
-    directory: Path
-    environ: dict[str, str]
-    model: str | None = None
-    fallback: tuple[str, ...] = ()
-    base_url: str | None = None
-    api_key_env: str | None = None
-    dialect: str | None = None
-    permission_mode: str | None = None
-    allowed: tuple[str, ...] = ()
-    disallowed: tuple[str, ...] = ()
-    tools: tuple[str, ...] | None = None
-    budget: Budget = Budget()
-    system: str | None = None
-    append_system: str = ""
-    add_dirs: tuple[str, ...] = ()
-    settings: str | None = None
-    setting_sources: str | None = None
-    schema: dict[str, Json] | None = None
-    effort: str | None = None
-    thinking: str | None = None
-    checks: tuple[str, ...] = ()
-    no_sandbox: bool = False
-    session: str | None = None
-    """A session to go on with; "" for the newest of this directory; None for a new one."""
-    fork: bool = False
-    piped: bool = False
-    """The prompt itself came in through a pipe."""
-    approve: tuple[str, ...] = ()
-    """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
-
-
-_TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
-
-
-class Task:
-    """A run with what a surface needs around it."""
-
-    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
-        self.run = run
-        self._approved = approved
-        self._piped = wish.piped
-        self.notices = notices
-        self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
-        self.version = __version__
-        self._model = model
-
-    @property
-    def session(self) -> str:
-        return self.run.parts.store.session
-
-    @property
-    def profile(self) -> Profile:
-        return self._model.profile
-
-    @property
-    def confined(self) -> bool:
-        return self.run.parts.workspace.confined
-
-    async def turn(self, prompt: str, attached: str = "") -> TurnEnded:
-        """One turn, by the strategy that follows from the model's profile. `attached` came in through a pipe. Without a
-        prompt, a turn that was cut short is gone on with."""
-        parts: tuple[Text, ...] = (Text(prompt),) if prompt.strip() else ()
-        if parts and attached.strip():
-            parts = (*parts, Text(attachment(attached)))
-        if self._approved and not parts and not self.run.state.open:
-            parts = (Text("Make the call that I approved, then finish what it was for."),)
-        if not parts and not self.run.state.open:
-            raise UsageError("this session has no unfinished turn to go on with; give a prompt")
-        for question in self._approved:
-            self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
-        label = EXTERNAL if parts and self._piped else None
-        return await self.run.turn(parts, strategy_for(self.profile), label)
-
-    def questions(self) -> list[dict[str, Json]]:
-        """What this turn asked and nobody answered, for programs."""
-        from assay.app.questions import question_object
-
-        workspace = self.run.parts.workspace
-        return [question_object(question, self.session, workspace) for question in self.run.state.questions]
-
-    def summary(self, ended: TurnEnded) -> list[str]:
-        """What a person wants to read under the answer: outcome, evidence, what was not checked."""
-        from assay.verify.table import evidence_table
-
-        verdict = ended.verdict
-        word = "error" if verdict.outcome in _TROUBLE else verdict.outcome
-        lines = [f"{word}: {verdict.why}"]
-        if verdict.evidence:
-            lines += evidence_table(verdict.evidence)
-        lines += [f"not checked: {item if len(item) < 300 else item[:299] + '…'}" for item in verdict.unchecked]
-        if verdict.diff.files:
-            diff = verdict.diff
-            lines.append(f"changed {diff.files} file{'s' if diff.files != 1 else ''}, +{diff.added} -{diff.removed}")
-        if verdict.diff.protected:
-            lines.append(f"protected paths changed without leave: {', '.join(verdict.diff.protected)}")
-        for question in self.run.state.questions:
-            from assay.app.questions import question_lines
-
-            lines += question_lines(question, self.session, self.run.parts.workspace)
-        spent = self.run.state.spent
-        cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
-        steps = f"{ended.steps} step{'s' if ended.steps != 1 else ''}"
-        lines.append(f"{steps}, {spent.usage.total:,} tokens{cost}, {ended.seconds:.1f} s")
-        if self.run.receipt:
-            lines.append(f"receipt: {self.run.receipt}")
-        lines.append(f"session: {self.session}")
-        return lines
-
-    def interrupt_on_signals(self) -> None:
-        """From now on the first Ctrl-C, TERM or hang-up ends the turn in order; a second one ends the process at once,
-        children included. To be called inside the running loop."""
-        loop = asyncio.get_running_loop()
-        seen: list[int] = []
-
-        def caught(number: int, _frame: object) -> None:
-            seen.append(number)
-            if len(seen) > 1:
-                self.run.parts.workspace.kill()
-                os._exit(130)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self.run.interrupt)
-
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Not the loop's own handlers: those go with the loop, and a second signal would then spoil a clean exit.
-            # A hang-up that nohup made us deaf to stays unheard; a Ctrl-C that a background job ignores is meant here.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, caught)
 
 
 @contextlib.asynccontextmanager
@@ -401,14 +263,6 @@ def _approved(wish: Wish, store: SessionLog, clock: Clock) -> list[Question]:
     asked = Asked()
     fold(store.records(), asked)
     return [asked.find(prefix, clock.now()) for prefix in wish.approve]
-
-
-def _leave(question: Question) -> str:
-    arguments = json.encode(question.arguments).decode()
-    return (
-        f"The user approved this call, once, exactly as it was asked: {question.tool} {arguments[:8_000]}\n"
-        "Make it again now with the very same arguments; any other call is judged anew."
-    )
 
 
 def _budget(wish: Wish, settings: Settings) -> Budget:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from assay.app.compose import Wish, make_gate
+from assay.app.compose import make_gate
 from assay.app.config import load_settings, parse_sources
 from assay.app.kept import Kept
 from assay.app.paths import find_paths
+from assay.app.task import Wish
 from assay.core.errors import UsageError
 from assay.core.events import CallDecided, CallFinished
 from assay.core.policy import EXTERNAL, WORKSPACE, Decision, Effect, Label

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from assay.core.check import CheckRun, Criterion, Evidence, Verdict
-from assay.core.messages import AssistantMessage, Image, Json, Text, ToolResult
+from assay.core.messages import AssistantMessage, Image, Json, Text, ToolResult, Usage
 from assay.core.policy import OPERATOR, WORKSPACE, Decision, Effect, Label
 
 
@@ -33,6 +33,10 @@ class InputReceived(Struct, frozen=True, tag="input", tag_field="kind"):
     """PROVIDER/NAME chosen for this turn."""
     label: Label = OPERATOR
     """Lower than the operator's when a part was piped or pasted in."""
+    uuid: str = ""
+    """What a host program calls this message; rewinding is asked for by it."""
+    origin: dict[str, Json] = {}
+    """Where a host says that it comes from; handed back with the result."""
 
 
 class ContextAdded(Struct, frozen=True, tag="context", tag_field="kind"):
@@ -88,6 +92,7 @@ class CallFinished(Struct, frozen=True, tag="result", tag_field="kind"):
     seconds: float = 0.0
     finish: bool = False
     label: Label = WORKSPACE
+    loads: tuple[str, ...] = ()
 
 
 class CriteriaDeclared(Struct, frozen=True, tag="criteria", tag_field="kind"):
@@ -122,6 +127,49 @@ class Compacted(Struct, frozen=True, tag="compacted", tag_field="kind"):
     """Number of the first record that stays verbatim."""
 
 
+class Rewound(Struct, frozen=True, tag="rewound", tag_field="kind"):
+    """The conversation, the files, or both were taken back. The log keeps what was; history no longer shows it."""
+
+    keeps_to: int = 0
+    """Number of the last record that history still shows; 0 when the conversation stays."""
+    tree: str = ""
+    """What the files were made equal to; empty when they stay."""
+
+
+class ModeChanged(Struct, frozen=True, tag="mode", tag_field="kind"):
+    mode: str
+    """A permission mode; holds until the next one, and when the session is resumed."""
+
+
+class TaskStarted(Struct, frozen=True, tag="task_started", tag_field="kind"):
+    """Something began that may outlast the call that began it: a sub-agent, or a command in the background."""
+
+    task: str
+    what: Literal["agent", "command"]
+    description: str
+    call: str = ""
+    """The call that began it."""
+    output: str = ""
+    """A file with what it printed, or the log of the sub-agent."""
+    agent: str = ""
+    """The kind of sub-agent."""
+    prompt: str = ""
+    background: bool = False
+
+
+class TaskEnded(Struct, frozen=True, tag="task_ended", tag_field="kind"):
+    task: str
+    status: Literal["completed", "failed", "stopped"]
+    summary: str
+    usage: Usage = Usage()
+    calls: int = 0
+    """Tool calls that it made."""
+    seconds: float = 0.0
+    dollars: float | None = None
+    label: Label = WORKSPACE
+    """Of what it knows at its end; the session that began it joins this to its own."""
+
+
 class Noticed(Struct, frozen=True, tag="notice", tag_field="kind"):
     """Something the person should know: a repaired log, a trimmed file, a fallback, a sandbox switched off."""
 
@@ -154,6 +202,10 @@ Event: TypeAlias = (
     | EvidenceRecorded
     | AttemptFinished
     | Compacted
+    | Rewound
+    | ModeChanged
+    | TaskStarted
+    | TaskEnded
     | Noticed
     | TurnEnded
 )

@@ -89,10 +89,26 @@ class Question(Struct, frozen=True):
     """As in `CallDecided`: what the answer is bound to."""
 
 
-class Approver(Protocol):
-    """Contract: True only when a person gave leave for this very digest, once. Without anybody to ask it is False."""
+class Approval(Struct, frozen=True):
+    """A person's word on a question."""
 
-    async def approve(self, question: Question) -> bool: ...
+    allowed: bool
+    message: str = ""
+    """To the model, when it was refused: exactly this."""
+    arguments: dict[str, object] | None = None
+    """The call as the person wants it instead; it is judged anew, and what is denied stays denied."""
+    interrupt: bool = False
+    """The turn is to end."""
+
+
+NOBODY = Approval(False)
+
+
+class Approver(Protocol):
+    """Contract: allowed only when a person gave leave for this very digest, once. `NOBODY` when there is no one to
+    ask."""
+
+    async def approve(self, question: Question) -> Approval: ...
 
 
 class Gate(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -10,6 +11,10 @@ from assay.core.messages import Image, Json, Text
 from assay.core.model import ToolSpec
 from assay.core.policy import OPERATOR, WORKSPACE, Effect, Label
 from assay.core.workspace import Workspace
+
+
+def _silent(text: str) -> None:
+    del text
 
 
 class ToolOutcome(Struct, frozen=True):
@@ -28,6 +33,8 @@ class ToolOutcome(Struct, frozen=True):
     """The model asks to end the turn; the done gate decides."""
     label: Label = WORKSPACE
     """Of `content`: what the model has read from here on is no better than this."""
+    loads: tuple[str, ...] = ()
+    """Names of deferred tools that every later request carries."""
 
 
 class ToolContext(Struct, frozen=True):
@@ -38,6 +45,12 @@ class ToolContext(Struct, frozen=True):
     """The union of every `ToolOutcome.seen` of this session so far: a fold of the log, to be read only."""
     spill: str = ""
     """A directory for output too long to show; empty when nothing may be kept."""
+    call: str = ""
+    """The id of the call that is answered."""
+    label: Label = OPERATOR
+    """Of the session now: who hands words on, to a child or a server, hands on this."""
+    progress: Callable[[str], None] = _silent
+    """Tells whoever watches how far it is."""
 
 
 class Tool(Protocol):

@@ -31,7 +31,7 @@ class CallPorts(Struct, frozen=True):
     label: Callable[[], Label]
     """Of the session so far."""
     clock: Clock
-    context: Callable[[], ToolContext]
+    context: Callable[[ToolCall], ToolContext]
     record: Callable[[CallDecided | CallFinished, bool], None]
     """Append to the log; True asks that it be on disk on return."""
     approver: Approver
@@ -140,7 +140,7 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome,
     decision = await ports.gate.decide(call.name, ready.effects, ports.label())
     digest = digest_of(call.name, call.arguments, ready.effects)
     question = Question(call.id, call.name, call.arguments, ready.effects, decision, digest)
-    if decision.verdict == "ask" and await ports.approver.approve(question):
+    if decision.verdict == "ask" and (await ports.approver.approve(question)).allowed:
         decision = replace(decision, verdict="allow", rule=APPROVED, reason="approved by the user")
     allowed = decision.verdict == "allow"
     if allowed and not ready.quiet:
@@ -153,7 +153,7 @@ async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome,
         begun.add(call.id)
     began = ports.clock.monotonic()
     try:
-        outcome = await ready.tool.run(call.arguments, ports.context())
+        outcome = await ready.tool.run(call.arguments, ports.context(call))
     except StorageError:
         raise
     except (AssayError, OSError, ValueError) as error:
@@ -169,7 +169,14 @@ def _finish(
 ) -> CallFinished:
     result = ToolResult(call.id, outcome.content or (Text("(no output)"),), outcome.is_error)
     finished = CallFinished(
-        result, outcome.display, outcome.debug, outcome.seen, round(seconds, 3), outcome.finish, outcome.label
+        result,
+        outcome.display,
+        outcome.debug,
+        outcome.seen,
+        round(seconds, 3),
+        outcome.finish,
+        outcome.label,
+        outcome.loads,
     )
     ports.record(finished, durable)
     return finished

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from assay.core.errors import UsageError
 from assay.core.events import CallDecided, ModelReplied, SessionStarted
 from assay.core.messages import ToolCall
-from assay.core.policy import Question
+from assay.core.policy import NOBODY, Approval, Question
 from assay.core.store import Record
 from assay.loop.calls import APPROVED
 
@@ -68,8 +68,8 @@ class Once:
     def __init__(self, digests: Iterable[str] = ()) -> None:
         self._left = set(digests)
 
-    async def approve(self, question: Question) -> bool:
+    async def approve(self, question: Question) -> Approval:
         if question.digest not in self._left:
-            return False
+            return NOBODY
         self._left.discard(question.digest)
-        return True
+        return Approval(True)

@@ -7,25 +7,20 @@ already reads; nothing that changes the world starts before the frame exists; th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.context.card import environment_card
 from assay.core.budget import Budget, Spent
 from assay.core.check import Criterion, OutcomeName, Verdict
 from assay.core.clock import Clock
 from assay.core.context import Fragment
 from assay.core.errors import AssayError, StorageError, WorkspaceError
 from assay.core.events import (
-    CallDecided,
     CallFinished,
     CheckFinished,
-    Checkpointed,
-    ContextAdded,
     CriteriaDeclared,
     Event,
     EvidenceRecorded,
@@ -34,33 +29,34 @@ from assay.core.events import (
     Noticed,
     TurnEnded,
 )
+from assay.core.hooks import Hooks
 from assay.core.ids import new_id
-from assay.core.messages import AssistantMessage, Failure, Image, Json, Text, ToolCall, ToolResult
-from assay.core.model import Model, ModelRequest, Reasoning, ToolSpec
-from assay.core.policy import OPERATOR, Approver, Decision, Effect, Gate, Label, Mask
+from assay.core.messages import AssistantMessage, Image, Json, Text, ToolCall, ToolResult
+from assay.core.model import Model, ModelRequest, Reasoning
+from assay.core.policy import Approver, Effect, Gate, Label, Mask
 from assay.core.store import EventStore, Record
-from assay.core.tool import Tool, ToolContext
+from assay.core.tool import Tool
 from assay.core.workspace import Workspace
-from assay.loop.calls import APPROVED, CallPorts, run_calls
-from assay.loop.limits import Limits, request_tokens
-from assay.loop.stuck import Stuck
-from assay.loop.turn import AskPorts, Middleware, Stop, TurnPorts, ask, run_turn
+from assay.loop.limits import request_tokens
+from assay.loop.turn import AskPorts, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
-from assay.run.checkpoint import refs_before
 from assay.run.inputs import label_of
-from assay.run.masked import heard, mask_file, masked
+from assay.run.masked import heard, masked
 from assay.run.proof import Proof
 from assay.run.state import State
+from assay.run.steps import Steps
+from assay.run.toolset import Toolset
 from assay.run.window import Window
 
-GATE_ROUNDS = 2
 """How often missing evidence goes back to the model before the turn ends as it is."""
-_ANY_FORM = "The final answer may be in any form again."
-_CONTINUATIONS = 3
-_COMPACTIONS = 3
 
 Strategy = Callable[["Run"], Awaitable[Stop]]
+
+
+async def tool_loop(run: Run) -> Stop:
+    """The default strategy: the model drives, through tools."""
+    return await Steps(run).take()
 
 
 class RunParts(Struct, frozen=True):
@@ -77,6 +73,8 @@ class RunParts(Struct, frozen=True):
     """A directory for output too long to show."""
     mask: Mask | None = None
     """Keeps known secrets from the model and the log; None when there are none."""
+    hooks: Hooks | None = None
+    """What users have run at points of a session; None when there is nothing."""
 
 
 class RunOptions(Struct, frozen=True):
@@ -101,14 +99,14 @@ class Run:
 
     def __init__(self, parts: RunParts, options: RunOptions):
         self.parts = parts
+        self.tools = parts.tools if isinstance(parts.tools, Toolset) else Toolset(parts.tools.values())
         self.options = options
         self.bus = Bus()
         self.state = State()
-        self._window = Window(parts.model.profile.context, self.next_input, self.record)
+        self.window = Window(parts.model.profile.context, self.next_input, self.record)
         for record in parts.store.records():
             self._fold(record)
-        self._specs: tuple[ToolSpec, ...] = tuple(tool.spec for tool in parts.tools.values())
-        self._schema = StructuredAnswer(options.schema)
+        self.schema = StructuredAnswer(options.schema)
         self.receipt = ""
         """Where the receipt of the last turn lies."""
         self.proof = Proof(
@@ -123,10 +121,9 @@ class Run:
         self._task: asyncio.Task[object] | None = None
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
-        self._may_send = False
+        self.may_send = False
         self._began = 0.0
         self._verdict: Verdict | None = None
-        self._rounds = self._continuations = self._compactions = self._nudges = 0
 
     # --- what surfaces and strategies use -------------------------------------------------------------------------
 
@@ -140,7 +137,7 @@ class Run:
 
     def _fold(self, record: Record) -> None:
         self.state.apply(record)
-        self._window.apply(record)
+        self.window.apply(record)
 
     def progress(self, phase: str, text: str) -> None:
         self.bus.emit(Progress(phase, text))
@@ -152,6 +149,11 @@ class Run:
         if self._task:
             self._task.cancel()
 
+    def use_model(self, model: Model) -> None:
+        """The next request goes to `model`."""
+        self.parts = replace(self.parts, model=model)
+        self.window.context = model.profile.context
+
     @property
     def spent(self) -> Spent:
         """What this turn has used so far."""
@@ -161,7 +163,7 @@ class Run:
     def outgoing(self) -> Label:
         """The label by which a proxy judges what the running command sends: the session's, but while a call runs that a
         person or a rule gave leave to send, nobody else has had a say in it."""
-        return replace(self.state.label, integrity="workspace") if self._may_send else self.state.label
+        return replace(self.state.label, integrity="workspace") if self.may_send else self.state.label
 
     def next_input(self) -> int:
         """Tokens that the next request sends at least, as far as the last reply tells."""
@@ -173,7 +175,7 @@ class Run:
         if self.state.frame:
             self.proof.framed(self.state.framed_at)
             return self.state.frame
-        tree = await asyncio.shield(self._framing())
+        tree = await asyncio.shield(self.framing())
         if not self.state.frame:
             self.record(Framed(self.state.turn, tree), durable=True)
         self.proof.framed(self.state.framed_at)
@@ -187,10 +189,9 @@ class Run:
         task = self._task = asyncio.current_task()
         self._began = self.parts.clock.monotonic()
         self._verdict = None
-        self._rounds = self._continuations = self._compactions = self._nudges = 0
         self._open(parts, label or label_of(parts))
         try:
-            stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or _tool_loop)
+            stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or tool_loop)
             return await self._settle(stop)
         except asyncio.CancelledError:
             if not self._interrupted:
@@ -207,13 +208,13 @@ class Run:
 
     async def _stop_of(self, strategy: Strategy) -> Stop:
         try:
-            return await self._within_time(strategy(self))
+            return await self.within_time(strategy(self))
         except StorageError:
             raise
         except AssayError as error:
             return Stop(error.outcome, str(error))
 
-    def _framing(self) -> asyncio.Task[str]:
+    def framing(self) -> asyncio.Task[str]:
         """The snapshot of the start of this turn, begun once."""
         if self._frame is None:
             self._frame = asyncio.create_task(self.parts.workspace.snapshot())
@@ -232,47 +233,7 @@ class Run:
         self._verdict = await self._prove()
         return self._verdict
 
-    # --- the tool loop --------------------------------------------------------------------------------------------
-
-    async def take_steps(self) -> Stop:
-        """The default strategy: the model drives, through tools."""
-        return await self._within_time(self._steps())
-
-    async def _steps(self) -> Stop:
-        if not self.state.has_context:
-            await self._introduce()
-        if (text := self._schema.instruction or (self.state.schema and _ANY_FORM)) != self.state.schema:
-            self.record(ContextAdded("schema", text, label=OPERATOR))
-        if not self.state.frame:
-            self._framing()
-        if pending := self.state.pending:
-            await self._answer(pending)
-        if final := self.state.unjudged:
-            # Stopped between the last reply and the verdict: the model has said what it had to say.
-            owed = await self._judge(final)
-            if not owed:
-                return Stop(None)
-            self.record(ContextAdded("gate", owed))
-        middleware: list[Middleware] = [
-            Limits(self.options.budget, lambda: self.spent, self.next_input, self.parts.model.profile.price),
-            self._window,
-            Stuck(),
-        ]
-        return await run_turn(
-            TurnPorts(
-                model=self.parts.model,
-                clock=self.parts.clock,
-                request=self._request,
-                record=self.record,
-                show=self.bus.emit,
-                calls=self._answer,
-                recover=self._recover,
-                judge=self._judge,
-                middleware=middleware,
-            )
-        )
-
-    async def _within_time(self, work: Awaitable[Stop]) -> Stop:
+    async def within_time(self, work: Awaitable[Stop]) -> Stop:
         limit = self.options.budget.seconds
         try:
             async with asyncio.timeout(None if limit is None else max(limit - self.spent.seconds, 0.01)):
@@ -282,91 +243,10 @@ class Run:
                 raise
             return Stop("budget", f"{self.spent.seconds:.0f} s used, the limit is {limit:g} s (--max-seconds)")
 
-    async def _introduce(self) -> None:
-        """The first context of a session: the environment, with what fails now, and the instruction files."""
-        names = await self.parts.workspace.list_files(100_000)
-        checks = self.proof.suggest(names)
-        red = await self.proof.red_now(await self.start_tree(), self.state.prompt) if self.proof.user_checks else []
-        card = environment_card(self.parts.workspace, names, checks, red)
-        for fragment in (card, *self.options.instructions):
-            self.record(ContextAdded(fragment.owner, fragment.text, fragment.source, fragment.label))
-
-    def _request(self) -> ModelRequest:
-        profile, budget, spent = self.parts.model.profile, self.options.budget, self.spent
-        room = [profile.max_output]
-        if budget.tokens is not None:
-            room.append(budget.tokens - spent.usage.total - self.next_input())
-        if budget.dollars is not None and profile.price and profile.price.output:
-            room.append(int((budget.dollars - spent.dollars) / profile.price.output * 1_000_000))
-        return ModelRequest(
-            self.options.system,
-            self._specs,
-            self.state.messages(),
-            session=self.parts.store.session,
-            max_output=max(min(room), 16) if len(room) > 1 else None,
-            reasoning=self.options.reasoning,
-        )
-
-    async def _answer(self, calls: Sequence[ToolCall]) -> list[CallFinished]:
-        self.progress("call", ", ".join(call.name for call in calls[:4]))
-        answered = await run_calls(
-            CallPorts(
-                self.parts.tools,
-                self.parts.gate,
-                lambda: self.state.label,
-                self.parts.clock,
-                lambda: ToolContext(self.parts.workspace, self.state.seen, self.parts.spill),
-                self._record_call,
-                self.parts.approver,
-                self._before_effect,
-            ),
-            calls,
-        )
-        for spill in (finished.debug.get("spill") for finished in answered):
-            if self.parts.mask and isinstance(spill, str):
-                await asyncio.to_thread(mask_file, self.parts.mask, spill)
-        return answered
-
-    def _record_call(self, event: CallDecided | CallFinished, durable: bool) -> None:
-        self.record(event, durable)
-        self._may_send = isinstance(event, CallDecided) and _gives_leave_to_send(event.decision)
-        if isinstance(event, CallFinished) and event.finish and (criteria := _criteria(event.debug)):
-            self.record(CriteriaDeclared(criteria))
-
-    async def _before_effect(self, call: ToolCall, decision: Decision) -> None:
-        await self.proof.discover(await self.start_tree(), untouched=not self.state.touched)
-        if any(weighed.sink == "destroy" for weighed in decision.weighed):
-            # What this session has done since the start of the turn is in no other snapshot.
-            tree = await self.parts.workspace.snapshot()
-            self.record(Checkpointed(call.id, tree, await refs_before(decision, self.parts.workspace)), durable=True)
-
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
         decision = await self.parts.gate.decide("shell", (Effect("execute", command),), self.state.label)
         return decision.verdict == "allow"
-
-    async def _recover(self, failure: Failure) -> bool:
-        if failure.kind == "context_too_long" and self._compactions < _COMPACTIONS:
-            self._compactions += 1
-            keep = self.parts.model.profile.context // (4 << self._compactions)
-            return self._window.shrink(min(keep, max(self.next_input() // (2 << self._compactions), 500)))
-        if failure.kind == "empty" and self._nudges < 1:
-            self._nudges += 1
-            self.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer.", label=OPERATOR))
-            return True
-        return False
-
-    async def _judge(self, message: AssistantMessage) -> str:
-        """What the model still owes before the turn may end; "" once there is a verdict."""
-        if message.stop == "length" and not message.calls and self._continuations < _CONTINUATIONS:
-            self._continuations += 1
-            return "Your reply was cut off by the output limit. Go on exactly where it stopped."
-        verdict = await self.conclude()
-        owed = verdict.missing or self._schema.owed(message.text)
-        if owed and self._rounds < GATE_ROUNDS:
-            self._rounds += 1
-            return owed
-        return ""
 
     async def _prove(self) -> Verdict:
         if not self.state.touched:
@@ -419,7 +299,7 @@ class Run:
                 verdict = await self.proof.with_diff(verdict, await self.start_tree())
         if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
-        if verdict.outcome == "answered" and self._schema.owed(self.state.last_text):
+        if verdict.outcome == "answered" and self.schema.owed(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         if self.parts.mask:
             verdict = masked(self.parts.mask, verdict)
@@ -441,34 +321,12 @@ class Run:
         return ended
 
     def _first_tokens(self) -> int:
-        request = ModelRequest(self.options.system, self._specs, ())
+        request = ModelRequest(self.options.system, self.tools.specs(self.state.loaded), ())
         return request_tokens(request) + self.state.added_tokens
 
 
 _INTERRUPTED = Stop("interrupted", "stopped by the user")
 _BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
-
-
-def _gives_leave_to_send(decision: Decision) -> bool:
-    sent = [weighed for weighed in decision.weighed if weighed.sink == "egress"]
-    by_rule = all(weighed.rule.startswith("allow ") for weighed in sent)
-    return bool(sent) and decision.verdict == "allow" and (decision.rule == APPROVED or by_rule)
-
-
-async def _tool_loop(run: Run) -> Stop:
-    return await run.take_steps()
-
-
-def _criteria(debug: dict[str, Json]) -> tuple[Criterion, ...]:
-    declared = debug.get("criteria")
-    if not isinstance(declared, list):
-        return ()
-    rows = (cast("dict[str, Json]", item) for item in cast("list[Json]", declared) if isinstance(item, dict))
-    return tuple(
-        Criterion(str(row["text"]), str(row.get("check") or ""), str(row.get("expect") or ""))
-        for row in rows
-        if row.get("text")
-    )
 
 
 _UNKNOWN = (

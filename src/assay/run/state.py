@@ -16,6 +16,7 @@ from assay.core.events import (
     Framed,
     InputReceived,
     ModelReplied,
+    TaskEnded,
     TurnEnded,
 )
 from assay.core.messages import AssistantMessage, Image, Message, Text, ToolCall, Usage
@@ -40,6 +41,8 @@ class State:
         self.seen: dict[str, str] = {}
         self.label: Label = OPERATOR
         """The join of all that was ever put before the model in this session; compaction takes nothing from it."""
+        self.loaded: list[str] = []
+        """Deferred tools that requests carry from now on, in the order they were loaded."""
         self.has_context = False
         self._last_reply: AssistantMessage | None = None
         self.unjudged: AssistantMessage | None = None
@@ -99,7 +102,7 @@ class State:
     def apply(self, record: Record) -> None:
         self._history.apply(record)
         self.asked.apply(record)
-        if isinstance(record.event, InputReceived | ContextAdded | CallFinished):
+        if isinstance(record.event, InputReceived | ContextAdded | CallFinished | TaskEnded):
             self.label = self.label.join(record.event.label)
         match record.event:
             case InputReceived() as event:
@@ -182,6 +185,7 @@ class State:
         self._open_calls.pop(event.result.call, None)
         self._begun.discard(event.result.call)
         self.seen.update(event.seen)
+        self.loaded += [name for name in event.loads if name not in self.loaded]
         if event.finish:
             self.unjudged = self._last_reply
         if event.finish and isinstance(summary := event.debug.get("summary"), str) and summary:

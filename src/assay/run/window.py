@@ -20,7 +20,7 @@ class Window(Middleware):
     given every record."""
 
     def __init__(self, context: int, next_input: Callable[[], int], record: Callable[[Compacted], None]):
-        self._context = context
+        self.context = context
         self._next_input = next_input
         self._record = record
         self._compactor = Compactor()
@@ -29,8 +29,8 @@ class Window(Middleware):
         self._compactor.apply(record)
 
     async def before_step(self) -> Stop | Inject | None:
-        if self._next_input() > FULL_AT * self._context:
-            self.shrink(int(KEEP * self._context))
+        if self._next_input() > FULL_AT * self.context:
+            self.shrink(int(KEEP * self.context))
         return None
 
     def shrink(self, keep_tokens: int) -> bool:

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from assay.app.compose import open_workspace
+from assay.app.flags import Flag, describe, parse
 from assay.app.paths import find_paths
 from assay.context.instructions import instruction_fragments
 from assay.core.check import CheckRun
 from assay.core.errors import UsageError
 from assay.core.workspace import Workspace
-from assay.surfaces.cli.flags import Flag, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, write_err, write_out
 from assay.verify.baseline import Phase
 from assay.verify.receipt import read_receipt, recheck

@@ -8,12 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from assay.app.compose import Wish, open_task
+from assay.app.compose import open_task
 from assay.app.demo import Case, find_case, load_cases, prepare, test_environment
+from assay.app.flags import Flag, describe, parse
 from assay.app.paths import find_paths
+from assay.app.task import Wish
 from assay.core.check import EXIT_CODES
 from assay.core.errors import UsageError
-from assay.surfaces.cli.flags import Flag, describe, parse
 from assay.surfaces.cli.status import Status
 from assay.surfaces.cli.terminal import write_err, write_out
 

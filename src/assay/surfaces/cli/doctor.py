@@ -12,10 +12,10 @@ from pathlib import Path
 
 from assay._version import __version__
 from assay.app.config import load_settings, parse_sources
+from assay.app.flags import Flag, describe, parse
 from assay.app.model import catalog_of, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.core.errors import AssayError, UsageError
-from assay.surfaces.cli.flags import Flag, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, is_live, one_line, write_out
 from assay.workspace.sandbox.port import Engine, NoSandbox, Sandbox
 

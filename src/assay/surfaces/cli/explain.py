@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from assay.app.compose import Wish
 from assay.app.explain import Explained, explain_imagined, explain_logged, is_imagined
+from assay.app.flags import PERMISSION_MODES, Flag, Parsed, describe, parse
 from assay.app.paths import find_paths
+from assay.app.task import Wish
 from assay.core.errors import UsageError
 from assay.core.messages import Json
 from assay.sessions.index import Sessions
-from assay.surfaces.cli.flags import PERMISSION_MODES, Flag, Parsed, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, one_line, write_err, write_out
 
 FLAGS = (

@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from assay.app.flags import Flag, describe, parse
 from assay.app.paths import find_paths
 from assay.core.errors import UsageError
 from assay.sessions.index import project_key
-from assay.surfaces.cli.flags import Flag, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, harmless, one_line, write_out
 from assay.workspace.copies import discard
 from assay.workspace.held import bring_back, contents, folders

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from assay._version import __version__
-from assay.surfaces.cli.flags import FLAGS, Parsed, describe, parse
+from assay.app.flags import FLAGS, Parsed, describe, parse
 
 COMMANDS: dict[str, str] = {
     "resume": "go on with an earlier session: assay resume [ID] [-p PROMPT]",

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 from assay.app.config import load_settings, parse_sources
+from assay.app.flags import Flag, Parsed, describe, parse
 from assay.app.model import LOCAL, catalog_of, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.core.errors import UsageError
-from assay.surfaces.cli.flags import Flag, Parsed, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, draw, is_live, one_line, write_err, write_out
 
 FLAGS = (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from assay.app.flags import Flag, describe, parse
 from assay.app.paths import find_paths
 from assay.core.errors import UsageError
 from assay.core.events import EvidenceRecorded, ModelReplied, TurnEnded
@@ -16,7 +17,6 @@ from assay.sessions.fold import Ledger, Status, fold
 from assay.sessions.index import Sessions
 from assay.sessions.summary import Summary
 from assay.sessions.transcript import export_events, export_markdown
-from assay.surfaces.cli.flags import Flag, describe, parse
 from assay.surfaces.cli.terminal import ascii_json, one_line, write_err, write_out
 
 FLAGS = (

@@ -18,9 +18,13 @@ from assay.core.events import (
     EvidenceRecorded,
     Framed,
     InputReceived,
+    ModeChanged,
     ModelReplied,
     Noticed,
+    Rewound,
     SessionStarted,
+    TaskEnded,
+    TaskStarted,
     TurnEnded,
 )
 from assay.core.messages import (
@@ -70,6 +74,10 @@ def every_event() -> list[Event]:
         EvidenceRecorded(evidence),
         AttemptFinished(1, "slots", "a.py:b", "green", "first", "t1"),
         Compacted("b was mended", 6),
+        Rewound(7, "a1b2"),
+        ModeChanged("plan"),
+        TaskStarted("t1", "agent", "look around", "c1", "", "explorer", "look"),
+        TaskEnded("t1", "completed", "nothing there", Usage(10, output=5), 2, 1.5),
         Noticed("the log was mended"),
         TurnEnded("turn-1", verdict, "Done.", 2, 12.5, 0.01, 1),
     ]
