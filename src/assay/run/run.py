@@ -41,6 +41,7 @@ from assay.loop.limits import request_tokens
 from assay.loop.turn import AskPorts, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.hooked import Halting, Hooked, Updates
 from assay.run.inputs import label_of
 from assay.run.masked import heard, masked
 from assay.run.proof import Proof
@@ -122,6 +123,10 @@ class Run:
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
         self.may_send = False
+        self.guards = Halting()
+        """Who has a say in calls besides the gate."""
+        if parts.hooks:
+            self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
         self._verdict: Verdict | None = None
 
@@ -153,6 +158,16 @@ class Run:
         """The next request goes to `model`."""
         self.parts = replace(self.parts, model=model)
         self.window.context = model.profile.context
+
+    def use_hooks(self, hooks: Hooks, source: str, update: Updates | None = None) -> None:
+        """Let `hooks` speak from now on; see `Hooked`."""
+        self.guards = Hooked(self, hooks, source, update)
+        self.window.hooked = lambda: self.hooked
+
+    @property
+    def hooked(self) -> Hooked | None:
+        """The hooks of this session, if it has any."""
+        return self.guards if isinstance(self.guards, Hooked) else None
 
     @property
     def spent(self) -> Spent:
@@ -189,8 +204,15 @@ class Run:
         task = self._task = asyncio.current_task()
         self._began = self.parts.clock.monotonic()
         self._verdict = None
-        self._open(parts, label or label_of(parts))
+        said: str | None = None
+        self.guards.halted = ""
         try:
+            refused, said = await self._submitted(parts)
+            if refused:
+                return self._refuse(refused)
+            self._open(parts, label or label_of(parts))
+            if self.hooked:
+                self.hooked.tell("UserPromptSubmit", said)
             stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or tool_loop)
             return await self._settle(stop)
         except asyncio.CancelledError:
@@ -198,6 +220,8 @@ class Run:
                 raise
             if task:
                 task.uncancel()
+            if said is None:
+                self._open(parts, label or label_of(parts))
             return await self._close(_INTERRUPTED)
         finally:
             self._task = None
@@ -260,6 +284,18 @@ class Run:
         return await self.proof.judge(start, final, self.state.criteria, self.state.prompt)
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
+
+    async def _submitted(self, parts: tuple[Text | Image, ...]) -> tuple[str, str]:
+        """Why hooks refuse an input, and what they say to it."""
+        words = "\n".join(part.text for part in parts if isinstance(part, Text))
+        return await self.hooked.submit(words) if self.hooked else ("", "")
+
+    def _refuse(self, reason: str) -> TurnEnded:
+        """A turn that a hook did not let begin: nothing of its input is kept."""
+        self.record(Noticed(f"a hook refused the prompt: {reason}"))
+        ended = TurnEnded(new_id(), Verdict("failed", reason), reason, 0, round(self.spent.seconds, 3), 0.0)
+        self.record(ended, durable=True)
+        return ended
 
     def _open(self, parts: tuple[Text | Image, ...], label: Label) -> None:
         for notice in self.parts.store.notices:

@@ -16,7 +16,7 @@ from assay.core.hooks import SILENT, HookAnswer, HookEvent, HookReport
 from assay.core.ids import new_id
 from assay.core.messages import Json
 from assay.policy.hooks.config import Handler, HookTable, joined, matches
-from assay.policy.hooks.process import Ran, run_process
+from assay.policy.hooks.process import HookProcess, Ran
 from assay.policy.hooks.said import Unreadable, capped, merged, of_output, of_process, refusal
 
 HostCall = Callable[[str, dict[str, Json], str | None, float], Awaitable[Json]]
@@ -51,6 +51,7 @@ class HookEngine:
         self._host: HostCall | None = None
         self._used: set[Handler] = set()
         self._detached: set[asyncio.Task[HookAnswer]] = set()
+        self._running: set[HookProcess] = set()
 
     def add(self, table: HookTable) -> None:
         """More hooks, behind those there are: of a skill or an agent that is now at work."""
@@ -92,6 +93,11 @@ class HookEngine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def kill(self) -> None:
+        """End every command at once: for a signal handler."""
+        for process in [*self._running]:
+            process.kill()
 
     def _meant(self, event: HookEvent, subject: str, data: dict[str, Json]) -> list[tuple[str, Handler]]:
         """The hooks for `subject`, each once, in the order in which they are configured."""
@@ -166,7 +172,12 @@ class HookEngine:
             argv = (_shell(), "-c", handler.command)
         else:
             argv = tuple(_expanded(word, env) for word in (handler.command, *handler.args))
-        return await run_process(argv, env, self._cwd, json.dumps(given).encode(), handler.timeout)
+        process = HookProcess(argv, env, self._cwd, json.dumps(given).encode(), handler.timeout)
+        self._running.add(process)
+        try:
+            return await process.run()
+        finally:
+            self._running.discard(process)
 
     def _tell(self, report: HookReport) -> None:
         if self.report:

@@ -25,6 +25,8 @@ FLOOD = 64_000_000
 _GRACE = 0.5
 """Seconds that outputs are read after the process ended: something it left behind may hold them open."""
 _TICK = 0.05
+_FAREWELL = 2.0
+"""Seconds that a cancelled hook has to be gone."""
 
 
 class Ran(Struct, frozen=True):
@@ -36,78 +38,69 @@ class Ran(Struct, frozen=True):
     """Why it was killed; empty when it ended by itself."""
 
 
-async def run_process(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, given: bytes, timeout: float) -> Ran:
-    """Start `argv`, hand it `given`, wait at most `timeout` seconds. A program that can't be started is an exit code of
-    127. Cancelling it kills the process group."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Ran] = loop.create_future()
-
-    def tell(ran: Ran) -> None:
-        if not done.done():
-            done.set_result(ran)
-
-    def hand_over(ran: Ran) -> None:
-        # The loop may be gone when nobody waited for the hook.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(tell, ran)
-
-    process = _Process(argv, env, cwd, given, time.monotonic() + timeout, hand_over)
-    process.start()
-    try:
-        return await done
-    except asyncio.CancelledError:
-        process.kill()
-        raise
-
-
-class _Process:
+class HookProcess:
     """One process and the thread that looks after it: asyncio's own way waits for whoever inherited the pipes."""
 
-    def __init__(
-        self,
-        argv: tuple[str, ...],
-        env: Mapping[str, str],
-        cwd: str,
-        given: bytes,
-        deadline: float,
-        done: Callable[[Ran], None],
-    ) -> None:
+    def __init__(self, argv: tuple[str, ...], env: Mapping[str, str], cwd: str, given: bytes, timeout: float) -> None:
         self._argv, self._env, self._cwd = argv, env, cwd
         self._given = memoryview(given)
-        self._deadline = deadline
-        self._done = done
+        self._deadline = time.monotonic() + timeout
         self._unwanted = threading.Event()
         self._kept = {"out": bytearray(), "err": bytearray()}
         self._seen = 0
+        self._group = 0
 
-    def start(self) -> None:
-        threading.Thread(target=self._look_after, name="hook", daemon=True).start()
+    async def run(self) -> Ran:
+        """Start it and wait for its end. A program that can't be started is an exit code of 127. Cancelling this kills
+        the process group."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Ran] = loop.create_future()
+
+        def tell(ran: Ran) -> None:
+            if not done.done():
+                done.set_result(ran)
+
+        def hand_over(ran: Ran) -> None:
+            # The loop may be gone when nobody waited for the hook.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, ran)
+
+        threading.Thread(target=self._look_after, args=(hand_over,), name="hook", daemon=True).start()
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            self._unwanted.set()
+            await asyncio.wait([done], timeout=_FAREWELL)
+            raise
 
     def kill(self) -> None:
-        """From any thread: end it all, and soon."""
-        self._unwanted.set()
+        """At once and without waiting: for a signal handler."""
+        if self._group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, signal.SIGKILL)
 
-    def _look_after(self) -> None:
+    def _look_after(self, done: Callable[[Ran], None]) -> None:
         try:
-            self._done(self._run())
+            done(self._run())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._done(Ran(127, "", f"{self._argv[0][:200]}: {reason}"))
+            done(Ran(127, "", f"{self._argv[0][:200]}: {reason}"))
 
     def _run(self) -> Ran:
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             self._argv, cwd=self._cwd, env=dict(self._env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
-        trouble = ""
+        self._group = process.pid
+        trouble = "stopped"
         try:
             with selectors.DefaultSelector() as selector:
                 self._watch(selector, process)
                 trouble = self._follow(selector, process)
         finally:
             if trouble:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                self.kill()
+            self._group = 0
             code = process.wait()
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
