@@ -9,13 +9,14 @@ names (branches, the index) stay as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from msgspec import Struct
 
 from assay.core.errors import UsageError
 from assay.core.events import (
     Checkpointed,
+    Event,
     Framed,
     InputReceived,
     Noticed,
@@ -24,11 +25,8 @@ from assay.core.events import (
     TaskStarted,
     TurnEnded,
 )
+from assay.core.store import EventStore, Record
 from assay.core.workspace import Change, Workspace
-
-if TYPE_CHECKING:
-    from assay.core.store import Record
-    from assay.run.run import Run
 
 
 class Turned(Struct):
@@ -99,18 +97,26 @@ def find_turn(turns: list[Turned], name: str) -> int:
     raise UsageError(f"nothing to rewind to: no message {name[:80]!r} in this session; it has {len(turns)} turns")
 
 
-async def rewind(
-    run: Run, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False
-) -> Rewinding:
-    """Take `run` back to what was before the turn `to` (`find_turn`). With `dry` nothing is changed.
+class Ports(Protocol):
+    """What going back needs of a run, or of a log and a workspace without one."""
 
-    Raises `UsageError` for a turn that is not there or while one is under way, and `WorkspaceError`.
-    """
-    if run.busy:
-        raise UsageError("a turn is under way; interrupt it before rewinding")
-    turns = turns_of(run.parts.store.records())
+    @property
+    def store(self) -> EventStore: ...
+
+    @property
+    def workspace(self) -> Workspace: ...
+
+    def record(self, event: Event, durable: bool = False) -> object: ...
+
+
+async def rewind(
+    ports: Ports, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False
+) -> Rewinding:
+    """Take a session, with no turn under way, back to what was before the turn `to` (`find_turn`). With `dry` nothing
+    is changed. Raises `UsageError` for a turn that is not there, and `WorkspaceError`."""
+    turns = turns_of(ports.store.records())
     index = find_turn(turns, to)
-    workspace = run.parts.workspace
+    workspace = ports.workspace
     plan, target = Rewinding(turns[index].event), ""
     if files:
         plan, target = await _plan(workspace, turns[index:])
@@ -118,13 +124,14 @@ async def rewind(
         return plan
     if target and plan.files:
         # Durable before any file changes: who regrets it, or is stopped in the middle, finds everything there.
-        run.record(Checkpointed("rewind", plan.checkpoint), durable=True)
+        ports.record(Checkpointed("rewind", plan.checkpoint), durable=True)
         await workspace.restore(target)
         if plan.others:
-            run.record(Noticed(f"rewound over changes by others: {', '.join(plan.others[:8])}; {plan.checkpoint[:12]}"))
+            names = ", ".join(plan.others[:8])
+            ports.record(Noticed(f"rewound over changes by others, kept in tree {plan.checkpoint}: {names}"))
     keeps_to = turns[index].number - 1 if conversation else None
     if conversation or plan.files:
-        run.record(Rewound(keeps_to, target if plan.files else ""), durable=True)
+        ports.record(Rewound(keeps_to, target if plan.files else ""), durable=True)
     return plan
 
 

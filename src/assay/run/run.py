@@ -169,6 +169,23 @@ class Run:
             self._task.cancel()
 
     @property
+    def store(self) -> EventStore:
+        return self.parts.store
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.parts.workspace
+
+    def renew(self, store: EventStore) -> None:
+        """Go on in another session, with nothing of this one before the model. The label stays: what this process has
+        read, its files may hold."""
+        label = self.state.label
+        self.parts.store.close()
+        self.parts = replace(self.parts, store=store)
+        self._refold()
+        self.state.label = self.state.label.join(label)
+
+    @property
     def busy(self) -> bool:
         """A turn is under way."""
         return self._task is not None
@@ -260,6 +277,11 @@ class Run:
         ports = AskPorts(clock=self.parts.clock, record=self.record, show=self.bus.emit)
         return await ask(self.parts.model, request, self.spent.steps + 1, ports)
 
+    def owed_answer(self, text: str) -> str:
+        """What the model still owes of the shape that its answer must have; "" when there is none, or it was met by a
+        call or by `text`."""
+        return "" if self.state.structured is not None else self.schema.owed(text)
+
     async def conclude(self) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
         outcome of its own."""
@@ -332,7 +354,7 @@ class Run:
                 verdict = await self.proof.with_diff(verdict, await self.start_tree())
         if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
-        if verdict.outcome == "answered" and self.schema.owed(self.state.last_text):
+        if verdict.outcome == "answered" and self.owed_answer(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         if self.parts.mask:
             verdict = masked(self.parts.mask, verdict)
