@@ -32,14 +32,20 @@ class Window(Middleware):
     """Compacts the log's view when the next request would come near the model's context. A fold, too: it has to be
     given every record."""
 
-    def __init__(self, context: int, next_input: Callable[[], int], record: Callable[[Compacted], None]):
+    def __init__(
+        self,
+        context: int,
+        next_input: Callable[[], int],
+        record: Callable[[Compacted], None],
+        hooked: Callable[[], CompactionHooks | None] = _nobody,
+    ):
         self.context = context
         self._next_input = next_input
         self._record = record
         self.summary = ""
         """Of the last compaction."""
         self._compactor = Compactor()
-        self.hooked: Callable[[], CompactionHooks | None] = _nobody
+        self._hooked = hooked
 
     def apply(self, record: Record) -> None:
         self._compactor.apply(record)
@@ -51,20 +57,21 @@ class Window(Middleware):
 
     async def compact(self, keep_tokens: int, trigger: str = "auto", focus: str = "") -> bool:
         """`shrink`, unless a hook is against it."""
-        hooks = self.hooked()
+        hooks = self._hooked()
         if hooks and await hooks.before_compaction(trigger, focus):
             return False
-        if not self.shrink(keep_tokens):
+        if not self.shrink(keep_tokens, focus):
             return False
         if hooks:
             await hooks.after_compaction(trigger, self.summary)
         return True
 
-    def shrink(self, keep_tokens: int) -> bool:
+    def shrink(self, keep_tokens: int, focus: str = "") -> bool:
         """Compact so that about `keep_tokens` stay verbatim, or fewer when that gains nothing: our count is rough, and
-        what is full by the provider's may look half empty by ours. False when nothing can be gained at all."""
+        what is full by the provider's may look half empty by ours. `focus` is what the user wants kept in mind. False
+        when nothing can be gained at all."""
         for keep in (keep_tokens, keep_tokens // 4, keep_tokens // 16, 0):
-            if event := self._compactor.compact(keep):
+            if event := self._compactor.compact(keep, focus):
                 self.summary = event.summary
                 self._record(event)
                 return True
