@@ -46,7 +46,7 @@ def _matches(glob: str, path: str) -> bool:
     elif glob.endswith("/"):
         wanted.append("**")
     parts = [part for part in path.split("/") if part]
-    reached = {0}
+    reached: set[int] = {0}
     for segment in wanted:
         if not reached:
             break
