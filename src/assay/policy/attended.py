@@ -9,12 +9,12 @@ from assay.core.policy import Weighed
 from assay.policy.bounds import PermissionMode
 
 _READERS = frozenset({
-    "[", "basename", "cal", "cat", "cd", "cmp", "column", "comm", "cut", "date", "df", "diff", "dirname", "du", "echo",
-    "env", "expr", "false", "file", "find", "fold", "getconf", "grep", "egrep", "fgrep", "head", "hexdump", "id",
-    "join", "jq", "less", "ls", "lsof", "md5sum", "more", "nl", "nproc", "od", "paste", "printf", "printenv", "ps", "pwd",
-    "readlink", "realpath", "rev", "rg", "seq", "sha1sum", "sha256sum", "sleep", "sort", "stat", "strings", "sum",
-    "tac", "tail", "test", "tr", "tree", "true", "tty", "type", "uname", "uniq", "uptime", "wc", "whereis", "which", "whoami",
-    "xxd", "yes", ":",
+    "[", "basename", "cal", "cat", "cd", "cmp", "column", "comm", "cut", "date", "df", "diff", "dirname", "du",
+    "echo", "env", "expr", "false", "file", "find", "fold", "getconf", "grep", "egrep", "fgrep", "head", "hexdump",
+    "id", "join", "jq", "less", "ls", "lsof", "md5sum", "more", "nl", "nproc", "od", "paste", "printf", "printenv",
+    "ps", "pwd", "readlink", "realpath", "rev", "rg", "seq", "sha1sum", "sha256sum", "sleep", "sort", "stat",
+    "strings", "sum", "tac", "tail", "test", "tr", "tree", "true", "tty", "type", "uname", "uniq", "uptime", "wc",
+    "whereis", "which", "whoami", "xxd", "yes", ":",
 })  # fmt: skip
 _GIT_READERS = frozenset({
     "blame", "cat-file", "describe", "diff", "grep", "log", "ls-files", "ls-remote", "ls-tree", "merge-base", "reflog",
