@@ -27,6 +27,9 @@ class Errand(Struct, frozen=True):
     """PROVIDER/NAME or an alias; empty for what its kind or the settings say, else the parent's."""
     background: bool = False
     name: str = ""
+    """What it is to be called."""
+    isolated: bool = False
+    """It is to work on a copy of the files, whatever its kind says."""
 
 
 class Report(Struct, frozen=True):

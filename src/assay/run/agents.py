@@ -83,7 +83,7 @@ class Agents:
         stack = AsyncExitStack()
         try:
             tree, workspace = "", self._run.parts.workspace
-            if kind.isolation:
+            if kind.isolation or errand.isolated:
                 tree = await workspace.snapshot()
                 workspace = await stack.enter_async_context(workspace.copy(tree))
             child, where = self._child(task, kind, model, workspace)
