@@ -86,6 +86,7 @@ class Steps:
             run.record(ContextAdded(fragment.owner, fragment.text, fragment.source, fragment.label))
 
     def _request(self) -> ModelRequest:
+        self.run.progress("think", "thinking")
         profile, budget, spent = self.run.parts.model.profile, self.run.options.budget, self.run.spent
         room, price = [profile.max_output], profile.price
         others = self.run.tasks.promised(self.run) if self.run.tasks else Spent()

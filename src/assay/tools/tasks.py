@@ -45,7 +45,9 @@ class Background:
             return refused(str(error))
         about = one_line(description or command.argv[-1], 100)
         report = await self.spawner.adopt(process, about, context.call)
-        text = f"Running in the background as task {report.task}; you will be told when it ends. Output: {report.output}"
+        text = (
+            f"Running in the background as task {report.task}; you will be told when it ends. Output: {report.output}"
+        )
         shown: dict[str, Json] = {
             "stdout": "", "stderr": "", "interrupted": False, "isImage": False, "backgroundTaskId": report.task,
         }  # fmt: skip
