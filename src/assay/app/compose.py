@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.hooks import end, make_hooks, tie
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
 from assay.app.messages.cut import cut_at
@@ -91,6 +92,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             from assay.tools.structured import StructuredOutputTool
 
             shown = (*shown, StructuredOutputTool(wish.schema))
+        hooks = make_hooks(settings, wish, notices)
         parts = RunParts(
             store,
             model,
@@ -101,6 +103,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             approver,
             str(store.spill),
             _mask(wish, settings),
+            hooks,
         )
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
@@ -112,7 +115,21 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
-        task.models, task.gate = models, gate
+        task.models, task.gate, task.hooks = models, gate, hooks
+        if hooks or gate.attended:
+            from assay.app.permissions import Permissions
+
+            task.permissions = permissions = Permissions(task, gate, workspace, paths)
+            stack.callback(permissions.keep)
+        if gate.attended:
+            from assay.app.dialogs import add_dialogs
+
+            add_dialogs(task, gate, paths)
+        if wish.session is not None and wish.permission_mode is None:
+            task.resume_mode()
+        if hooks:
+            tie(hooks, task, "fork" if wish.fork else "startup" if wish.session is None else "resume")
+            stack.push_async_callback(end, hooks, task)
         yield task
 
 
