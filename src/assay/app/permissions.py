@@ -62,6 +62,8 @@ class Permissions:
         for update in read:
             if update["type"] == "setMode":
                 self._task.may_use(str(update["mode"]))
+            elif update["type"] == "addDirectories":
+                self._found(update)
         for update in read:
             self._apply(update)
             if update["destination"] != "session":
@@ -126,7 +128,7 @@ class Permissions:
         if kind == "setMode":
             self.set_mode(str(update["mode"]))
         elif kind in ("addDirectories", "removeDirectories"):
-            self._use_directories(cast("list[str]", update["directories"]), add=kind == "addDirectories")
+            self._use_directories(update)
         else:
             self._use_rules(str(kind), str(update["behavior"]), cast("list[Rule]", update["parsed"]))
 
@@ -144,14 +146,21 @@ class Permissions:
         self._base = Rules(**base)
         self._gate.use_rules(Rules(**{name: (*base[name], *self._added[name]) for name in LISTS}))
 
-    def _use_directories(self, named: list[str], *, add: bool) -> None:
-        found = [os.path.realpath(os.path.join(self._workspace.root, Path(path).expanduser())) for path in named]  # noqa: PTH118
-        if add and (missing := [path for path in found if not Path(path).is_dir()]):
-            raise UsageError(f"addDirectories: {missing[0]} is not a directory")
-        there = self._gate.added
+    def _use_directories(self, update: Table) -> None:
+        found, there = self._found(update), self._gate.added
+        add = update["type"] == "addDirectories"
         wanted = tuple(dict.fromkeys((*there, *found))) if add else tuple(path for path in there if path not in found)
         self._gate.use_bounds(added=wanted)
         self._workspace.admit(wanted)
+
+    def _found(self, update: Table) -> list[str]:
+        """The directories of an update, absolute and resolved."""
+        named = cast("list[str]", update["directories"])
+        found = [os.path.realpath(os.path.join(self._workspace.root, Path(path).expanduser())) for path in named]  # noqa: PTH118 - an absolute one stays absolute
+        missing = [path for path in found if not Path(path).is_dir()]
+        if missing and update["type"] == "addDirectories":
+            raise UsageError(f"addDirectories: {missing[0]} is not a directory")
+        return found
 
     def _directories(self, question: Question) -> list[Table]:
         """The directories outside that `question` is about, as an update."""
