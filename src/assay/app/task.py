@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
@@ -23,12 +24,16 @@ from assay.core.ids import new_id
 from assay.core.messages import Image, Json, Text
 from assay.core.model import Model, Profile
 from assay.core.policy import EXTERNAL, OPERATOR, Label, Question
+from assay.core.spawn import Wake
 from assay.policy.bounds import PERMISSION_MODES, PermissionMode
 from assay.policy.gate import RuleGate
 from assay.run.answer import StructuredAnswer
 from assay.run.rewind import Rewinding
 from assay.run.run import Run
 from assay.sessions.log import SessionLog
+
+if TYPE_CHECKING:
+    from assay.app.agents import Outfitter
 
 
 class Wish(Struct, frozen=True):
@@ -83,6 +88,9 @@ class Wish(Struct, frozen=True):
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
 
+AGENTS_PATIENCE = 600.0
+COMMANDS_PATIENCE = 5.0
+"""Seconds that a program that is done waits for what goes on in the background."""
 _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 
 
@@ -115,6 +123,8 @@ class Task:
         self.messages.follow(run.bus)
         # What helps a session and what a host can ask for; None where there is nothing.
         self.tasks: Tasks | None = None
+        self.outfit: Outfitter | None = None
+        """The kinds of agents that there are; more can be defined."""
         self.mcp: Servers | None = None
         self.library: Library | None = None
         self.permissions: Permissions | None = None
@@ -185,6 +195,15 @@ class Task:
             self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
         label = EXTERNAL if parts and self._piped else None
         return await self.run.turn(parts, strategy_for(self.profile), label, uuid=new_id())
+
+    async def next_wake(self) -> Wake | None:
+        """For a program that ends when its work is done: what in the background has ended since, waited for as long as
+        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`), and a few seconds for commands."""
+        if self.tasks is None or (not self.tasks.listing() and not self.tasks.pending):
+            return None
+        said = self.wish.environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS", "")
+        ceiling = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 12 else AGENTS_PATIENCE
+        return await self.tasks.next_wake(ceiling, min(ceiling, COMMANDS_PATIENCE))
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
         """The result object of a turn, which whoever listens to `messages` gets, too."""
