@@ -6,14 +6,20 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from assay._version import __version__
+from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
+from assay.app.messages.cut import cut_at
 from assay.app.model import catalog_of, make_model
+from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
@@ -24,6 +30,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
+from assay.core.events import Rewound
 from assay.core.model import EFFORTS, Effort, Model, Reasoning
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -34,6 +41,7 @@ from assay.run.toolset import Toolset
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
+from assay.tools.tasks import Background
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
@@ -58,12 +66,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
         model = make_model(name, wish, settings, paths, clock, notices)
-        stack.push_async_callback(model.aclose)
+        models = Models(
+            model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
+        )
+        stack.push_async_callback(models.aclose)
         _warm(model, stack)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
-        approver = Once(question.digest for question in approved)
+        approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
         kept = Kept()
         gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
         beside = _beside(wish, settings, store, gate)
@@ -79,7 +90,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+        background, plans = Background(), lambda: gate.mode == "plan"
+        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=plans, background=background)
         toolset = Toolset(tools.tools, tools.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
@@ -99,13 +111,31 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
+        outfit = Outfitter(
+            models.get,
+            settings.aliases,
+            wish.environ,
+            partial(_stricter, wish, settings, paths, kept, workspace.confined, str(store.spill)),
+            lambda quiet, its: (
+                toolbox(
+                    wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: quiet() or plans(), background=its
+                ).tools
+            ),
+            clock,
+        )
+        outfit.define(read_agents(wish.agents))
+        outfit.define(read_agents(wish.host.offered.get("agents")) if wish.host else ())
+        tasks = attach(run, outfit, background, wish.tools, wish.disallowed)
+        stack.push_async_callback(tasks.aclose)
 
         def new_store() -> SessionLog:
             fresh = sessions.create(str(wish.directory))
             stack.callback(fresh.close)
             return fresh
 
-        yield Task(run, model, wish, notices, new_store, approved)
+        task = Task(run, model, wish, notices, new_store, approved)
+        task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
+        yield task
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
@@ -224,9 +254,17 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     if wish.session is None:
         if wish.fork:
             raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory)
+        return sessions.create(directory, wish.session_id)
+    if wish.session_id and not wish.fork:
+        raise UsageError("--session-id with --continue or --resume needs --fork-session")
     identity = wish.session or sessions.latest(directory)
-    return sessions.fork(identity) if wish.fork else sessions.open(identity)
+    upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops) if wish.resume_at else None
+    if wish.fork:
+        return sessions.fork(identity, upto=upto, session=wish.session_id)
+    store = sessions.open(identity)
+    if upto is not None:
+        store.append(Rewound(upto))
+    return store
 
 
 def make_gate(
@@ -244,12 +282,21 @@ def make_gate(
         confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=True,
+        attended=wish.host is not None and wish.host.approver is not None,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
     )
     rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
+
+
+def _stricter(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, confined: bool, spill: str, mode: PermissionMode
+) -> RuleGate:
+    """The gate of a sub-agent whose kind names a mode."""
+    wish = replace(wish, permission_mode=mode)
+    return make_gate(wish, settings, paths, kept, confined=confined, readable=(spill,))
 
 
 def _hosts(settings: Settings) -> dict[str, Host]:
@@ -288,7 +335,7 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
 
 
 def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
+    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
     if thinking is None:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):
