@@ -1,7 +1,7 @@
 """A session as public messages: what every surface shows, and transcripts are made of. One projection of events.
 
-Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included (those
-have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
+Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included
+(those have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
 """
 
 from __future__ import annotations
