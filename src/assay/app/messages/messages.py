@@ -50,7 +50,7 @@ class Messages:
         """Results are worded as programs that know the `claude` command expect them."""
         self.totals = Totals()
         """Of the turn."""
-        self._whole = Totals()
+        self.whole = Totals()
         """Of this process, sub-agents included."""
         self._listeners: list[Listener] = []
         self._main: Voice | None = None
@@ -96,17 +96,17 @@ class Messages:
         result = result_object(ended, totals, self.session, self.profile(), denials, structured, questions=questions)
         if self.hosted:
             result = hosted_result(result, ended, totals)
-        if (main := self._main) and main.said:
-            result["user_message_uuid"] = main.said.uuid
-            if main.said.origin:
-                result["origin"] = main.said.origin
-        result["total_cost_usd"] = self._whole.cost
-        result["modelUsage"] = self._whole.by_model_object(self.profile())
+        if said := self._main.said if self._main else None:
+            result["user_message_uuid"] = said.uuid
+            if said.origin:
+                result["origin"] = said.origin
+        result["total_cost_usd"] = self.whole.cost
+        result["modelUsage"] = self.whole.by_model_object(self.profile())
         return self.emit("result", {key: value for key, value in result.items() if key != "type"})
 
     def count(self, event: ModelReplied, *, main: bool) -> None:
         fallback = self.profile().model
-        self._whole.add(event, fallback)
+        self.whole.add(event, fallback)
         if main:
             self.totals.add(event, fallback)
 
