@@ -22,7 +22,9 @@ PATIENCE = 24 * 3600.0
 class HostApprover:
     """An `Approver`. `task`: the task that asks, once there is one; `waits` is told True while an answer is awaited."""
 
-    def __init__(self, channel: Channel, task: Callable[[], Task | None], waits: Callable[[bool], None], patience: float):
+    def __init__(
+        self, channel: Channel, task: Callable[[], Task | None], waits: Callable[[bool], None], patience: float
+    ):
         self._channel = channel
         self._task = task
         self._waits = waits

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from assay.app.context_usage import context_usage
 from assay.core.errors import AssayError
+from assay.core.messages import Json
 
 if TYPE_CHECKING:
     from assay.app.task import Task
@@ -19,7 +19,8 @@ def answer(task: Task, command: str) -> str | None:
     name, _, rest = command.removeprefix("/").partition(" ")
     match name:
         case "compact":
-            return _compact(task)
+            done = task.compact(rest.strip())
+            return "Compacted." if done else "There is nothing yet that could be compacted."
         case "context":
             return _context(task)
         case "cost":
@@ -30,14 +31,10 @@ def answer(task: Task, command: str) -> str | None:
             return None
 
 
-def _compact(task: Task) -> str:
-    return "Compacted." if task.run.window.shrink(0) else "There is nothing yet that could be compacted."
-
-
 def _context(task: Task) -> str:
-    usage = context_usage(task)
-    rows = [f"- {row['name']}: {row['tokens']:,} tokens" for row in usage.categories]
-    return "\n".join([f"{usage.total:,} of {usage.most:,} tokens ({usage.percentage} %)", *rows])
+    usage = task.context_usage()
+    rows = [f"- {row['name']}: {row['tokens']:,} tokens" for row in cast("list[dict[str, Json]]", usage["categories"])]
+    return "\n".join([f"{usage['totalTokens']:,} of {usage['maxTokens']:,} tokens ({usage['percentage']} %)", *rows])
 
 
 def _cost(task: Task) -> str:
