@@ -34,11 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--script", type=Path, metavar="FILE", help="replies, rules and faults as JSON")
-    what.add_argument(
-        "--job",
-        choices=["five-step", "echo", "obedient"],
-        help="a built-in job that fits any agent's tools; obedient: what the prompt says",
-    )
+    jobs = ["five-step", "echo", "obedient"]
+    what.add_argument("--job", choices=jobs, help="a built-in job that fits any agent's tools, or what the prompt says")
     parser.add_argument("--turns", type=int, default=50, metavar="N", help="turns of the echo job (50)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="make the five-step job's paths absolute, below DIR")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="a fault; repeatable; see below")

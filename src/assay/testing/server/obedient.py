@@ -88,7 +88,7 @@ def _served(name: str, offered: dict[str, Tool], key: str, text: str) -> Call | 
         return None
     schema = offered[name].schema if name in offered else {}
     needed = [str(each) for each in cast("list[object]", schema.get("required") or ["text"])]
-    arguments: Record = {each: text or "hello" for each in needed}
+    arguments: Record = dict.fromkeys(needed, text or "hello")
     if key:
         arguments = {key: text}
     return Call(name, arguments)
