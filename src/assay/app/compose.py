@@ -17,10 +17,10 @@ from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
-from assay.app.messages.cut import cut_at
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
+from assay.app.reasoning import read_reasoning
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
 from assay.context.instructions import instruction_fragments
@@ -31,7 +31,7 @@ from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import Rewound
-from assay.core.model import EFFORTS, Effort, Model, Reasoning
+from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
@@ -143,7 +143,7 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         system_text(wish.system, wish.append_system),
         instructions,
         _budget(wish, settings),
-        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        read_reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
         wish.schema,
         (*settings.checks, *wish.checks),
         settings.unprotected,
@@ -258,7 +258,11 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     if wish.session_id and not wish.fork:
         raise UsageError("--session-id with --continue or --resume needs --fork-session")
     identity = wish.session or sessions.latest(directory)
-    upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops) if wish.resume_at else None
+    upto: int | None = None
+    if wish.resume_at:
+        from assay.app.messages.cut import cut_at
+
+        upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops)
     if wish.fork:
         return sessions.fork(identity, upto=upto, session=wish.session_id)
     store = sessions.open(identity)
@@ -332,14 +336,3 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
         asked.dollars or settings.max_budget_usd,
         asked.seconds or settings.max_seconds,
     )
-
-
-def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
-    if thinking is None:
-        return Reasoning(effort=level)
-    if thinking in ("off", "adaptive"):
-        return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
-        return Reasoning("budget", int(thinking), level)
-    raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

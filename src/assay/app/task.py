@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from assay._version import __version__
-from assay.app.host import Host, Library, Permissions, Rewinder, Servers, Tasks
+from assay.app.host import Host, Library, Permissions, Servers, Tasks
 from assay.app.messages.messages import Messages
 from assay.app.models import Models
+from assay.app.reasoning import read_reasoning
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
@@ -111,6 +113,7 @@ class Task:
         self._approved = approved
         self._new_store = new_store
         self._piped = wish.piped
+        self._reasoning = run.options.reasoning
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
@@ -128,7 +131,6 @@ class Task:
         self.mcp: Servers | None = None
         self.library: Library | None = None
         self.permissions: Permissions | None = None
-        self.rewinder: Rewinder | None = None
 
     @property
     def session(self) -> str:
@@ -168,6 +170,11 @@ class Task:
     @property
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
+
+    def set_thinking(self, thinking: str | None) -> None:
+        """Think as `--thinking` has it from the next request on; None for what was said at the start."""
+        reasoning = read_reasoning(self.wish.effort, thinking) if thinking else self._reasoning
+        self.run.options = replace(self.run.options, reasoning=reasoning)
 
     async def say(
         self,
@@ -228,6 +235,7 @@ class Task:
         """Begin a new session in this place; returns its id. The old one stays as it is."""
         self._between_turns("clearing")
         self.run.renew(self._new_store())
+        self.messages.session = self.session
         return self.session
 
     def context_usage(self) -> dict[str, Json]:
