@@ -15,6 +15,7 @@ from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
 from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
+from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
 from assay.context.instructions import instruction_fragments
@@ -24,6 +25,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
+from assay.core.events import Noticed
 from assay.core.model import EFFORTS, Effort, Model, Reasoning
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -59,7 +61,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         model = make_model(name, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
         _warm(model, stack)
-        store = _open_store(sessions, wish)
+        store = open_store(open_sessions(sessions, wish, stack), wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = Once(question.digest for question in approved)
@@ -93,7 +95,12 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
-        yield Task(run, model, wish, notices, approved)
+        task = Task(run, model, wish, notices, approved)
+        task.transcript = follow(wish, store)
+        if task.transcript:
+            task.transcript.trouble = lambda text: run.record(Noticed(text))
+            run.bus.subscribe(task.transcript)
+        yield task
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
@@ -203,18 +210,9 @@ def _model_before(sessions: Sessions, wish: Wish) -> str | None:
     if wish.session is None or wish.base_url:
         return None
     status = Status()
-    fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
+    with contextlib.suppress(UsageError):  # it may lie elsewhere, or nowhere, which is told later
+        fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
     return status.model or None
-
-
-def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
-    directory = str(wish.directory)
-    if wish.session is None:
-        if wish.fork:
-            raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory)
-    identity = wish.session or sessions.latest(directory)
-    return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
 def make_gate(

@@ -58,6 +58,11 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--continue", "switch", "go on with the newest session of this directory", "-c"),
     Flag("--resume", "text", "go on with session ID", "-r", value="ID"),
     Flag("--fork-session", "switch", "with --continue or --resume: leave that session as it is"),
+    Flag("--session-id", "text", "the id of the new session, a UUID", value="UUID"),
+    Flag("--resume-session-at", "text", "with --resume: go on behind the message with this uuid", value="UUID"),
+    Flag("--resume-drops-turn", "text", "and only if the turn left out is that of this message", value="UUID"),
+    Flag("--session-mirror", "switch", "with stream-json: the lines of the transcript, too"),
+    Flag("--no-session-persistence", "switch", "keep nothing of the session"),
     Flag(
         "--approve",
         "repeat",

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
@@ -21,6 +22,9 @@ from assay.core.model import Model, Profile
 from assay.core.policy import EXTERNAL, OPERATOR, Question
 from assay.run.answer import StructuredAnswer
 from assay.run.run import Run
+
+if TYPE_CHECKING:
+    from assay.sessions.claude.writer import Transcript
 
 
 class Wish(Struct, frozen=True):
@@ -53,6 +57,16 @@ class Wish(Struct, frozen=True):
     fork: bool = False
     piped: bool = False
     """The prompt itself came in through a pipe."""
+    session_id: str = ""
+    """What the new session is to be called."""
+    resume_at: str | None = None
+    """The uuid of the last message of that session that counts."""
+    resume_drops: str | None = None
+    """The uuid of the user's message that is thereby dropped; another is an error. Empty: none may be dropped."""
+    mirror: bool = False
+    """Transcript lines go to the host, too."""
+    persist: bool = True
+    """False: nothing of the session stays behind."""
     approve: tuple[str, ...] = ()
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
@@ -71,6 +85,8 @@ class Task:
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.transcript: Transcript | None = None
+        """What tells this session to programs that read transcripts."""
 
     @property
     def session(self) -> str:

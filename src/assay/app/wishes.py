@@ -45,12 +45,25 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         schema=read_schema(parsed.text("json_schema")),
         effort=parsed.text("effort"),
         thinking=parsed.text("thinking"),
+        mirror=parsed.on("session_mirror"),
+        session_id=_session_id(parsed.text("session_id")),
+        resume_at=parsed.text("resume_session_at"),
+        resume_drops=parsed.text("resume_drops_turn"),
+        persist=not parsed.on("no_session_persistence"),
         checks=tuple(parsed.many("check")),
         no_sandbox=parsed.on("no_sandbox"),
         session=resume if resume else ("" if parsed.on("continue") else None),
         fork=parsed.on("fork_session"),
         approve=tuple(parsed.many("approve")),
     )
+
+
+def _session_id(text: str | None) -> str:
+    import re
+
+    if text is not None and not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text):
+        raise UsageError(f"--session-id takes a UUID; got '{text[:80]}'")
+    return (text or "").lower()
 
 
 def read_schema(text: str | None) -> dict[str, Json] | None:

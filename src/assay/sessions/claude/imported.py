@@ -7,7 +7,7 @@ and whatever else a tool or a summary brought in may have been written by anyone
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -29,7 +29,7 @@ from assay.core.messages import (
 )
 from assay.core.policy import EXTERNAL, OPERATOR, WORKSPACE, Label
 from assay.sessions.claude.lines import FOREIGN, INTERRUPTED, Line
-from assay.sessions.claude.reader import blocks_of, conversation, list_of, results_of, table_of, text_of
+from assay.sessions.claude.reader import blocks_of, list_of, results_of, table_of, text_of
 
 _FILES = frozenset(
     {"Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "NotebookRead", "Glob", "Grep", "LS", "TodoWrite"}
@@ -57,12 +57,9 @@ class Found(Struct):
         )
 
 
-def events_of(lines: list[Line], first: int, found: Found) -> Iterator[Event]:
-    """The events that stand for a transcript. `first` is the number that the first of them gets in the log."""
-    return events_of_chain(conversation(lines), first, found)
-
-
-def events_of_chain(chain: list[Line], first: int, found: Found) -> Iterator[Event]:
+def events_of(chain: list[Line], first: int, found: Found) -> Iterator[Event]:
+    """The events that stand for a chain of lines (`reader.conversation`). `first` is the number that the first of them
+    gets in the log."""
     number, step, turn = first, 0, ""
     tools = {text_of(block, "id"): text_of(block, "name") for line in chain for block in _uses(line)}
     open_calls: set[str] = set()
@@ -171,9 +168,9 @@ def _said(line: Line, tools: dict[str, str], found: Found) -> Iterator[Event]:
             continue
         call = text_of(block, "tool_use_id")
         content = block.get("content")
-        inner = list[Line](map(table_of, list_of(content)))
+        inner = [table_of(each) for each in list_of(content)]
         if isinstance(content, str):
-            inner = [{"type": "text", "text": content}]
+            inner.append({"type": "text", "text": content})
         shown = tuple(part for each in inner for part in _shown(each, found)) or (Text(""),)
         default = WORKSPACE if tools.get(call) in _FILES else EXTERNAL.join(WORKSPACE)
         yield CallFinished(
@@ -190,9 +187,8 @@ def _said(line: Line, tools: dict[str, str], found: Found) -> Iterator[Event]:
         return
     # What nobody typed, such as a message about a task's end, or what is too long for that, as `run.inputs` has it.
     typed = text_of(table_of(line.get("origin")), "kind") in ("", "human") and words.count("\n") < _TYPED
-    yield InputReceived(
-        new_id(), tuple(parts), label=_label(line, OPERATOR if typed else EXTERNAL.join(WORKSPACE)), uuid=uuid
-    )
+    label = OPERATOR if typed and len(parts) == 1 else EXTERNAL
+    yield InputReceived(new_id(), tuple(parts), label=_label(line, label), uuid=uuid)
 
 
 def _shown(block: Line, found: Found) -> list[Text | Image]:
@@ -215,6 +211,6 @@ def _label(line: Line, default: Label) -> Label:
     return default
 
 
-def known_prefix(chain: Sequence[Line], known: set[str]) -> int:
-    """How many lines of a chain, from its start, are in a log already."""
-    return next((at for at, line in enumerate(chain) if text_of(line, "uuid") not in known), len(chain))
+def says_something(line: Line) -> bool:
+    """Whether a line is part of the talk itself, and not something that was put beside it."""
+    return line.get("type") in ("user", "assistant") and not (line.get("isMeta") or line.get("isApiErrorMessage"))
