@@ -133,7 +133,12 @@ def test_a_session_of_another_program_goes_on(place: Place, serve: Serve, config
     labels = [event["label"]["integrity"] for event in place.events("result")[:2]]
     assert labels == ["external", "workspace"]
     talk = says(claude.get_session_messages(result["session_id"], str(place.project)))
-    assert talk[:3] == ["Their question", "tool_use", "tool_use"] and talk[-4:] == ["Their answer", "odd", "My question", "Two."]
+    assert talk[:3] == ["Their question", "tool_use", "tool_use"] and talk[-4:] == [
+        "Their answer",
+        "odd",
+        "My question",
+        "Two.",
+    ]
     before = path.read_bytes()
     place.task(server, "--resume", result["session_id"], prompt="Again").expect(0)
     assert path.read_bytes().startswith(before)

@@ -14,6 +14,7 @@ from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
 from assay.app.model import catalog_of, make_model
+from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
@@ -59,12 +60,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
         model = make_model(name, wish, settings, paths, clock, notices)
-        stack.push_async_callback(model.aclose)
+        models = Models(
+            model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
+        )
+        stack.push_async_callback(models.aclose)
         _warm(model, stack)
         store = open_store(open_sessions(sessions, wish, stack), wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
-        approver = Once(question.digest for question in approved)
+        approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
         kept = Kept()
         gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
         beside = _beside(wish, settings, store, gate)
@@ -96,6 +100,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if attached:
             attached.run = run
         task = Task(run, model, wish, notices, approved)
+        task.models, task.gate = models, gate
         task.transcript = follow(wish, store)
         if task.transcript:
             task.transcript.trouble = lambda text: run.record(Noticed(text))
@@ -230,6 +235,7 @@ def make_gate(
         confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
+        attended=wish.host is not None and wish.host.approver is not None,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
@@ -274,7 +280,7 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
 
 
 def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
+    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
     if thinking is None:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):

@@ -96,6 +96,8 @@ def _find(sessions: Sessions, wish: Wish, place: Place | None) -> tuple[str, Pat
         told, when = place.newest() if place and place.writable else ("", 0.0)
         if told and (newest is None or (when > newest.updated and told != newest.session)):
             return told, place.transcript(told) if place else None
+        if newest is None and wish.host is not None:
+            return "", None
         if newest is None:
             return sessions.latest(directory), None  # says that there is none
         wanted = newest.session
@@ -218,6 +220,7 @@ def follow(wish: Wish, store: SessionLog) -> Transcript | None:
     host that wants a copy. None when nobody is to be told."""
     if "CLAUDE_CONFIG_DIR" not in wish.environ and not wish.mirror:
         return None
+    from assay.app.messages.tooluse import tool_use_result
     from assay.sessions.claude.lines import About
     from assay.sessions.claude.names import branch_of, find_place
     from assay.sessions.claude.writer import Transcript
@@ -228,4 +231,4 @@ def follow(wish: Wish, store: SessionLog) -> Transcript | None:
         return None
     entry = wish.environ.get("CLAUDE_CODE_ENTRYPOINT") or "cli"
     about = About(store.session, directory, branch_of(directory), __version__, entry)
-    return Transcript(place, about, store.records, keeps=wish.persist)
+    return Transcript(place, about, store.records, tool_use_result, keeps=wish.persist)

@@ -7,6 +7,7 @@ branch is what holds. `assay` on a line tells our number of the record and its l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias, cast
 
 from msgspec import Struct
@@ -22,10 +23,11 @@ from assay.core.events import (
     SessionStarted,
     TurnEnded,
 )
+from assay.core.ids import message_uuid
 from assay.core.messages import AssistantMessage, Image, Json, Text, Thinking, ToolCall, Usage
 from assay.core.policy import Label
 from assay.core.store import Record
-from assay.sessions.claude.names import UUID, line_uuid
+from assay.sessions.claude.names import UUID
 
 Line: TypeAlias = dict[str, Json]
 FOREIGN = "transcript"
@@ -52,18 +54,23 @@ class About(Struct, frozen=True):
     """The id of the sub-agent whose lines these are; empty for the session itself."""
 
 
+Told = Callable[[ToolCall | None, CallFinished], Json]
+"""What a call did, as an object for programs (`toolUseResult`); None for nothing."""
+
+
 class Projection:
     """A fold of one log. `apply` gives the lines of a record, oldest first."""
 
-    def __init__(self, about: About) -> None:
+    def __init__(self, about: About, told: Told = lambda _call, _finished: None) -> None:
         self.about = about
+        self._told = told
         self.leaf: str | None = None
         """The id of the last line of the chain."""
         self._origin = about.session
         self._inputs = ""
         self._prompt = ""
         self._leaves: list[tuple[int, str]] = []
-        self._callers: dict[str, str] = {}
+        self._callers: dict[str, tuple[str, ToolCall]] = {}
 
     def apply(self, record: Record) -> list[Line]:
         match record.event:
@@ -102,17 +109,24 @@ class Projection:
                 if native and native.dialect == FOREIGN:
                     return [str(block) for block in native.blocks[1:]]
                 parts = 0 if message.failure and message.failure.kind == "cancelled" else max(len(message.parts), 1)
-                return [line_uuid(self._origin, record.number, part) for part in range(parts)]
+                return [self._name(record, part) for part in range(parts)]
             case CallFinished(debug=debug) if isinstance(uuid := debug.get("uuid"), str) and UUID.fullmatch(uuid):
                 return [uuid]
             case Compacted():
-                return [line_uuid(self._origin, record.number, part) for part in range(2)]
+                return [self._name(record, part) for part in range(2)]
             case InputReceived() | CallFinished() | ContextAdded():
-                return [line_uuid(self._origin, record.number)]
+                return [self._name(record)]
             case TurnEnded(verdict=verdict) if verdict.outcome == "interrupted":
-                return [line_uuid(self._origin, record.number)]
+                return [self._name(record)]
             case _:
                 return []
+
+    def _name(self, record: Record, part: int = 0) -> str:
+        return message_uuid(self._origin, record.number, record.time, part)
+
+    def _reply_name(self, record: Record) -> str:
+        """The `message.id` that all blocks of a reply share."""
+        return f"msg_{self._name(record).replace('-', '')}"
 
     def title_line(self) -> Line:
         """What the session was asked last, for lists."""
@@ -133,20 +147,20 @@ class Projection:
         return [line]
 
     def _reply(self, record: Record, event: ModelReplied) -> list[Line]:
-        message, number = event.message, record.number
+        message = event.message
         if message.failure:
             if message.failure.kind == "cancelled":
                 return []
             said: Json = [{"type": "text", "text": f"API Error: {message.failure.message}"}]
-            body = {**message_object(message, said), "id": message_id(self._origin, number), "model": "<synthetic>"}
+            body = {**message_object(message, said), "id": self._reply_name(record), "model": "<synthetic>"}
             return [self._line(record, "assistant", message=body, isApiErrorMessage=True)]
         native, lines = message.native, list[Line]()
-        known = str(native.blocks[0]) if native and native.dialect == FOREIGN else message_id(self._origin, number)
+        known = str(native.blocks[0]) if native and native.dialect == FOREIGN else self._reply_name(record)
         for part, piece in enumerate(message.parts):
             body = {**message_object(message, [block_object(piece)]), "id": known}
             line = self._line(record, "assistant", part, message=body)
             if isinstance(piece, ToolCall):
-                self._callers[piece.id] = str(line["uuid"])
+                self._callers[piece.id] = str(line["uuid"]), piece
             lines.append(line)
         return lines
 
@@ -159,8 +173,10 @@ class Projection:
             "is_error": result.is_error,
         }
         line = self._line(record, "user", label=event.label, message={"role": "user", "content": [block]})
-        line["toolUseResult"] = f"Error: {event.display}" if result.is_error else {"display": event.display}
-        if caller := self._callers.pop(result.call, None):
+        caller, call = self._callers.pop(result.call, ("", None))
+        if (told := self._told(call, event)) is not None:
+            line["toolUseResult"] = told
+        if caller:
             line["sourceToolAssistantUUID"] = caller
         return line
 
@@ -204,7 +220,7 @@ class Projection:
 
     def _line(self, record: Record, kind: str, part: int = 0, *, label: Label | None = None, **more: Json) -> Line:
         about, found = self.about, self.uuids(record)
-        uuid = found[part] if part < len(found) else line_uuid(self._origin, record.number, part)
+        uuid = found[part] if part < len(found) else self._name(record, part)
         ours: dict[str, Json] = {"record": record.number}
         if label:
             ours |= {"integrity": label.integrity, "secrecy": label.secrecy}
@@ -229,11 +245,6 @@ class Projection:
         self.leaf = uuid
         self._leaves.append((record.number, uuid))
         return line
-
-
-def message_id(session: str, number: int) -> str:
-    """The `message.id` that all blocks of a reply share."""
-    return "msg_" + line_uuid(session, number).replace("-", "")
 
 
 def message_object(message: AssistantMessage, content: Json) -> dict[str, Json]:

@@ -40,17 +40,6 @@ def _hash(text: str) -> str:
     return digits or "0"
 
 
-def line_uuid(session: str, number: int, part: int = 0) -> str:
-    """The id of the message that is made of part `part` of record `number`: the same on the wire, in the transcript and
-    whenever the log is read again. A UUID of version 8 (RFC 9562) from SHA-256."""
-    from hashlib import sha256
-
-    value = int.from_bytes(sha256(f"{session}/{number}/{part}".encode()).digest()[:16], "big")
-    value = value & ~(0xF << 76) | 8 << 76
-    text = f"{value & ~(3 << 62) | 2 << 62:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 class Place(Struct, frozen=True):
     """Where the transcripts of one project lie."""
 

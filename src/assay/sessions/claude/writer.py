@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from assay.core.errors import AssayError
 from assay.core.events import InputReceived, TaskEnded, TaskStarted, TurnEnded
 from assay.core.store import Record
-from assay.sessions.claude.lines import About, Line, Projection
+from assay.sessions.claude.lines import About, Line, Projection, Told
 from assay.sessions.claude.names import Place
 from assay.sessions.claude.reader import read_lines
 from assay.sessions.reader import LogReader
@@ -37,7 +37,7 @@ class Transcript:
     """
 
     def __init__(
-        self, place: Place, about: About, records: Callable[[], Iterator[Record]], *, keeps: bool = True
+        self, place: Place, about: About, records: Callable[[], Iterator[Record]], told: Told, *, keeps: bool = True
     ) -> None:
         self.path = place.transcript(about.session)
         self.mirror: Mirror | None = None
@@ -45,7 +45,8 @@ class Transcript:
         """Told once when the file can't be written; the session goes on."""
         self._records = records
         self._keeps = keeps and place.writable
-        self._main = Projection(about)
+        self._main = Projection(about, told)
+        self._told = told
         self._agents: dict[str, TaskStarted] = {}
         self._begun = False
         self._said: dict[str, Line] = {}
@@ -115,7 +116,7 @@ class Transcript:
             "spawnDepth": 1,
         }
         known = self._known(path)
-        projection = Projection(replace(self._main.about, agent=started.task))
+        projection = Projection(replace(self._main.about, agent=started.task), self._told)
         lines: list[Line] = []
         try:
             for record in LogReader(source).records():
