@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.sessions.claude.names import project_folder
+from assay.sessions.claude.reader import read_lines
 from assay.testing.server import Call, Reply
 
 from .command import Place
@@ -30,7 +31,7 @@ def config(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def lines_of(config: Path, place: Place, session: str) -> list[dict]:
     path = config / "projects" / project_folder(str(place.project)) / f"{session}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return list(read_lines(path))
 
 
 def says(messages: list) -> list[str]:
@@ -133,12 +134,8 @@ def test_a_session_of_another_program_goes_on(place: Place, serve: Serve, config
     labels = [event["label"]["integrity"] for event in place.events("result")[:2]]
     assert labels == ["external", "workspace"]
     talk = says(claude.get_session_messages(result["session_id"], str(place.project)))
-    assert talk[:3] == ["Their question", "tool_use", "tool_use"] and talk[-4:] == [
-        "Their answer",
-        "odd",
-        "My question",
-        "Two.",
-    ]
+    assert talk[:3] == ["Their question", "tool_use", "tool_use"]
+    assert [each for each in talk if each != "odd"][-3:] == ["Their answer", "My question", "Two."]
     before = path.read_bytes()
     place.task(server, "--resume", result["session_id"], prompt="Again").expect(0)
     assert path.read_bytes().startswith(before)
@@ -153,7 +150,6 @@ def test_what_another_machine_added_comes_over(place: Place, serve: Serve, confi
     away = {"HOME": str(place.root / "elsewhere")}
     place.run(server, "-p", "There", "--resume", session, env=away).expect(0)
     place.task(server, "--resume", session, prompt="Here again").expect(0)
-    print(*(json.dumps(e)[:200] for e in place.events()), sep="\n")
     said = [turn.text for turn in server.requests[-1].history if turn.role == "assistant" and turn.text]
     assert said == ["I look.", "One.", "Two."]
     talk = says(claude.get_session_messages(session))
