@@ -36,8 +36,6 @@ the ids that its lines had."""
 INTERRUPTED = "[Request interrupted by user]"
 """What readers of transcripts know a break by."""
 _STOP: dict[str, Json] = {"end": "end_turn", "calls": "tool_use", "length": "max_tokens", "refused": "refusal"}
-_LARGEST = 600_000
-"""Characters of one block's text or data: a line that a host reads must stay below 1 MiB."""
 _OWN = frozenset({"environment", "instructions", "schema"})
 """Owners of context that each run adds anew."""
 
@@ -80,7 +78,7 @@ class Projection:
             case InputReceived() as event:
                 return self._input(record, event)
             case ContextAdded() as event if event.owner not in _OWN:
-                message: Json = {"role": "user", "content": _cut(event.text)}
+                message: Json = {"role": "user", "content": event.text}
                 return [self._line(record, "user", label=event.label, isMeta=True, message=message)]
             case Framed(tree=tree) if self._inputs:
                 return [self._snapshot(record.time, tree)]
@@ -137,7 +135,7 @@ class Projection:
     def _input(self, record: Record, event: InputReceived) -> list[Line]:
         first, *more = event.parts
         plain = isinstance(first, Text) and not more
-        content = _cut(cast("Text", first).text) if plain else [block_object(part) for part in event.parts]
+        content = cast("Text", first).text if plain else [block_object(part) for part in event.parts]
         line = self._line(record, "user", label=event.label, message={"role": "user", "content": content})
         if event.origin:
             line["origin"] = event.origin
@@ -191,7 +189,7 @@ class Projection:
             1,
             isCompactSummary=True,
             isVisibleInTranscriptOnly=True,
-            message={"role": "user", "content": _cut(event.summary)},
+            message={"role": "user", "content": event.summary},
         )
         boundary["logicalParentUuid"] = before
         if kept:
@@ -269,22 +267,16 @@ def _usage(usage: Usage) -> dict[str, Json]:
 
 
 def block_object(part: Text | Image | Thinking | ToolCall) -> dict[str, Json]:
-    """A block of content as the Messages API has it; what would make a line too long for its readers is cut."""
+    """A block of content as the Messages API has it."""
     match part:
         case Text(text):
-            return {"type": "text", "text": _cut(text)}
-        case Image(media_type, data) if len(data) <= _LARGEST:
-            return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+            return {"type": "text", "text": text}
         case Image(media_type, data):
-            return {"type": "text", "text": f"[an image ({media_type}) of {len(data):,} characters is left out here]"}
+            return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
         case Thinking(text, signature):
-            return {"type": "thinking", "thinking": _cut(text), "signature": signature}
+            return {"type": "thinking", "thinking": text, "signature": signature}
         case ToolCall(id, name, arguments):
             return {"type": "tool_use", "id": id, "name": name, "input": arguments}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LARGEST else f"{text[:_LARGEST]}\n[… {len(text) - _LARGEST:,} characters left out …]"
 
 
 def iso_time(seconds: float) -> str:

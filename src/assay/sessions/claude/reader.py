@@ -51,7 +51,7 @@ def conversation(lines: list[Line]) -> list[Line]:
     own = [
         line
         for line in lines
-        if text_of(line, "uuid") and line.get("type") in CONVERSATION and not line.get("isSidechain")
+        if text_of(line, "uuid") and text_of(line, "type") in CONVERSATION and not line.get("isSidechain")
     ]
     by_uuid = {text_of(line, "uuid"): line for line in own}
     chain = _chain(own, by_uuid)

@@ -8,13 +8,15 @@ end of a turn, before anybody is told of the result.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from msgspec.structs import replace
 
 from assay.core.errors import AssayError
 from assay.core.events import InputReceived, TaskEnded, TaskStarted, TurnEnded
+from assay.core.messages import Json
 from assay.core.store import Record
 from assay.sessions.claude.lines import About, Line, Projection, Told
 from assay.sessions.claude.names import Place
@@ -23,8 +25,14 @@ from assay.sessions.reader import LogReader
 
 Mirror = Callable[[str, list[Line]], None]
 """Takes the path of a transcript and lines that were added to it."""
+_LONGEST = 600_000
+"""Bytes of a line: hosts take no message of more than 1 MiB."""
+_CUTS = (100_000, 10_000, 1_000, 100, 0)
+"""Characters that strings of a line which is too long are cut to, the first that is enough."""
 _BATCH = 400_000
-"""Characters of lines that are handed to a mirror at once."""
+"""Bytes of lines that are handed to a mirror at once, but for a single line that is longer."""
+_DEEPEST = 8
+"""Sub-agents of sub-agents that are followed."""
 _TAIL = 32_768
 """Bytes after which a title is said again: lists look for it near the end."""
 
@@ -103,43 +111,55 @@ class Transcript:
                 self._said[str(line["type"])] = line
         return list(self._said.values())
 
-    def _agent(self, started: TaskStarted) -> None:
-        """The transcript of a sub-agent, from the log that it leaves."""
+    def _agent(self, started: TaskStarted, parent: str = "", depth: int = 1) -> None:
+        """The transcript of a sub-agent, and of those that it had, from the log that it leaves."""
         source = Path(started.output)
-        if source.suffix != ".jsonl" or not source.is_file():
+        if source.suffix != ".jsonl" or depth > _DEEPEST:
             return
         path = self.path.with_suffix("") / "subagents" / f"agent-{started.task}.jsonl"
-        about: Line = {
-            "agentType": started.agent,
-            "description": started.description,
-            "toolUseId": started.call,
-            "spawnDepth": 1,
-        }
         known = self._known(path)
         projection = Projection(replace(self._main.about, agent=started.task), self._told)
         lines: list[Line] = []
+        inner: dict[str, TaskStarted] = {}
+        model = ""
         try:
             for record in LogReader(source).records():
                 fresh = projection.apply(record)
                 lines = [] if not known.isdisjoint(projection.uuids(record)) else [*lines, *fresh]
+                if isinstance(record.event, TaskStarted) and record.event.what == "agent":
+                    inner[record.event.task] = record.event
+                elif isinstance(record.event, InputReceived):
+                    model = record.event.model
         except (AssayError, OSError) as error:
             self._lost(f"the log of sub-agent {started.task} can't be read: {error}")
             return
-        if self._keeps and not known:
-            self._write(path.with_suffix(".meta.json"), _text([about]), whole=True)
-        if self.mirror and not known:
-            self.mirror(str(path), [{"type": "agent_metadata", **about}])
+        about: Line = {
+            "agentType": started.agent,
+            "description": started.description,
+            "toolUseId": started.call,
+            "spawnDepth": depth,
+            "model": model,
+            **({"parentAgentId": parent} if parent else {}),
+        }
+        if not known:
+            if self._keeps:
+                self._write(path.with_suffix(".meta.json"), _encoded(about)[1], whole=True)
+            if self.mirror:
+                self.mirror(str(path), [{"type": "agent_metadata", **about}])
         self._add(path, lines, durable=True)
+        for each in inner.values():
+            self._agent(each, started.task, depth + 1)
 
     def _add(self, path: Path, lines: list[Line], *, durable: bool) -> None:
         if not lines:
             return
-        text = _text(lines)
+        encoded = [_encoded(line) for line in lines]
+        text = b"".join(each for _, each in encoded)
         self._since += len(text)
         if self._keeps:
             self._write(path, text, durable=durable)
         if self.mirror:
-            for batch in _batches(lines):
+            for batch in _batches(encoded):
                 self.mirror(str(path), batch)
 
     def _write(self, path: Path, text: bytes, *, durable: bool = False, whole: bool = False) -> None:
@@ -169,22 +189,43 @@ class Transcript:
             self.trouble(text)
 
 
-def _text(lines: Iterable[Line]) -> bytes:
+def _encoded(line: Line) -> tuple[Line, bytes]:
+    """A line as JSON, and the line again, cut where it would be too long for those who read it."""
     # ASCII only: lone surrogates survive, and a line stays a line for readers that split at U+2028.
     import json
 
-    return "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines).encode("ascii")
+    text = json.dumps(line, separators=(",", ":"))
+    for most in _CUTS:
+        if len(text) <= _LONGEST:
+            break
+        line = cast("Line", _clipped(line, most))
+        text = json.dumps(line, separators=(",", ":"))
+    return line, f"{text}\n".encode("ascii")
 
 
-def _batches(lines: list[Line]) -> Iterator[list[Line]]:
+def _clipped(value: Json, most: int) -> Json:
+    """`value` with no string of more than about `most` characters in it."""
+    if isinstance(value, str):
+        return value if len(value) <= most else f"{value[:most]}\n[… {len(value) - most:,} characters left out …]"
+    if isinstance(value, list):
+        return [_clipped(each, most) for each in cast("list[Json]", value)]
+    if isinstance(value, dict):
+        table = cast("Line", value)
+        source = table.get("source")
+        if table.get("type") == "image" and len(str(source)) > most:
+            return {"type": "text", "text": f"[an image of {len(str(source)):,} characters is left out here]"}
+        return {key: _clipped(each, most) for key, each in table.items()}
+    return value
+
+
+def _batches(lines: list[tuple[Line, bytes]]) -> Iterator[list[Line]]:
     batch: list[Line] = []
     size = 0
-    for line in lines:
-        weight = len(_text([line]))
-        if batch and size + weight > _BATCH:
+    for line, text in lines:
+        if batch and size + len(text) > _BATCH:
             yield batch
             batch, size = [], 0
         batch.append(line)
-        size += weight
+        size += len(text)
     if batch:
         yield batch
