@@ -16,6 +16,7 @@ from assay.app.limits import limits_of
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
+from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
@@ -27,7 +28,7 @@ from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import Noticed
-from assay.core.model import EFFORTS, Effort, Model, Reasoning
+from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
@@ -65,7 +66,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         )
         stack.push_async_callback(models.aclose)
         _warm(model, stack)
-        store = open_store(open_sessions(sessions, wish, stack), wish)
+        kept_in = open_sessions(sessions, wish, stack)
+        store = open_store(kept_in, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
@@ -85,6 +87,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
+        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+            from assay.tools.structured import StructuredOutputTool
+
+            tools = (*tools, StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
@@ -99,7 +105,13 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
-        task = Task(run, model, wish, notices, approved)
+
+        def new_store() -> SessionLog:
+            fresh = kept_in.create(str(wish.directory))
+            stack.callback(fresh.close)
+            return fresh
+
+        task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate = models, gate
         task.transcript = follow(wish, store)
         if task.transcript:
@@ -113,7 +125,7 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         system_text(wish.system, wish.append_system),
         instructions,
         _budget(wish, settings),
-        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        read_reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
         wish.schema,
         (*settings.checks, *wish.checks),
         settings.unprotected,
@@ -277,14 +289,3 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
         asked.dollars or settings.max_budget_usd,
         asked.seconds or settings.max_seconds,
     )
-
-
-def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
-    if thinking is None:
-        return Reasoning(effort=level)
-    if thinking in ("off", "adaptive"):
-        return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
-        return Reasoning("budget", int(thinking), level)
-    raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from assay.sessions.claude.writer import Transcript
 
 
+class NoConversation(UsageError):
+    """There is no session of that id."""
+
+
 class ResumeRejected(AssayError):
     """A resume that would leave out something else than what the caller knows of."""
 
@@ -112,7 +116,7 @@ def _find(sessions: Sessions, wish: Wish, place: Place | None) -> tuple[str, Pat
         if path is not None:
             return wanted, path
         if str(error).startswith("no session"):
-            raise UsageError(
+            raise NoConversation(
                 f"No conversation found with session ID: {wanted[:200]} (`assay sessions list` shows what there is)"
             ) from None
         raise
@@ -185,7 +189,7 @@ def _cut(sessions: Sessions, wish: Wish, identity: str) -> int:
         uuids = projection.uuids(record)
         if wish.resume_at in uuids:
             at, cut, dropped = record.number, record.number, []
-        elif at and isinstance(record.event, Rewound) and record.event.keeps_to:
+        elif at and isinstance(record.event, Rewound) and record.event.keeps_to is not None:
             keeps = record.event.keeps_to
             dropped = [each for each in dropped if each[0].number <= keeps]
         elif at and _talk(record):

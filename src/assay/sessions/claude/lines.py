@@ -88,7 +88,7 @@ class Projection:
                 return [self._result(record, event)]
             case Compacted() as event:
                 return self._compacted(record, event)
-            case Rewound(keeps_to=keeps) if keeps:
+            case Rewound(keeps_to=int(keeps)):
                 kept = [leaf for leaf in self._leaves if leaf[0] <= keeps]
                 self._leaves, self.leaf = kept, kept[-1][1] if kept else None
                 return []

@@ -25,11 +25,11 @@ from assay.sessions.reader import LogReader
 
 Mirror = Callable[[str, list[Line]], None]
 """Takes the path of a transcript and lines that were added to it."""
-_LONGEST = 600_000
-"""Bytes of a line: hosts take no message of more than 1 MiB."""
+_LONGEST = 400_000
+"""Bytes of a line: hosts take no message of more than 1 MiB, and we send none of more than half of it."""
 _CUTS = (100_000, 10_000, 1_000, 100, 0)
 """Characters that strings of a line which is too long are cut to, the first that is enough."""
-_BATCH = 400_000
+_BATCH = 300_000
 """Bytes of lines that are handed to a mirror at once, but for a single line that is longer."""
 _DEEPEST = 8
 """Sub-agents of sub-agents that are followed."""
@@ -47,14 +47,22 @@ class Transcript:
     def __init__(
         self, place: Place, about: About, records: Callable[[], Iterator[Record]], told: Told, *, keeps: bool = True
     ) -> None:
-        self.path = place.transcript(about.session)
+        self._place = place
         self.mirror: Mirror | None = None
         self.trouble: Callable[[str], None] | None = None
         """Told once when the file can't be written; the session goes on."""
-        self._records = records
         self._keeps = keeps and place.writable
-        self._main = Projection(about, told)
         self._told = told
+        self._begin(about, records)
+
+    def renew(self, session: str, records: Callable[[], Iterator[Record]]) -> None:
+        """From now on it is the log of another session that grows."""
+        self._begin(replace(self._main.about, session=session), records)
+
+    def _begin(self, about: About, records: Callable[[], Iterator[Record]]) -> None:
+        self.path = self._place.transcript(about.session)
+        self._records = records
+        self._main = Projection(about, self._told)
         self._agents: dict[str, TaskStarted] = {}
         self._begun = False
         self._said: dict[str, Line] = {}
