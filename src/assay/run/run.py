@@ -306,7 +306,7 @@ class Run:
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
-        decision = await self.parts.gate.decide("shell", (Effect("execute", command),), self.state.label)
+        decision = await self.parts.gate.decide("Bash", (Effect("execute", command),), self.state.label)
         return decision.verdict == "allow"
 
     async def _prove(self) -> Verdict:
