@@ -21,6 +21,7 @@ from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
 from assay.app.reasoning import read_reasoning
+from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
 from assay.context.instructions import instruction_fragments
@@ -30,7 +31,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import Rewound
+from assay.core.events import Noticed
 from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -71,7 +72,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         )
         stack.push_async_callback(models.aclose)
         _warm(model, stack)
-        store = _open_store(sessions, wish)
+        kept_in = open_sessions(sessions, wish, stack)
+        store = open_store(kept_in, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
@@ -129,12 +131,16 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         stack.push_async_callback(tasks.aclose)
 
         def new_store() -> SessionLog:
-            fresh = sessions.create(str(wish.directory))
+            fresh = kept_in.create(str(wish.directory))
             stack.callback(fresh.close)
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
+        task.transcript = follow(wish, store)
+        if task.transcript:
+            task.transcript.trouble = lambda text: run.record(Noticed(text))
+            run.bus.subscribe(task.transcript)
         yield task
 
 
@@ -245,30 +251,9 @@ def _model_before(sessions: Sessions, wish: Wish) -> str | None:
     if wish.session is None or wish.base_url:
         return None
     status = Status()
-    fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
+    with contextlib.suppress(UsageError):  # it may lie elsewhere, or nowhere, which is told later
+        fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
     return status.model or None
-
-
-def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
-    directory = str(wish.directory)
-    if wish.session is None:
-        if wish.fork:
-            raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory, wish.session_id)
-    if wish.session_id and not wish.fork:
-        raise UsageError("--session-id with --continue or --resume needs --fork-session")
-    identity = wish.session or sessions.latest(directory)
-    upto: int | None = None
-    if wish.resume_at:
-        from assay.app.messages.cut import cut_at
-
-        upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops)
-    if wish.fork:
-        return sessions.fork(identity, upto=upto, session=wish.session_id)
-    store = sessions.open(identity)
-    if upto is not None:
-        store.append(Rewound(upto))
-    return store
 
 
 def make_gate(

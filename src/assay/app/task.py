@@ -36,6 +36,7 @@ from assay.sessions.log import SessionLog
 
 if TYPE_CHECKING:
     from assay.app.agents import Outfitter
+    from assay.sessions.claude.writer import Transcript
 
 
 class Wish(Struct, frozen=True):
@@ -86,6 +87,8 @@ class Wish(Struct, frozen=True):
     """Transcript lines go to the host, too."""
     host: Host | None = None
     """The program that drives us."""
+    persist: bool = True
+    """False: nothing of the session stays behind."""
     approve: tuple[str, ...] = ()
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
@@ -118,6 +121,8 @@ class Task:
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.transcript: Transcript | None = None
+        """What tells this session to programs that read transcripts."""
         self.models: Models | None = None
         """The models that may be switched to; None when there is no choice."""
         self.gate: RuleGate | None = None
@@ -234,7 +239,10 @@ class Task:
     def clear(self) -> str:
         """Begin a new session in this place; returns its id. The old one stays as it is."""
         self._between_turns("clearing")
-        self.run.renew(self._new_store())
+        store = self._new_store()
+        self.run.renew(store)
+        if self.transcript:
+            self.transcript.renew(store.session, store.records)
         self.messages.session = self.session
         return self.session
 

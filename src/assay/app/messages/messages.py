@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from assay.app.messages.blocks import STOPS, assistant, block, blocks
-from assay.app.messages.ids import uuid_of
 from assay.app.messages.partial import Draft
 from assay.app.messages.result import API_ERROR, Totals, api_failure, hosted_result, result_object
 from assay.app.messages.tooluse import tool_use_result
@@ -26,7 +25,7 @@ from assay.core.events import (
     TaskStarted,
     TurnEnded,
 )
-from assay.core.ids import new_id
+from assay.core.ids import message_uuid, new_id
 from assay.core.messages import AssistantMessage, Json, Text, ToolCall, Usage
 from assay.core.model import CallDelta, Profile, Retrying, TextDelta, ThinkingDelta
 from assay.core.store import Record
@@ -153,8 +152,8 @@ class Voice:
         if not self._out.heard:
             return
         match seen:
-            case Record(event=event):
-                self._record(seen.number, event)
+            case Record():
+                self._record(seen)
             case TextDelta() | ThinkingDelta() | CallDelta():
                 self._delta(seen)
             case Retrying():
@@ -230,15 +229,15 @@ class Voice:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _record(self, number: int, event: object) -> None:
-        out = self._out
+    def _record(self, record: Record) -> None:
+        out, event = self._out, record.event
         match event:
             case ModelReplied(message=message, role="solver"):
-                self._reply(number, message)
+                self._reply(record, message)
             case CallFinished():
-                self._result(number, event)
+                self._result(record, event)
             case InputReceived():
-                self._input(number, event)
+                self._input(record, event)
             case Compacted():
                 meta: Frame = {"trigger": "auto", "pre_tokens": out.totals.last_sent}
                 out.system("compact_boundary", compact_metadata=meta)
@@ -253,7 +252,10 @@ class Voice:
             case _:
                 pass
 
-    def _reply(self, number: int, message: AssistantMessage) -> None:
+    def _name(self, record: Record, part: int = 0) -> str:
+        return message_uuid(self._out.session, record.number, record.time, part)
+
+    def _reply(self, record: Record, message: AssistantMessage) -> None:
         draft = self._close(None if message.failure else message)
         if message.failure:
             return
@@ -266,9 +268,9 @@ class Voice:
                 STOPS.get(message.stop),
                 message.usage,
             )
-            self._emit("assistant", uuid_of(self._out.session, number, part), message=made)
+            self._emit("assistant", self._name(record, part), message=made)
 
-    def _result(self, number: int, event: CallFinished) -> None:
+    def _result(self, record: Record, event: CallFinished) -> None:
         result = event.result
         call = self._calls.pop(result.call, None)
         answer: Frame = {
@@ -280,13 +282,13 @@ class Voice:
         more: Frame = {}
         if (told := tool_use_result(call, event)) is not None:
             more["tool_use_result"] = told
-        self._emit("user", uuid_of(self._out.session, number), message={"role": "user", "content": [answer]}, **more)
+        self._emit("user", self._name(record), message={"role": "user", "content": [answer]}, **more)
 
-    def _input(self, number: int, event: InputReceived) -> None:
+    def _input(self, record: Record, event: InputReceived) -> None:
         only = event.parts[0] if len(event.parts) == 1 else None
         content: Json = only.text if isinstance(only, Text) else blocks(event.parts)
         more: Frame = {"origin": event.origin} if event.origin else {}
-        identity = event.uuid or uuid_of(self._out.session, number)
+        identity = event.uuid or self._name(record)
         self._emit("user", identity, message={"role": "user", "content": content}, isReplay=True, **more)
 
     def _started(self, event: TaskStarted) -> None:
