@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 
@@ -23,6 +24,10 @@ from assay.run.answer import StructuredAnswer
 from assay.run.rewind import Rewinding
 from assay.run.run import Run
 from assay.sessions.log import SessionLog
+
+if TYPE_CHECKING:
+    from assay.tools.mcp.inprocess import Bridge
+    from assay.tools.mcp.servers import Servers
 
 
 class Wish(Struct, frozen=True):
@@ -49,6 +54,10 @@ class Wish(Struct, frozen=True):
     effort: str | None = None
     thinking: str | None = None
     checks: tuple[str, ...] = ()
+    mcp_config: tuple[str, ...] = ()
+    strict_mcp: bool = False
+    mcp_bridge: Bridge | None = None
+    """Reaches MCP servers that live in the program that drives us."""
     no_sandbox: bool = False
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
@@ -82,6 +91,8 @@ class Task:
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.mcp: Servers | None = None
+        """MCP servers; None where there are none."""
 
     @property
     def session(self) -> str:
@@ -195,6 +206,8 @@ class Task:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
+                if self.mcp:
+                    self.mcp.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)

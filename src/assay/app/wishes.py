@@ -45,6 +45,8 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         schema=read_schema(parsed.text("json_schema")),
         effort=parsed.text("effort"),
         thinking=parsed.text("thinking"),
+        mcp_config=tuple(parsed.many("mcp_config")),
+        strict_mcp=parsed.on("strict_mcp_config"),
         checks=tuple(parsed.many("check")),
         no_sandbox=parsed.on("no_sandbox"),
         session=resume if resume else ("" if parsed.on("continue") else None),

@@ -6,6 +6,7 @@
 | `Bash(text)` | that very command line; `Bash(text:*)`, `Bash(text *)` command lines that begin with those words; `*` elsewhere stands for anything |
 | `Read(glob)`, `Edit(glob)` | files, in gitignore's manner: `//absolute`, `~/of-home`, `/of-the-root`, `name-at-any-depth`, `dir/**`. `Edit` (also `Write`) covers every way to write a file |
 | `WebFetch(domain:host)` | a host; `*.host` its subdomains |
+| `mcp__server`, `mcp__server__*`, `mcp__server__tool` | the tools of an MCP server, or one |
 
 Each is said of an effect, so that it holds whichever tool has that effect.
 """  # noqa: E501 - a table row is one line
@@ -41,6 +42,7 @@ _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "network": ("network",),
     "tool": (),
 }
+_OF_ONE_SERVER = re.compile(r"mcp__[^*]+?__.*")
 _LIMIT = 2_000
 
 
@@ -63,7 +65,9 @@ class Rule(Struct, frozen=True):
         """True when the rule has anything to say about an effect of this kind by this tool."""
         if self.subject != "tool":
             return kind in _KINDS[self.subject]
-        return wildcard(self.tool.lower(), tool.lower())
+        own, name = self.tool.lower(), tool.lower()
+        # A rule with the name of an MCP server is about all of its tools.
+        return wildcard(own, name) or (own.startswith("mcp__") and name.startswith(f"{own}__"))
 
 
 class Rules(Struct, frozen=True):
@@ -111,7 +115,7 @@ def parse_rule(text: str) -> Rule:
 
 def _allowing(rule: Rule) -> Rule:
     """Raises `UsageError` for what is too wide to allow by."""
-    if "*" in rule.tool:
+    if "*" in rule.tool and not _OF_ONE_SERVER.fullmatch(rule.tool):
         raise UsageError(f"permission rule {rule.text[:80]!r}: tool names with * can deny or ask, not allow")
     return rule
 

@@ -54,6 +54,7 @@ class Steps:
                 return Stop(None)
             run.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
+            *run.middleware,
             Limits(run.options.budget, lambda: run.spent, run.next_input, run.parts.model.profile.price),
             run.window,
             Stuck(),

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from assay.core.messages import Json
 from assay.tools.bound import has_hidden, one_line
+from assay.tools.mcp.schema import plain_name
 
 Kind = Literal["stdio", "http", "sse", "sdk"]
 Scope = Literal["user", "project", "local", "dynamic", "sdk"]
@@ -45,7 +46,9 @@ class ServerConfig(Struct, frozen=True):
     raw: dict[str, Json] = {}
     """As it was written, variables not expanded: what may be shown."""
     held: str = ""
-    """Why it must not start yet; empty when it may."""
+    """Why it must not start; empty when it may."""
+    disabled: bool = False
+    """The user does not want it; else it is only not trusted yet."""
 
     @property
     def chosen(self) -> bool:
@@ -73,8 +76,10 @@ def read_servers(
 
 def read_server(name: str, entry: Json, scope: Scope, environ: Mapping[str, str]) -> ServerConfig:
     """One entry. Raises `ConfigProblem`."""
-    if not name.strip() or len(name) > _LONGEST or has_hidden(name) or "__" in name:
-        raise ConfigProblem(f"a name has 1 to {_LONGEST} visible characters and no '__'")
+    plain = plain_name(name)
+    if not 0 < len(name) <= _LONGEST or has_hidden(name) or "__" in plain or plain != plain.strip("_"):
+        # Tools are called mcp__SERVER__TOOL, and rules must be able to tell one from the other.
+        raise ConfigProblem(f"a name has 1 to {_LONGEST} letters, digits and single - or _ between them")
     if not isinstance(entry, dict):
         raise ConfigProblem("expected an object")
     raw = cast("dict[str, Json]", entry)

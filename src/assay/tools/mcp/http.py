@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
 
 from assay.tools.mcp.config import ServerConfig
-from assay.tools.mcp.oauth import Login
+from assay.tools.mcp.oauth import Login, Person
 from assay.tools.mcp.peer import MESSAGE
 
 if TYPE_CHECKING:
@@ -27,9 +26,10 @@ _SILENCE = 3_600.0
 class HttpLink:
     """How one server is reached. `locked` tells that it asked for a login and none is at hand."""
 
-    def __init__(self, config: ServerConfig, logins: Path | None = None):
+    def __init__(self, config: ServerConfig, login: Login | None = None, person: Person | None = None):
         self._config = config
-        self._logins = logins
+        self._login = login
+        self._person = person
         self._auth: httpx2.Auth | None = None
         self.locked = False
 
@@ -38,8 +38,8 @@ class HttpLink:
         from mcp.client.sse import sse_client
         from mcp.client.streamable_http import streamable_http_client
 
-        if self._logins and (login := Login(self._logins, self._config.name, self._config.url)).known:
-            self._auth = login.provider()
+        if self._login and (self._person or self._login.known):
+            self._auth = self._login.provider(self._person)
         if self._config.kind == "sse":
             async with sse_client(self._config.url, httpx_client_factory=self._client_for_sse) as streams:
                 yield streams

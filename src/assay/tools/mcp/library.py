@@ -172,7 +172,6 @@ class LibraryPeer:
             raise Disconnected(self.why)
         options: CallOptions = {"headers": {"mcp-protocol-version": self._version}}
         if progress:
-
             told = progress
 
             async def on_progress(progress: float, total: float | None, message: str | None) -> None:

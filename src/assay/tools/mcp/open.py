@@ -24,8 +24,9 @@ def opener(
             process = ServerProcess(config, environ, directory, log)
             return LibraryPeer(process.streams, heard, root=directory, end=lambda: process.why, kill=process.kill)
         from assay.tools.mcp.http import HttpLink
+        from assay.tools.mcp.oauth import Login
 
-        link = HttpLink(config, logins)
+        link = HttpLink(config, Login(logins, config.name, config.url) if logins else None)
         return LibraryPeer(link.streams, heard, root=directory, locked=lambda: link.locked)
 
     return opens

@@ -113,4 +113,4 @@ def root_cause(error: BaseException) -> BaseException:
     """The first real error within groups of errors."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return cast("BaseException", error)
+    return error

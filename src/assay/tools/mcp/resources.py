@@ -105,4 +105,3 @@ class ReadResource:
             names = ", ".join(server.name for server in having)
             raise InvalidArguments(f"{self.spec.name}: no server '{one_line(asked.server, 60)}'; there are: {names}")
         return found
-

@@ -83,7 +83,7 @@ class Server:
         told: Callable[[str], None],
     ):
         self.config = config
-        self.status: Status = "disabled" if config.held else "pending"
+        self.status: Status = "disabled" if config.disabled else "pending"
         self.error = config.held
         self.facts = Facts()
         self.tools: tuple[Offered, ...] = ()
@@ -314,6 +314,8 @@ class Server:
             raise
 
     async def _at_hand(self) -> Peer:
+        if self.config.held and not self.started:
+            raise Disconnected(f"MCP server {self.name} was not started: {self.config.held}")
         if self.status == "pending":
             await self.settled()
         if self._peer and self.status == "connected" and not self._peer.ended.is_set():
@@ -349,4 +351,3 @@ class Server:
                 for tool in self.tools
             ]
         return found
-

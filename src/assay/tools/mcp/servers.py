@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from assay.core.errors import UsageError
 from assay.core.messages import Image, Json, Text
 from assay.core.tool import Tool, ToolContext
 from assay.core.workspace import Workspace
@@ -105,7 +106,8 @@ class Servers:
     def start(self) -> None:
         """Begin to connect to all that may start; in-process ones once there is a host."""
         for server in self._servers.values():
-            if server.status == "pending" and (server.config.kind != "sdk" or self._bridge):
+            ready = not server.started and not server.config.held and (server.config.kind != "sdk" or self._bridge)
+            if ready:
                 server.start()
 
     def use_host(self, bridge: Bridge) -> None:
@@ -253,17 +255,18 @@ class Servers:
         return [server.row() for server in self._servers.values()]
 
     async def reconnect(self, name: str) -> None:
-        """Raises `ServerError` for a server that is unknown or disabled, or does not come."""
+        """Raises `UsageError` for a server that is unknown or disabled, `ServerError` for one that does not come."""
         server = self._named(name)
-        if server.status == "disabled":
-            raise ServerError(f"MCP server {name} is disabled")
+        if server.status == "disabled" or server.config.held:
+            raise UsageError(f"MCP server {name} is disabled{f': {server.error}' if server.error else ''}")
         await server.restart()
 
     async def toggle(self, name: str, enabled: bool) -> None:
-        """Start or stop a server for this session. Raises `ServerError` for one that is unknown."""
+        """Start or stop a server for this session. Raises `UsageError` for one that is unknown."""
         server = self._named(name)
-        if enabled and server.status == "disabled":
-            self._servers[name] = fresh = self._made(msgspec.structs.replace(server.config, held=""))
+        if enabled and (server.status == "disabled" or server.config.held):
+            config = msgspec.structs.replace(server.config, held="", disabled=False)
+            self._servers[name] = fresh = self._made(config)
             self._forget(server)
             fresh.start()
             await fresh.settled()
@@ -271,10 +274,10 @@ class Servers:
             await server.stop()
             self._forget(server)
 
-    async def set_servers(self, entries: Mapping[str, Json]) -> dict[str, Json]:
+    async def replace(self, entries: Mapping[str, Json]) -> dict[str, Json]:
         """Make the servers that flags and hosts named equal to `entries`; others stay. Returns what was `added`,
         `removed`, and `errors` by name."""
-        configs, problems = read_servers(entries, "dynamic", self._ports.environ, "set_servers")
+        configs, problems = read_servers(entries, "dynamic", self._ports.environ, "servers of the host")
         wanted = {config.name: config for config in configs}
         ours = {name: each for name, each in self._servers.items() if each.config.scope in ("dynamic", "sdk")}
         gone = [name for name, server in ours.items() if wanted.get(name) != server.config]
@@ -300,7 +303,7 @@ class Servers:
 
     def _named(self, name: str) -> Server:
         if name not in self._servers:
-            raise ServerError(f"there is no MCP server '{one_line(name, 60)}'; there are: {', '.join(self._servers)}")
+            raise UsageError(f"there is no MCP server '{one_line(name, 60)}'; there are: {', '.join(self._servers)}")
         return self._servers[name]
 
     # --- prompts ----------------------------------------------------------------------------------------------------
@@ -343,4 +346,3 @@ class Servers:
         blocks = [table(message).get("content") for message in rows(result.get("messages"))]
         context = ToolContext(workspace, {})
         return outcome_of({"content": blocks}, name, context, self._ports.limits.tokens).content
-
