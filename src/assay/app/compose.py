@@ -17,6 +17,7 @@ from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
+from assay.app.mcp import make_servers, offer_search
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
@@ -141,6 +142,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if task.transcript:
             task.transcript.trouble = lambda text: run.record(Noticed(text))
             run.bus.subscribe(task.transcript)
+        task.mcp = make_servers(wish, settings, paths, run, notices)
+        offer_search(run)
+        if task.mcp:
+            stack.push_async_callback(task.mcp.aclose)
         yield task
 
 

@@ -80,8 +80,12 @@ class Servers(Protocol):
 
     async def toggle(self, name: str, enabled: bool) -> None: ...
 
-    async def replace(self, servers: Table) -> Table:
+    async def replace(self, servers: Table, /) -> Table:
         """Use these servers from now on; returns `added`, `removed` and `errors`."""
+        ...
+
+    def kill(self) -> None:
+        """End their processes at once: for a signal handler."""
         ...
 
 

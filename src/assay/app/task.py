@@ -37,6 +37,7 @@ from assay.sessions.log import SessionLog
 if TYPE_CHECKING:
     from assay.app.agents import Outfitter
     from assay.sessions.claude.writer import Transcript
+    from assay.tools.mcp.inprocess import Bridge
 
 
 class Wish(Struct, frozen=True):
@@ -63,6 +64,10 @@ class Wish(Struct, frozen=True):
     effort: str | None = None
     thinking: str | None = None
     checks: tuple[str, ...] = ()
+    mcp_config: tuple[str, ...] = ()
+    strict_mcp: bool = False
+    mcp_bridge: Bridge | None = None
+    """Reaches MCP servers that live in the program that drives us."""
     no_sandbox: bool = False
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
@@ -80,8 +85,6 @@ class Wish(Struct, frozen=True):
     prompt_tool: str = ""
     """Who is asked: `stdio`, or an MCP tool."""
     agents: str | None = None
-    mcp_config: tuple[str, ...] = ()
-    strict_mcp: bool = False
     plugin_dirs: tuple[str, ...] = ()
     mirror: bool = False
     """Transcript lines go to the host, too."""
@@ -310,6 +313,8 @@ class Task:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
+                if self.mcp:
+                    self.mcp.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)
