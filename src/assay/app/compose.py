@@ -17,6 +17,7 @@ from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
+from assay.app.web import make_search, make_web
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
@@ -79,7 +80,14 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+        tools = toolbox(
+            wish.tools,
+            wish.disallowed,
+            hides=gate.hides,
+            read_only=lambda: gate.mode == "plan",
+            web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
+            search=make_search(settings.search, wish.environ) if settings.search else None,
+        )
         parts = RunParts(
             store,
             model,

@@ -78,6 +78,8 @@ class Settings(Struct, frozen=True, rename="camel"):
     not."""
     sandbox: SandboxSettings = SandboxSettings()
     """What confines commands; never a project's to say, trusted or not."""
+    search: str = ""
+    """The address of a search engine with `{query}` in it; the user's to say, as `sandbox`."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
@@ -124,6 +126,9 @@ def load_settings(
             if layer.sandbox != SandboxSettings():
                 notices.append(f"{path}: ignored sandbox: what confines commands is set in {user_file} only")
                 layer = msgspec.structs.replace(layer, sandbox=SandboxSettings())
+            if layer.search:
+                notices.append(f"{path}: ignored search: where words are sent is set in {user_file} only")
+                layer = msgspec.structs.replace(layer, search="")
             if digest not in trusted:
                 layer, loosening = _tightened(layer, merged)
                 if loosening:
