@@ -25,6 +25,7 @@ from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
+from assay.app.web import make_search, make_web
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
@@ -94,7 +95,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
         background, plans = Background(), lambda: gate.mode == "plan"
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=plans, background=background)
+        tools = toolbox(
+            wish.tools,
+            wish.disallowed,
+            hides=gate.hides,
+            read_only=plans,
+            background=background,
+            web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
+            search=make_search(settings.search, wish.environ) if settings.search else None,
+        )
         toolset = Toolset(tools.tools, tools.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
