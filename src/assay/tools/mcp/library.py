@@ -130,7 +130,7 @@ class LibraryPeer:
             self.ended.set()
             if not ready.done():
                 trouble = NeedsAuth if self._locked() else ServerError
-                ready.set_exception(trouble("it wants a login" if self._locked() else self.why))
+                ready.set_exception(trouble(self.why))
                 ready.exception()  # it may be that nobody waits any more
 
     def _session(self, dispatcher: JSONRPCDispatcher[TransportContext]) -> ClientSession:
