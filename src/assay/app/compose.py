@@ -87,16 +87,17 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+        box = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+        tools = Toolset(box.tools, box.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
-            tools = (*tools, StructuredOutputTool(wish.schema))
+            tools.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            Toolset(tools.tools, tools.deferred),
+            tools,
             gate,
             clock,
             approver,
