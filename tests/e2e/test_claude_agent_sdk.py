@@ -1,7 +1,7 @@
 """The public client's own suites and example programs, unchanged, with our command as `claude` and an obedient model.
 
-They lie in `tests/third_party/claude_agent_sdk` and run with the client as pip installed it from its sources, which bring
-no command of their own along.
+They lie in `tests/third_party/claude_agent_sdk` and run with the client as pip installed it from its sources, which
+bring no command of their own along.
 """
 
 from __future__ import annotations
