@@ -27,7 +27,6 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import Noticed
 from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -87,17 +86,11 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        box = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
-        tools = Toolset(box.tools, box.deferred)
-        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
-            from assay.tools.structured import StructuredOutputTool
-
-            tools.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            tools,
+            _toolset(wish, gate, model),
             gate,
             clock,
             approver,
@@ -115,11 +108,18 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
 
         task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate = models, gate
-        task.transcript = follow(wish, store)
-        if task.transcript:
-            task.transcript.trouble = lambda text: run.record(Noticed(text))
-            run.bus.subscribe(task.transcript)
+        follow(task, store)
         yield task
+
+
+def _toolset(wish: Wish, gate: RuleGate, model: Model) -> Toolset:
+    box = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+    tools = Toolset(box.tools, box.deferred)
+    if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+        from assay.tools.structured import StructuredOutputTool
+
+        tools.add(StructuredOutputTool(wish.schema))
+    return tools
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
