@@ -33,7 +33,6 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import Noticed
 from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -147,15 +146,22 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
 
         task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
-        task.transcript = follow(wish, store)
-        if task.transcript:
-            task.transcript.trouble = lambda text: run.record(Noticed(text))
-            run.bus.subscribe(task.transcript)
+        follow(task, store)
         task.mcp = make_servers(wish, settings, paths, run, notices)
         offer_search(run)
         if task.mcp:
             stack.push_async_callback(task.mcp.aclose)
         yield task
+
+
+def _toolset(wish: Wish, gate: RuleGate, model: Model) -> Toolset:
+    box = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+    tools = Toolset(box.tools, box.deferred)
+    if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+        from assay.tools.structured import StructuredOutputTool
+
+        tools.add(StructuredOutputTool(wish.schema))
+    return tools
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:

@@ -16,9 +16,8 @@ from assay.sessions.index import Sessions
 from assay.sessions.log import SessionLog
 
 if TYPE_CHECKING:
-    from assay.app.task import Wish
+    from assay.app.task import Task, Wish
     from assay.sessions.claude.names import Place
-    from assay.sessions.claude.writer import Transcript
 
 
 class NoConversation(UsageError):
@@ -219,11 +218,12 @@ def _check(dropped: list[tuple[Record, list[str]]], expected: str) -> None:
         )
 
 
-def follow(wish: Wish, store: SessionLog) -> Transcript | None:
-    """What tells the session to programs that read transcripts: in the folder that CLAUDE_CONFIG_DIR names, and to a
-    host that wants a copy. None when nobody is to be told."""
+def follow(task: Task, store: SessionLog) -> None:
+    """Tell the session to programs that read transcripts: in the folder that CLAUDE_CONFIG_DIR names, and to a host
+    that wants a copy."""
+    wish = task.wish
     if "CLAUDE_CONFIG_DIR" not in wish.environ and not wish.mirror:
-        return None
+        return
     from assay.app.messages.tooluse import tool_use_result
     from assay.sessions.claude.lines import About
     from assay.sessions.claude.names import branch_of, find_place
@@ -232,7 +232,10 @@ def follow(wish: Wish, store: SessionLog) -> Transcript | None:
     directory = str(wish.directory.resolve())
     place = find_place(wish.environ, directory)
     if place is None or not (wish.mirror or (place.writable and wish.persist)):
-        return None
+        return
     entry = wish.environ.get("CLAUDE_CODE_ENTRYPOINT") or "cli"
     about = About(store.session, directory, branch_of(directory), __version__, entry)
-    return Transcript(place, about, store.records, tool_use_result, keeps=wish.persist)
+    transcript = Transcript(place, about, store.records, tool_use_result, keeps=wish.persist)
+    transcript.trouble = lambda text: task.run.record(Noticed(text))
+    task.run.bus.subscribe(transcript)
+    task.transcript = transcript

@@ -23,7 +23,6 @@ const session = query({
   options: {
     pathToClaudeCodeExecutable: command,
     cwd: directory,
-    model: "bench-model",
     settingSources: [],
     mcpServers: { sums: createSdkMcpServer({ name: "sums", version: "1.0.0", tools: [add] }) },
     canUseTool: async (name, input) => {
