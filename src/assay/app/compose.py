@@ -154,16 +154,6 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         yield task
 
 
-def _toolset(wish: Wish, gate: RuleGate, model: Model) -> Toolset:
-    box = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
-    tools = Toolset(box.tools, box.deferred)
-    if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
-        from assay.tools.structured import StructuredOutputTool
-
-        tools.add(StructuredOutputTool(wish.schema))
-    return tools
-
-
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
     return RunOptions(
         system_text(wish.system, wish.append_system),
