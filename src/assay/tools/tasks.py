@@ -1,7 +1,5 @@
 """Tools for what goes on in the background: begin a command there, look at a task, end it."""
 
-from __future__ import annotations
-
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -23,10 +21,10 @@ WEEK = 7 * 86_400.0
 
 
 class Background:
-    """Begins commands for the Bash tool. `spawner` is set when there is a run."""
+    """Begins commands for the Bash tool. `spawner` may come later, with the run."""
 
-    def __init__(self) -> None:
-        self.spawner: Spawner | None = None
+    def __init__(self, spawner: Spawner | None = None) -> None:
+        self.spawner = spawner
 
     async def __call__(self, command: Command, description: str, context: ToolContext) -> ToolOutcome:
         """See `tools.bash.Background`."""

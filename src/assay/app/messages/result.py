@@ -15,6 +15,7 @@ from assay.core.events import ModelReplied, TurnEnded
 from assay.core.ids import new_id
 from assay.core.messages import Failure, Json, ToolCall, Usage
 from assay.core.model import Profile
+from assay.run.answer import NO_ANSWER
 
 _FINE = frozenset({"answered", "verified", "partial", "unverified"})
 
@@ -30,6 +31,8 @@ class Totals(Struct):
     stop: str = ""
     attempts: int = 0
     first_passed: bool = False
+    agents: int = 0
+    """Tokens that sub-agents used."""
     held: list[str] = []
     """Protected paths that commands made or changed and that were taken back."""
     failure: Failure | None = None
@@ -49,6 +52,13 @@ class Totals(Struct):
         self.stop = message.stop
         self.failure = message.failure
         self.last_sent = message.usage.sent
+
+    def add_agent(self, event: ModelReplied, kind: str) -> None:
+        """What a sub-agent used: part of all tokens, under a role of its own."""
+        tokens = event.message.usage.total
+        role = f"agent {kind}"
+        self.by_role[role] = self.by_role.get(role, 0) + tokens
+        self.agents += tokens
 
     @property
     def cost(self) -> float:
@@ -88,6 +98,8 @@ def result_object(
         subtype = "error_max_turns" if "--max-turns" in verdict.why else "error_max_budget_usd"
     elif not fine and verdict.outcome not in _API_FAILURES:
         subtype = "error_during_execution"
+        if verdict.why == NO_ANSWER:
+            subtype = "error_max_structured_output_retries"
     result: dict[str, Json] = {
         "type": "result",
         "subtype": subtype,
@@ -144,7 +156,8 @@ def _terminal_reason(ended: TurnEnded, totals: Totals, subtype: str) -> str:
         case "interrupted":
             return "aborted_tools" if totals.stop == "calls" else "aborted_streaming"
         case _ if totals.failure is None:
-            return "completed"
+            stuck = subtype == "error_max_structured_output_retries"
+            return "structured_output_retry_exhausted" if stuck else "completed"
         case _:
             return "prompt_too_long" if totals.failure.kind == "context_too_long" else "api_error"
 
@@ -186,7 +199,7 @@ def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str
             "selected": ended.selected,
             "why": verdict.why,
         },
-        "tokens": {"total": totals.usage.total, "by_role": totals.by_role},
+        "tokens": {"total": totals.usage.total + totals.agents, "by_role": totals.by_role},
         "cost_known": ended.dollars is not None,
         "unchecked": list(verdict.unchecked),
         "questions": [],
