@@ -25,7 +25,7 @@ from assay.core.policy import Decision
 from assay.core.store import Record
 from assay.run.bus import Progress
 from assay.surfaces.cli.headless import Output
-from assay.testing import ScriptedModel, reply
+from assay.testing import MemoryStore, ScriptedModel, reply
 from assay.testing.models import PROFILE, Reply
 from run.house import CHECK, House, mend, words, write
 
@@ -168,7 +168,7 @@ async def printed(
     house = House(model=ScriptedModel(script), gate=None)
     asked = replace(Wish(Path("/project"), {}), **{key: value for key, value in wish.items() if key == "schema"})
     run = house.run(**wish)
-    task = Task(run, house.model, asked, [])
+    task = Task(run, house.model, asked, [], MemoryStore)
     output = Output(task, style, partial=partial)
     run.bus.subscribe(output)
     output.begin("/project", "default")
@@ -225,7 +225,7 @@ async def test_denials_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
     house = House(reply("", [write()]), "I may not", gate=NamedGate(write=Decision("deny", "no")))
     run = house.run()
-    output = Output(Task(run, house.model, Wish(Path("/project"), {}), []), "json", partial=False)
+    output = Output(Task(run, house.model, Wish(Path("/project"), {}), [], MemoryStore), "json", partial=False)
     run.bus.subscribe(output)
     output.end(await run.turn(words("go")))
     (denial,) = json.loads(capsys.readouterr().out)["permission_denials"]
@@ -237,7 +237,7 @@ async def test_denials_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_attempts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     house = House()
     run = house.run()
-    output = Output(Task(run, house.model, Wish(Path("/project"), {}), []), "json", partial=False)
+    output = Output(Task(run, house.model, Wish(Path("/project"), {}), [], MemoryStore), "json", partial=False)
     for number, verdict in ((1, "red"), (2, "green")):
         output(Record(number, 0.0, AttemptFinished(number, "slots", "a", verdict)))  # type: ignore[arg-type]
     output.end(replace(ended("verified"), selected=2))

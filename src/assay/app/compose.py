@@ -79,6 +79,10 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
+        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+            from assay.tools.structured import StructuredOutputTool
+
+            tools = (*tools, StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
@@ -93,7 +97,13 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
-        yield Task(run, model, wish, notices, approved)
+
+        def new_store() -> SessionLog:
+            fresh = sessions.create(str(wish.directory))
+            stack.callback(fresh.close)
+            return fresh
+
+        yield Task(run, model, wish, notices, new_store, approved)
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct, json
@@ -14,13 +14,15 @@ from assay._version import __version__
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
-from assay.core.errors import UsageError
+from assay.core.errors import InvalidArguments, UsageError
 from assay.core.events import ContextAdded, TurnEnded
 from assay.core.messages import Json, Text
 from assay.core.model import Model, Profile
 from assay.core.policy import EXTERNAL, OPERATOR, Question
 from assay.run.answer import StructuredAnswer
+from assay.run.rewind import Rewinding
 from assay.run.run import Run
+from assay.sessions.log import SessionLog
 
 
 class Wish(Struct, frozen=True):
@@ -63,9 +65,18 @@ _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 class Task:
     """A run with what a surface needs around it."""
 
-    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
+    def __init__(
+        self,
+        run: Run,
+        model: Model,
+        wish: Wish,
+        notices: list[str],
+        new_store: Callable[[], SessionLog],
+        approved: Sequence[Question] = (),
+    ):
         self.run = run
         self._approved = approved
+        self._new_store = new_store
         self._piped = wish.piped
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
@@ -98,6 +109,46 @@ class Task:
             self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
         label = EXTERNAL if parts and self._piped else None
         return await self.run.turn(parts, strategy_for(self.profile), label)
+
+    async def rewind(
+        self, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False
+    ) -> Rewinding:
+        """Go back to before the turn `to` (a message's id, a turn's, or its place; the last one when empty). Raises
+        `UsageError` and `WorkspaceError`."""
+        self._between_turns("rewinding")
+        from assay.run.rewind import rewind
+
+        return await rewind(self.run, to, files=files, conversation=conversation, dry=dry)
+
+    def compact(self, focus: str = "") -> bool:
+        """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
+        self._between_turns("compacting")
+        return self.run.compact(focus)
+
+    def clear(self) -> str:
+        """Begin a new session in this place; returns its id. The old one stays as it is."""
+        self._between_turns("clearing")
+        self.run.renew(self._new_store())
+        return self.session
+
+    def context_usage(self) -> dict[str, Json]:
+        """What fills the window now, by category, for programs (claude-agent-sdk, `get_context_usage`)."""
+        from assay.app.usage import context_usage
+
+        return context_usage(self.run)
+
+    def _between_turns(self, what: str) -> None:
+        if self.run.busy:
+            raise UsageError(f"a turn is under way; interrupt it before {what}")
+
+    def structured(self, ended: TurnEnded) -> Json:
+        """The answer in the shape that was asked for; None when none was, or it did not come."""
+        if self.run.state.structured is not None or self.answer is None:
+            return self.run.state.structured
+        try:
+            return self.answer.read(ended.text)
+        except InvalidArguments:
+            return None
 
     def questions(self) -> list[dict[str, Json]]:
         """What this turn asked and nobody answered, for programs."""

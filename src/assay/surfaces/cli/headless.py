@@ -17,7 +17,7 @@ from assay.app.messages.result import Totals, failure_object, init_line, result_
 from assay.app.task import Task, Wish
 from assay.app.wishes import read_wish
 from assay.core.check import EXIT_CODES
-from assay.core.errors import AssayError, InvalidArguments, UsageError
+from assay.core.errors import AssayError, UsageError
 from assay.core.events import AttemptFinished, CallFinished, ModelReplied, TurnEnded
 from assay.core.messages import Json
 from assay.core.store import Record
@@ -141,12 +141,7 @@ class Output:
             if held := self._totals.held:
                 write_err(f"held for review, not in the workspace: {', '.join(held)} (assay held list)")
             return
-        structured: Json = None
-        if self._task.answer:
-            try:
-                structured = self._task.answer.read(ended.text)
-            except InvalidArguments:
-                structured = None
+        structured = self._task.structured(ended)
         denials = self._task.run.state.denials
         result = result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured)
         put_json(with_questions(result, self._task.questions()))
