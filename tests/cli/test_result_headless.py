@@ -223,14 +223,14 @@ async def test_a_structured_answer_is_read(capsys: pytest.CaptureFixture[str]) -
 async def test_denials_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     from loop.kit import NamedGate
 
-    house = House(reply("", [write()]), "I may not", gate=NamedGate(write=Decision("deny", "no")))
+    house = House(reply("", [write()]), "I may not", gate=NamedGate(Write=Decision("deny", "no")))
     run = house.run()
     output = Output(Task(run, house.model, Wish(Path("/project"), {}), [], MemoryStore), "json", partial=False)
     run.bus.subscribe(output)
     output.end(await run.turn(words("go")))
     (denial,) = json.loads(capsys.readouterr().out)["permission_denials"]
     assert denial == {
-        "tool_name": "write", "tool_use_id": "call_1_1", "tool_input": {"path": "b.txt", "content": "good\n"},
+        "tool_name": "Write", "tool_use_id": "call_1_1", "tool_input": {"file_path": "b.txt", "content": "good\n"},
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
+from assay.run.toolset import Toolset
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
@@ -78,16 +79,17 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
+        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+        toolset = Toolset(tools.tools, tools.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
-            tools = (*tools, StructuredOutputTool(wish.schema))
+            toolset.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            {tool.spec.name: tool for tool in tools},
+            toolset,
             gate,
             clock,
             approver,
@@ -241,7 +243,7 @@ def make_gate(
         readable=readable,
         confined=confined,
         unconfined_ok=wish.no_sandbox,
-        commands_read_only=mode == "plan",
+        commands_read_only=True,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),

@@ -22,7 +22,7 @@ class Bounds(Struct, frozen=True):
     unconfined_ok: bool = False
     """The user said `--no-sandbox`."""
     commands_read_only: bool = False
-    """Commands can't write in the workspace; what plan mode needs to run any."""
+    """Commands can't write in the workspace while the mode is `plan`; what that mode needs to run any."""
     ours: tuple[str, ...] = ()
     """Directories with settings and state of this program: what is changed there changes the limits."""
     hosts: tuple[str, ...] = ()

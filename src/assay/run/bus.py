@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from assay.core.hooks import HookReport
 from assay.core.model import ModelEvent
 from assay.core.store import Record
 
@@ -19,7 +20,7 @@ class Progress(Struct, frozen=True):
     text: str
 
 
-Seen: TypeAlias = Record | ModelEvent | Progress
+Seen: TypeAlias = Record | ModelEvent | Progress | HookReport
 Watcher = Callable[[Seen], None]
 
 

@@ -136,7 +136,7 @@ class State:
             case AttemptFinished(result="green", number=number):
                 self.selected = number
                 self.touched = True
-            case TurnEnded(verdict=verdict):
+            case TurnEnded(verdict=verdict, turn=turn) if turn == self.turn:
                 self.open = verdict.outcome not in _FINAL
                 self.unjudged = self.unjudged if self.open else None
             case _:

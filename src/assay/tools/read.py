@@ -1,4 +1,4 @@
-"""The read tool: text with line numbers, images as images, directories as listings, anything else by its kind."""
+"""The Read tool: text with line numbers, images as images, directories as listings, anything else by its kind."""
 
 import posixpath
 from collections.abc import Callable
@@ -28,24 +28,24 @@ IMAGE_BYTES = 3_750_000
 
 
 class ReadArguments(Struct, forbid_unknown_fields=True):
-    path: str
-    start: int = 1
-    count: int = LINES
+    file_path: str
+    offset: int = 1
+    limit: int = LINES
 
 
 class ReadTool:
     """Reads files and lists directories. `hides` tells which files policy keeps from the model; they are not listed."""
 
     def __init__(self, hides: Callable[[str], bool] = nothing) -> None:
-        self.spec = tool_spec("read", ReadArguments)
+        self.spec = tool_spec("Read", ReadArguments)
         self._hides = hides
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
-        asked = read_arguments("read", arguments, ReadArguments)
+        asked = read_arguments("Read", arguments, ReadArguments)
         return tuple(Effect("read", path) for path in _paths(asked))
 
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
-        asked = read_arguments("read", arguments, ReadArguments)
+        asked = read_arguments("Read", arguments, ReadArguments)
         paths = [relative(path, context.workspace.root) for path in _paths(asked)]
         if len(paths) == 1:
             return await self._one(paths[0], asked, CHARACTERS, context)
@@ -70,7 +70,7 @@ class ReadTool:
         except FileMissing:
             return refused(f"{path}: no such file.{await self._elsewhere(path, workspace)}")
         except TooLarge as error:
-            return refused(f"{error}. Take a part of it with shell: sed -n '1,200p' or tail -c 5000.")
+            return refused(f"{error}. Take a part of it with Bash: sed -n '1,200p' or tail -c 5000.")
         except WorkspaceError as error:
             return refused(str(error))
         return _shown(path, content, asked, room)
@@ -84,12 +84,12 @@ class ReadTool:
                 name, slash, _ = file[len(prefix) :].partition("/")
                 entries[name + slash] = entries.get(name + slash, 0) + 1
         if not entries and refusal:
-            return refused(f"{refusal} (nothing listed in it either; ignored files are seen by shell: ls)")
+            return refused(f"{refusal} (nothing listed in it either; ignored files are seen by Bash: ls)")
         rows = [
             f"{visible(name)} ({count})" if name.endswith("/") else visible(name) for name, count in entries.items()
         ]
         if len(rows) > ENTRIES:
-            rows[ENTRIES:] = [f"[… {len(rows) - ENTRIES} more; look into a directory, or use search with glob]"]
+            rows[ENTRIES:] = [f"[… {len(rows) - ENTRIES} more; look into a directory, or use Glob]"]
         return ToolOutcome((Text("\n".join(rows) or "(no files)"),), one_line(f"list {path}: {len(entries)} entries"))
 
     async def _elsewhere(self, path: str, workspace: Workspace) -> str:
@@ -99,7 +99,7 @@ class ReadTool:
 
 
 def _paths(asked: ReadArguments) -> list[str]:
-    return [tidy(path.strip()) for path in asked.path.split("\n") if path.strip()] or [tidy("")]
+    return [tidy(path.strip()) for path in asked.file_path.split("\n") if path.strip()] or [tidy("")]
 
 
 def _shown(path: str, content: FileContent, asked: ReadArguments, room: int) -> ToolOutcome:
@@ -130,12 +130,12 @@ def _numbered(file: "TextFile", asked: ReadArguments, room: int) -> tuple[str, i
     lines = file.view.split("\n")
     if not lines[-1]:
         lines.pop()
-    first = max(asked.start, 1)
+    first = max(asked.offset, 1)
     if first > len(lines):
         return (f"(the file has {len(lines)} lines)" if lines else "(empty file)"), first, 0, len(lines)
     rows: list[str] = []
     wide: list[int] = []
-    for number, line in enumerate(lines[first - 1 : first - 1 + min(max(asked.count, 1), LINES)], first):
+    for number, line in enumerate(lines[first - 1 : first - 1 + min(max(asked.limit, 1), LINES)], first):
         if len(line) > WIDTH:
             wide.append(number)
             line = f"{line[:WIDTH]}[… {len(line) - WIDTH} more]"
@@ -147,12 +147,12 @@ def _numbered(file: "TextFile", asked: ReadArguments, room: int) -> tuple[str, i
     text = "\n".join(rows)
     notes: list[str] = []
     if last < len(lines):
-        notes.append(f"lines {first}-{last} of {len(lines)}; go on with start={last + 1}")
+        notes.append(f"lines {first}-{last} of {len(lines)}; go on with offset={last + 1}")
     if wide:
         notes.append(f"cut at {WIDTH} characters: line {', '.join(map(str, wide[:5]))}")
     if has_hidden(text):
         text = visible(text)
         notes.append("control, directional or undecodable characters are written as \\x.. or \\u.... here")
     if file.encoding != "UTF-8":
-        notes.append(f"encoding {file.encoding}, kept by edit")
+        notes.append(f"encoding {file.encoding}, kept by Edit")
     return (f"{text}\n[{'; '.join(notes)}]" if notes else text), first, last, len(lines)
