@@ -9,25 +9,33 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from assay._version import __version__
-from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.companion import Companion
+from assay.app.config import Settings, find_compat, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
+from assay.app.lent import Lending
+from assay.app.library import Library
 from assay.app.limits import limits_of
 from assay.app.model import catalog_of, make_model
-from assay.app.paths import Paths, find_paths
+from assay.app.paths import Paths, claude_home, find_paths
 from assay.app.rulefile import rules_of
+from assay.app.stock import Stock, shelves_of, take_stock
 from assay.app.task import Task, Wish
-from assay.context.instructions import instruction_fragments
+from assay.context.instructions import Reach, Reader
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
-from assay.core.errors import SandboxUnavailable, UsageError
+from assay.core.errors import AssayError, SandboxUnavailable, UsageError
 from assay.core.model import EFFORTS, Effort, Model, Reasoning
-from assay.core.policy import Mask, Question
+from assay.core.policy import Effect, Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
+from assay.policy.labels import label_of
+from assay.policy.paths import place_of
 from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
 from assay.run.toolset import Toolset
@@ -50,13 +58,20 @@ if TYPE_CHECKING:
 async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     """Assemble everything for one task and take it apart again. Raises `AssayError` for what cannot be had."""
     paths, clock = find_paths(wish.environ), SystemClock()
-    settings, notices = load_settings(
-        paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
-    )
+    sources = parse_sources(wish.setting_sources)
+    compat = find_compat(claude_home(wish.environ), wish.directory)
+    settings, notices = load_settings(paths.settings, wish.directory, sources, wish.settings, compat=compat)
+    if compat and compat.variables:
+        wish = replace(wish, environ={**compat.variables, **wish.environ})
+    shelves = shelves_of(wish.directory, paths, wish.environ, sources)
+    stock = take_stock(shelves, settings, paths, wish.plugin_dirs, plugins="user" in sources)
+    notices += stock.notices
     sandbox = _sandbox(paths, wish.environ, engine_of(settings), no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
+        if name is None and compat and compat.model:
+            name = _if_resolved(compat.model, wish, settings, notices)
         model = make_model(name, wish, settings, paths, clock, notices)
         stack.push_async_callback(model.aclose)
         _warm(model, stack)
@@ -78,13 +93,21 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
-        instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
+        reader = Reader(wish.directory, _reach(wish, paths, settings, sources, stock, gate))
+        library = Library(stock, frozenset(settings.trusted_settings), _denied_skills(settings, wish))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
         toolset = Toolset(tools.tools, tools.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
             toolset.add(StructuredOutputTool(wish.schema))
+        offered = _offers_skills(library, wish, model)
+        if offered:
+            from assay.tools.skill import SkillTool
+
+            toolset.add(SkillTool(library.load))
+        instructions = (*reader.begin(), *((stock.style_text,) if stock.style_text else ()), *offered)
+        notices += reader.notices
         parts = RunParts(
             store,
             model,
@@ -96,7 +119,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             str(store.spill),
             _mask(wish, settings),
         )
-        run = Run(parts, _options(wish, settings, instructions))
+        run = Run(parts, _options(wish, settings, instructions, stock))
+        run.watchers.append(Companion(run, library, reader, wish.directory))
         if attached:
             attached.run = run
 
@@ -105,12 +129,22 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             stack.callback(fresh.close)
             return fresh
 
-        yield Task(run, model, wish, notices, new_store, approved)
+        task = Task(run, model, wish, notices, new_store, approved)
+
+        def another(other: str) -> Model:
+            made = make_model(other, wish, settings, paths, clock, notices)
+            stack.push_async_callback(made.aclose)
+            return made
+
+        library.serve(task, Lending(gate), another)
+        task.library = library
+        yield task
 
 
-def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
+def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...], stock: Stock) -> RunOptions:
+    base = wish.system if wish.system is not None or not stock.styles else stock.system(system_text())
     return RunOptions(
-        system_text(wish.system, wish.append_system),
+        system_text(base, wish.append_system),
         instructions,
         _budget(wish, settings),
         _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
@@ -119,6 +153,56 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         settings.unprotected,
         settings.protected,
     )
+
+
+def _if_resolved(name: str, wish: Wish, settings: Settings, notices: list[str]) -> str | None:
+    """The model that settings of the `claude` command name, if it is one that can be had here."""
+    try:
+        catalog_of(settings).resolve(
+            name, environ=wish.environ, base_url=wish.base_url, api_key_env=wish.api_key_env, dialect=wish.dialect
+        )
+    except AssayError as error:
+        notices.append(f"model {name} of the settings for the claude command can't be had here: {error}")
+        return None
+    return name
+
+
+def _reach(
+    wish: Wish, paths: Paths, settings: Settings, sources: frozenset[str], stock: Stock, gate: RuleGate
+) -> Reach:
+    """Which instruction files count."""
+    theirs = claude_home(wish.environ)
+    own = (paths.config / "AGENTS.md", *((theirs / "CLAUDE.md",) if theirs else ()))
+
+    def readable(path: str) -> bool:
+        effect, place = Effect("read", path), place_of(path, "/")
+        secrecy = label_of(effect, place, inside=True, confined=False).secrecy
+        return secrecy != "secret" and not gate.hides(path)
+
+    return Reach(
+        own if "user" in sources else (),
+        stock.shelves,
+        "project" in sources,
+        "local" in sources,
+        frozenset(settings.trusted_settings),
+        readable,
+    )
+
+
+def _denied_skills(settings: Settings, wish: Wish) -> tuple[str, ...]:
+    """The patterns of deny rules on skills."""
+    rules = (rule.strip() for rule in (*settings.permissions.deny, *wish.disallowed))
+    return tuple(rule[6:-1] for rule in rules if rule.lower().startswith("skill(") and rule.endswith(")"))
+
+
+def _offers_skills(library: Library, wish: Wish, model: Model) -> tuple[Fragment, ...]:
+    """The list of skills that the model may ask for; empty when it can't."""
+    named = {name.strip().lower() for name in wish.tools or ()}
+    wanted = wish.tools is None or bool(named & {"skill", "default"})
+    if not wanted or not model.profile.tools or "skill" in {name.strip().lower() for name in wish.disallowed}:
+        return ()
+    listing = library.listing()
+    return (listing,) if listing else ()
 
 
 @contextlib.asynccontextmanager

@@ -44,6 +44,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--max-seconds", "float", "most time for this task", value="S"),
     Flag("--system-prompt", "text", "replace the system text", value="TEXT"),
     Flag("--append-system-prompt", "text", "add to the system text", value="TEXT"),
+    Flag("--plugin-dir", "repeat", "a plugin's directory; may be repeated", value="DIR"),
     Flag("--add-dir", "many", "further directories that may be read and written", value="DIRS"),
     Flag("--settings", "text", "a settings file, or JSON", value="FILE"),
     Flag("--setting-sources", "text", "which stored settings to read: user,project,local", value="LIST"),

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from assay.app.compat import claude_home
 from assay.app.config import Settings
-from assay.app.paths import Paths
+from assay.app.paths import Paths, claude_home
 from assay.context.library.places import Shelf, find_shelves
 from assay.core.agents import AgentDefinition
 from assay.core.context import Fragment
@@ -73,14 +72,6 @@ class Stock(Struct):
             return None
         text = f'<style from="{style.source}">\n{style.text}\n</style>'
         return Fragment("style", text, style.source, label=WORKSPACE)
-
-    def listing(self) -> Fragment | None:
-        """Skills that the model may ask for, in short."""
-        if not self.skills:
-            return None
-        from assay.context.library.skills import listing
-
-        return listing(self.skills.values())
 
 
 def shelves_of(directory: Path, paths: Paths, environ: Mapping[str, str], sources: frozenset[str]) -> list[Shelf]:

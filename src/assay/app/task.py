@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct, json
 
 from assay._version import __version__
+from assay.app.library import Library
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
@@ -43,6 +44,7 @@ class Wish(Struct, frozen=True):
     system: str | None = None
     append_system: str = ""
     add_dirs: tuple[str, ...] = ()
+    plugin_dirs: tuple[str, ...] = ()
     settings: str | None = None
     setting_sources: str | None = None
     schema: dict[str, Json] | None = None
@@ -82,6 +84,8 @@ class Task:
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.library: Library | None = None
+        """Skills, commands and what else users have in files; None where a task was put together without."""
 
     @property
     def session(self) -> str:

@@ -40,6 +40,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         system=parsed.text("system_prompt"),
         append_system=parsed.text("append_system_prompt") or "",
         add_dirs=tuple(parsed.many("add_dir")),
+        plugin_dirs=tuple(parsed.many("plugin_dir")),
         settings=parsed.text("settings"),
         setting_sources=parsed.text("setting_sources"),
         schema=read_schema(parsed.text("json_schema")),

@@ -64,7 +64,8 @@ class RuleGate:
     ) -> None:
         self.mode: PermissionMode = mode
         self._bounds = bounds
-        self._match = Matcher(bounds, rules or Rules())
+        self._rules = rules or Rules()
+        self._match = Matcher(bounds, self._rules)
         self._sinks = Sinks(bounds, mode, self._match)
         self._expand = expand or _effects_of
         self._kept = kept
@@ -84,6 +85,19 @@ class RuleGate:
         if verdict == "ask" and self.mode == "dontAsk":
             verdict, reason = "deny", f"{reason} (mode dontAsk)"
         return Decision(verdict, reason, strictest.rule, tuple(weighed), best)
+
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
+    def use_rules(self, rules: Rules) -> None:
+        """Decide by `rules` from now on."""
+        self._rules = rules
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._match = Matcher(self._bounds, self._rules)
+        self._sinks = Sinks(self._bounds, self.mode, self._match)
 
     @property
     def hides_any(self) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from assay.core.policy import Effect
 from assay.policy.bounds import Bounds
 from assay.policy.paths import Place, ProtectedNames, path_matches, place_of, within
-from assay.policy.rules import Rule, Rules
+from assay.policy.rules import Rule, Rules, wildcard
 
 
 class Matcher:
@@ -58,6 +58,8 @@ class Matcher:
         return ""
 
     def _might(self, rule: Rule, effect: Effect) -> bool:
+        if rule.subject == "tool" and rule.pattern and effect.kind == "none" and effect.target:
+            return named(rule.pattern, effect.target)
         if not rule.pattern or rule.subject == "tool":
             # A pattern on a tool that we can't interpret: the whole tool, to be safe.
             return True
@@ -76,7 +78,8 @@ class Matcher:
         if rule.subject == "network":
             return not rule.pattern or host_matches(rule.pattern, effect.target)
         if effect.kind not in ("read", "write", "delete", "destroy"):
-            return rule.subject == "tool" and not rule.pattern
+            named_so = effect.kind == "none" and named(rule.pattern, effect.target)
+            return rule.subject == "tool" and (not rule.pattern or named_so)
         place = place_of(effect.target, self._bounds.root)
         name = self.protected_part(place) if effect.kind != "read" else ""
         if name and name not in rule.pattern.casefold():
@@ -86,6 +89,13 @@ class Matcher:
             return not rule.pattern and within(place, self.readable)
         pairs = ((place.named, self.root.named), (place.real, self.root.real))
         return all(path_matches(rule.pattern, path, root) for path, root in pairs)
+
+
+def named(pattern: str, name: str) -> bool:
+    """Whether the pattern of a rule on a tool that calls something by name (`Skill(name)`, `Agent(name)`) means it:
+    `name`, `name *` with any arguments, `*` for anything."""
+    wanted = pattern.strip().removesuffix(":*").removesuffix(" *")
+    return bool(name) and wildcard(wanted.casefold(), name.casefold())
 
 
 def host_matches(pattern: str, host: str) -> bool:

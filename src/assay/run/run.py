@@ -39,7 +39,7 @@ from assay.core.store import EventStore, Record
 from assay.core.tool import Tool
 from assay.core.workspace import Workspace
 from assay.loop.limits import request_tokens
-from assay.loop.turn import AskPorts, Stop, ask
+from assay.loop.turn import AskPorts, Middleware, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
 from assay.run.hooked import Halting, Hooked, Updates
@@ -130,6 +130,8 @@ class Run:
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
         self.may_send = False
+        self.watchers: list[Middleware] = []
+        """What else is asked around steps."""
         self.guards = Halting()
         """Who has a say in calls besides the gate."""
         if parts.hooks:

@@ -16,7 +16,7 @@ from assay.app.flags import Parsed
 from assay.app.messages.result import Totals, failure_object, init_line, result_object, stream_line, with_questions
 from assay.app.task import Task, Wish
 from assay.app.wishes import read_wish
-from assay.core.check import EXIT_CODES
+from assay.core.check import EXIT_CODES, Verdict
 from assay.core.errors import AssayError, UsageError
 from assay.core.events import AttemptFinished, CallFinished, ModelReplied, TurnEnded
 from assay.core.messages import Json
@@ -98,9 +98,23 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
         task.run.bus.subscribe(output)
         task.interrupt_on_signals()
         output.begin(str(wish.directory), wish.permission_mode or "default")
-        ended = await task.turn(prompt, attached)
+        ended = await _turn(task, prompt, attached, piped=wish.piped)
         output.end(ended)
     return EXIT_CODES[ended.verdict.outcome]
+
+
+async def _turn(task: Task, prompt: str, attached: str, *, piped: bool) -> TurnEnded:
+    """The turn for `prompt`; a command that is answered here makes none."""
+    began = time.monotonic()
+    if task.library is None or not prompt.strip():
+        return await task.turn(prompt, attached)
+    # What came in through a pipe may be by anyone.
+    said = await task.library.expand(prompt, human=not piped)
+    if said.answer is not None:
+        seconds = round(time.monotonic() - began, 3)
+        return TurnEnded("", Verdict("answered", f"/{said.command}: no model was asked"), said.answer, 0, seconds, 0.0)
+    with task.library.during(said):
+        return await task.turn(said.text, attached)
 
 
 class Output:
@@ -115,7 +129,8 @@ class Output:
     def begin(self, directory: str, mode: str) -> None:
         if self._style == "stream-json":
             tools = list(self._task.run.parts.tools)
-            put_json(init_line(self._task.session, directory, self._task.profile.name, tools, mode, self._task.version))
+            line = init_line(self._task.session, directory, self._task.profile.name, tools, mode, self._task.version)
+            put_json(line | (self._task.library.told() if self._task.library else {}))
 
     def __call__(self, seen: Seen) -> None:
         match seen:
