@@ -55,14 +55,9 @@ class Compat:
         values: dict[str, object] = {"permissions": _permissions(raw.get("permissions"), str(path), notices, strange)}
         variables = self._env(raw.get("env"), strange)
         values["environment"] = tuple(name for name in variables if not re.search(_HELD, name))
-        for theirs, ours, kind in (
-            ("outputStyle", "output_style", str),
-            ("hooks", "hooks", dict),
-            ("enabledPlugins", "enabled_plugins", dict),
-            ("disableAllHooks", "disable_all_hooks", bool),
-        ):
-            if isinstance(value := raw.get(theirs), kind):
-                values[ours] = value
+        for key, kind in (("outputStyle", str), ("hooks", dict), ("enabledPlugins", dict), ("disableAllHooks", bool)):
+            if isinstance(value := raw.get(key), kind):
+                values[key] = value
         if raw.get("effortLevel") in _EFFORTS:
             values["effort"] = raw["effortLevel"]
         known = {"permissions", "env", "outputStyle", "hooks", "enabledPlugins", "disableAllHooks", "effortLevel"}
@@ -144,12 +139,11 @@ def _permissions(value: object, where: str, notices: list[str], strange: list[st
 
 
 def _one_by_one(values: dict[str, object], strange: list[str]) -> Settings:
-    settings = Settings()
+    kept: dict[str, object] = {}
     for key, value in values.items():
         try:
-            one = msgspec.convert({key: value}, Settings, from_attributes=True)
+            msgspec.convert({key: value}, Settings, from_attributes=True)
+            kept[key] = value
         except msgspec.ValidationError:
             strange.append(key)
-            continue
-        settings = msgspec.structs.replace(settings, **{key: getattr(one, key)})
-    return settings
+    return msgspec.convert(kept, Settings, from_attributes=True)

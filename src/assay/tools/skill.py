@@ -1,11 +1,8 @@
 """The Skill tool: the text of a skill, when it is needed."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from assay.core.errors import InvalidArguments
 from assay.core.messages import Json
@@ -26,7 +23,7 @@ class SkillTool:
     """`load` knows the skills, and judges by itself what one wants to have run."""
 
     def __init__(self, load: Load) -> None:
-        self.spec = replace(tool_spec("skill", SkillArguments), name="Skill")
+        self.spec = tool_spec("Skill", SkillArguments)
         self._load = load
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:

@@ -97,9 +97,9 @@ def _validate(folder: Path) -> int:
     write_out(one_line(f"{plugin.name} {plugin.version}".strip() + f" ({digest_of(plugin.path)})", 200) + "\n")
     for kind, names in parts.items():
         if names:
-            write_out(one_line(f"  {kind}: {', '.join(names)}", 500) + "\n")
+            write_out("  " + one_line(f"{kind}: {', '.join(names)}", 500) + "\n")
     for fault in faults:
-        write_out(one_line(f"  wrong: {fault}", 500) + "\n")
+        write_out("  " + one_line(f"wrong: {fault}", 500) + "\n")
     return 1 if faults else 0
 
 
