@@ -136,9 +136,9 @@ class Library:
 
     def denies(self, name: str) -> bool:
         """A deny rule names this skill."""
-        from assay.policy.matching import named
+        from assay.policy.matching import names_match
 
-        return any(named(pattern, name) for pattern in self._denied)
+        return any(names_match(pattern.casefold(), name.casefold()) for pattern in self._denied)
 
     # --- what a prompt stands for -----------------------------------------------------------------------------------
 
@@ -276,7 +276,7 @@ class Library:
         """What a command prints, if the gate lets it run; the files are read-only for it."""
         run = self.task.run
         effects = (Effect("execute", line),)
-        decision = await run.parts.gate.decide("Bash", effects, run.state.label.join(skill.label))
+        decision = await run.parts.gate.decide("Bash", effects, run.state.label.join(skill.label), {"command": line})
         if decision.verdict == "ask":
             from assay.loop.calls import digest_of
 

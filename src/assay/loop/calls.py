@@ -229,7 +229,7 @@ async def _settle(ports: CallPorts, ready: _Ready) -> _Settled | ToolOutcome:
         if isinstance(changed, ToolOutcome):
             return changed
         ready = changed
-    decision = await ports.gate.decide(name, ready.effects, ports.label())
+    decision = await ports.gate.decide(name, ready.effects, ports.label(), ready.call.arguments)
     if word.verdict == "allow" and decision.verdict == "ask" and not decision.rule.startswith(_PERSONS):
         decision = replace(decision, verdict="allow", rule=BY_HOOK, reason=word.reason or "allowed by a hook")
     elif word.verdict == "ask" and decision.verdict == "allow":
@@ -253,7 +253,7 @@ async def _asked(ports: CallPorts, ready: _Ready, decision: Decision) -> _Settle
         if isinstance(changed, ToolOutcome):
             return changed
         ready = changed
-        decision = await ports.gate.decide(name, ready.effects, ports.label())
+        decision = await ports.gate.decide(name, ready.effects, ports.label(), ready.call.arguments)
         if decision.verdict == "deny":
             return ready, decision, f"{name} was denied: {decision.reason}"
     return ready, replace(decision, verdict="allow", rule=APPROVED, reason="approved by the user"), ""
