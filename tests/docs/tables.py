@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from typing import cast
 
 import assay.surfaces.cli
+from assay.app.commands import BUILT_IN
 from assay.app.flags import Flag
 from assay.core.check import EXIT_CODES
 from assay.models.catalog import load
@@ -122,6 +123,11 @@ def commands() -> str:
     return rows(("command", "what it does"), ((f"`assay {name}`", text) for name, text in COMMANDS.items()))
 
 
+def slash() -> str:
+    said = ((f"/{name} {hint}".strip(), what) for name, (what, hint) in BUILT_IN.items())
+    return rows(("command", "what it does"), ((f"`{call}`".replace("|", "\\|"), what) for call, what in said))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "outcomes": outcomes,
@@ -129,6 +135,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "providers": providers,
     "aliases": aliases,
     "faults": faults,
+    "slash": slash,
 }
 
 

@@ -54,14 +54,14 @@ def test_a_plain_run_has_no_trace_of_skills(place: Place, serve: Serve) -> None:
 
 def test_a_command_of_the_project_goes_along_with_what_was_typed(place: Place, serve: Serve) -> None:
     place.write({
-        ".claude/commands/git/summary.md": "---\ndescription: x\n---\nSum for $0: !`echo $((20+3)) files` and @notes.txt",
+        ".claude/commands/git/summary.md": "---\ndescription: x\n---\nSum for $0: !`echo $((20+3))` and @notes.txt",
         "notes.txt": "the notes\n",
     })  # fmt: skip
     server = serve(Reply("Done."))
     place.task(server, prompt="/git:summary Ada").expect(0, "answered")
     text = said(server)
     assert "/git:summary Ada" in text
-    assert "Sum for Ada: 23 files and @notes.txt" in text
+    assert "Sum for Ada: 23 and @notes.txt" in text
     assert '<file path="notes.txt">\nthe notes' in text
 
 

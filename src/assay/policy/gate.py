@@ -151,19 +151,6 @@ class RuleGate:
         return Weighed(left.effect, "ask", "attended", f"{said(left.effect)} needs approval", left.sink)
 
     @property
-    def rules(self) -> Rules:
-        return self._rules
-
-    def use_rules(self, rules: Rules) -> None:
-        """Decide by `rules` from now on."""
-        self._rules = rules
-        self._rebuild()
-
-    def _rebuild(self) -> None:
-        self._match = Matcher(self._bounds, self._rules)
-        self._sinks = Sinks(self._bounds, self.mode, self._match)
-
-    @property
     def hides_any(self) -> bool:
         """True when there is a rule by which `hides` may be true of something."""
         return self._match.restricts_reading
