@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from assay.core.errors import AssayError, UsageError
 from assay.core.messages import Json
@@ -29,10 +28,6 @@ BUILT_IN: dict[str, tuple[str, str]] = {
 """Name -> what it does, and what it takes."""
 
 
-class _Servers(Protocol):
-    def status(self) -> list[dict[str, Json]]: ...
-
-
 async def answer(task: Task, library: Library, name: str, arguments: str) -> tuple[str, str]:
     """What the command says, or else a prompt for the model. Trouble is told in the answer."""
     try:
@@ -48,9 +43,7 @@ async def _answered(task: Task, library: Library, name: str, arguments: str) -> 
         case "clear":
             return f"new session: {task.clear()}"
         case "compact":
-            gained = task.compact(arguments)
-            gained = await gained if inspect.isawaitable(gained) else gained
-            return "compacted" if gained else "nothing is gained by compacting now"
+            return "compacted" if await task.compact(arguments) else "nothing is gained by compacting now"
         case "context":
             return _context(task.context_usage())
         case "cost":
@@ -58,11 +51,10 @@ async def _answered(task: Task, library: Library, name: str, arguments: str) -> 
         case "help":
             return _help(library)
         case "mcp":
-            servers = cast("_Servers | None", getattr(task, "mcp", None))
-            rows = servers.status() if servers else []
+            rows = task.mcp.status() if task.mcp else []
             return _table([(str(row.get("name")), str(row.get("status"))) for row in rows], "no servers")
         case "model":
-            return _model(task, library, arguments)
+            return task.set_model(arguments) if arguments else task.profile.name
         case "permissions":
             return _permissions(task)
         case "rewind":
@@ -70,12 +62,6 @@ async def _answered(task: Task, library: Library, name: str, arguments: str) -> 
         case _:
             skills = [skill for skill in library.stock.skills.values() if skill.kind == "skill"]
             return _table([(skill.name, skill.description) for skill in skills], "no skills")
-
-
-def _model(task: Task, library: Library, name: str) -> str:
-    if name and library.models:
-        task.run.use_model(library.models(name))
-    return task.run.parts.model.profile.name
 
 
 def _help(library: Library) -> str:

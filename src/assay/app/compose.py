@@ -18,7 +18,9 @@ from assay.app.kept import Kept, hidden_paths
 from assay.app.lent import Lending
 from assay.app.library import Library
 from assay.app.limits import limits_of
+from assay.app.messages.cut import cut_at
 from assay.app.model import catalog_of, make_model
+from assay.app.models import Models
 from assay.app.paths import Paths, claude_home, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.stock import Stock, shelves_of, take_stock
@@ -30,6 +32,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import AssayError, SandboxUnavailable, UsageError
+from assay.core.events import Rewound
 from assay.core.model import EFFORTS, Effort, Model, Reasoning
 from assay.core.policy import Effect, Mask, Question
 from assay.models.client import HttpModel
@@ -73,12 +76,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if name is None and compat and compat.model:
             name = _if_resolved(compat.model, wish, settings, notices)
         model = make_model(name, wish, settings, paths, clock, notices)
-        stack.push_async_callback(model.aclose)
+        models = Models(
+            model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
+        )
+        stack.push_async_callback(models.aclose)
         _warm(model, stack)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
-        approver = Once(question.digest for question in approved)
+        approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
         kept = Kept()
         gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
         beside = _beside(wish, settings, store, gate)
@@ -96,23 +102,23 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         reader = Reader(wish.directory, _reach(wish, paths, settings, sources, stock, gate))
         library = Library(stock, frozenset(settings.trusted_settings), _denied_skills(settings, wish))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
-        toolset = Toolset(tools.tools, tools.deferred)
+        shown = tools.tools
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
-            toolset.add(StructuredOutputTool(wish.schema))
+            shown = (*shown, StructuredOutputTool(wish.schema))
         offered = _offers_skills(library, wish, model)
         if offered:
             from assay.tools.skill import SkillTool
 
-            toolset.add(SkillTool(library.load))
+            shown = (*shown, SkillTool(library.load))
         instructions = (*reader.begin(), *((stock.style_text,) if stock.style_text else ()), *offered)
         notices += reader.notices
         parts = RunParts(
             store,
             model,
             workspace,
-            toolset,
+            Toolset(shown, tools.deferred),
             gate,
             clock,
             approver,
@@ -130,13 +136,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
-
-        def another(other: str) -> Model:
-            made = make_model(other, wish, settings, paths, clock, notices)
-            stack.push_async_callback(made.aclose)
-            return made
-
-        library.serve(task, Lending(gate), another)
+        task.models, task.gate = models, gate
+        library.serve(task, Lending(gate), models.get)
         task.library = library
         yield task
 
@@ -308,9 +309,17 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     if wish.session is None:
         if wish.fork:
             raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory)
+        return sessions.create(directory, wish.session_id)
+    if wish.session_id and not wish.fork:
+        raise UsageError("--session-id with --continue or --resume needs --fork-session")
     identity = wish.session or sessions.latest(directory)
-    return sessions.fork(identity) if wish.fork else sessions.open(identity)
+    upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops) if wish.resume_at else None
+    if wish.fork:
+        return sessions.fork(identity, upto=upto, session=wish.session_id)
+    store = sessions.open(identity)
+    if upto is not None:
+        store.append(Rewound(upto))
+    return store
 
 
 def make_gate(
@@ -328,6 +337,7 @@ def make_gate(
         confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=True,
+        attended=wish.host is not None and wish.host.approver is not None,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
@@ -372,7 +382,7 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
 
 
 def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
+    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
     if thinking is None:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):

@@ -120,16 +120,6 @@ class Library:
 
         return list(self.stock.styles or read_styles([], []))
 
-    def told(self) -> dict[str, Json]:
-        """The lists as `system/init` has them."""
-        return {
-            "slash_commands": [row["name"] for row in self.commands],
-            "agents": [row["name"] for row in self.agents],
-            "skills": list[Json](self.skills),
-            "plugins": list[Json](self.plugins),
-            "output_style": self.style,
-        }
-
     def callable(self) -> list[Skill]:
         """Skills and commands that a person may call by name."""
         return [skill for skill in self.stock.skills.values() if skill.for_user and not self.denies(skill.name)]

@@ -130,9 +130,12 @@ async def run_calls(ports: CallPorts, calls: Sequence[ToolCall]) -> list[CallFin
 
 
 def _well_named(tools: Mapping[str, Tool], call: ToolCall) -> ToolCall:
-    """`call` by the name of the tool that it means: weak models write `bash` for `Bash`, and rules know the latter."""
+    """`call` by the name of the tool that it means: weak models write `bash` for `Bash`, others learnt `Task` for
+    `Agent`, and rules know the latter."""
     if call.name in tools:
         return call
+    if call.name == "Task" and "Agent" in tools:
+        return replace(call, name="Agent")
     meant = [name for name in tools if name.casefold() == call.name.casefold()]
     return replace(call, name=meant[0]) if len(meant) == 1 else call
 
