@@ -49,7 +49,6 @@ class Wish(Struct, frozen=True):
     system: str | None = None
     append_system: str = ""
     add_dirs: tuple[str, ...] = ()
-    plugin_dirs: tuple[str, ...] = ()
     settings: str | None = None
     setting_sources: str | None = None
     schema: dict[str, Json] | None = None

@@ -43,7 +43,6 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         system=_read(parsed, "system_prompt"),
         append_system=_appended(parsed),
         add_dirs=tuple(parsed.many("add_dir")),
-        plugin_dirs=tuple(parsed.many("plugin_dir")),
         settings=parsed.text("settings"),
         setting_sources=parsed.text("setting_sources"),
         schema=read_schema(parsed.text("json_schema")),
