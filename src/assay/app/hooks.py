@@ -7,7 +7,6 @@ Settings files of a project count only when the user trusts their very content (
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from assay.core.errors import AssayError
@@ -15,11 +14,8 @@ from assay.core.messages import Json
 
 if TYPE_CHECKING:
     from assay.app.config import Settings
-    from assay.app.paths import Paths
     from assay.app.task import Task, Wish
-    from assay.policy.gate import RuleGate
     from assay.policy.hooks.engine import HookEngine
-    from assay.workspace.local import LocalWorkspace
 
 Source = tuple[Json, str, str]
 """What stands under `hooks` somewhere else; where, for messages; the directory of its plugin."""
@@ -60,25 +56,9 @@ def make_hooks(settings: Settings, wish: Wish, notices: list[str], more: Iterabl
     return engine
 
 
-def tie(task: Task, gate: RuleGate, workspace: LocalWorkspace, paths: Paths, stack: AsyncExitStack) -> None:
-    """For a task that has hooks or somebody who attends it: permissions that change, dialogs, and hooks that know the
-    session. What has to be done at the end goes on `stack`."""
-    from assay.app.permissions import Permissions
-
-    task.permissions = permissions = Permissions(task, gate, workspace, paths)
-    stack.callback(permissions.keep)
-    if gate.attended:
-        from assay.app.dialogs import add_dialogs
-
-        add_dialogs(task, gate, paths)
-    if task.hooks is not None:
-        _acquaint(task.hooks, task)
-        stack.push_async_callback(_end, task.hooks, task)
-
-
-def _acquaint(engine: HookEngine, task: Task) -> None:
-    """Make hooks know the session, show themselves to whoever watches, and change permissions."""
-    run, wish = task.run, task.wish
+def tie(engine: HookEngine, task: Task, source: str) -> None:
+    """Make the hooks of `task` know the session, show themselves to whoever watches, and change permissions."""
+    run = task.run
 
     def common() -> dict[str, Json]:
         store = run.parts.store
@@ -87,11 +67,10 @@ def _acquaint(engine: HookEngine, task: Task) -> None:
 
     engine.common = common
     engine.report = run.bus.emit
-    source = "fork" if wish.fork else "startup" if wish.session is None else "resume"
     run.use_hooks(engine, source, lambda updates: task.allow([*updates]))
 
 
-async def _end(engine: HookEngine, task: Task) -> None:
+async def end(engine: HookEngine, task: Task) -> None:
     """The last of the hooks: the session ends, and nothing that they started goes on."""
     try:
         if task.run.hooked:

@@ -41,9 +41,8 @@ class Permissions:
         self._gate = gate
         self._workspace = workspace
         self._paths = paths
-        self._base = gate.rules
-        """Of settings and flags, less what was removed."""
         self._added: dict[str, tuple[Rule, ...]] = dict.fromkeys(LISTS, ())
+        """What updates added."""
         self._unkept: list[Table] = []
         """Updates for files that are to be written between turns, so that no turn is charged with them."""
 
@@ -133,18 +132,17 @@ class Permissions:
             self._use_rules(str(kind), str(update["behavior"]), cast("list[Rule]", update["parsed"]))
 
     def _use_rules(self, kind: str, behavior: str, rules: list[Rule]) -> None:
-        base = {name: cast("tuple[Rule, ...]", getattr(self._base, name)) for name in LISTS}
-        texts, there = {rule.text for rule in rules}, self._added[behavior]
+        # Others add rules, too (a skill lends some), so what is there is the point to start from.
+        present, ours = self._gate.rules, self._added[behavior]
+        listed = {name: cast("tuple[Rule, ...]", getattr(present, name)) for name in LISTS}
+        gone = {rule.text for rule in (ours if kind == "replaceRules" else rules)}
+        kept = tuple(rule for rule in listed[behavior] if rule.text not in gone)
         if kind == "addRules":
-            self._added[behavior] = (*(rule for rule in there if rule.text not in texts), *rules)
-        elif kind == "removeRules":
-            base[behavior] = tuple(rule for rule in base[behavior] if rule.text not in texts)
-            self._added[behavior] = tuple(rule for rule in there if rule.text not in texts)
-        else:
-            # What is replaced is what was added while it ran; what settings and flags said stays.
-            self._added[behavior] = tuple(rules)
-        self._base = Rules(**base)
-        self._gate.use_rules(Rules(**{name: (*base[name], *self._added[name]) for name in LISTS}))
+            kept = tuple(rule for rule in listed[behavior] if rule not in ours or rule.text not in gone)
+        more = () if kind == "removeRules" else tuple(rules)
+        left = () if kind == "replaceRules" else tuple(rule for rule in ours if rule.text not in gone)
+        self._added[behavior] = (*left, *more)
+        self._gate.use_rules(Rules(**(listed | {behavior: (*kept, *more)})))
 
     def _use_directories(self, update: Table) -> None:
         found, there = self._found(update), self._gate.added

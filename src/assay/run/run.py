@@ -139,6 +139,8 @@ class Run:
         """The call that runs has leave to send, by a person or a rule."""
         self.tasks: Tasks | None = None
         """What goes on beside the turns of this session; None where nothing can."""
+        self.watchers: list[Middleware] = []
+        """What else is asked around steps."""
         self.guards = Halting()
         """Who has a say in calls besides the gate."""
         if parts.hooks:

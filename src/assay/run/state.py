@@ -54,6 +54,8 @@ class State:
         self.loaded: list[str] = []
         """Deferred tools that requests carry from now on, in the order they were loaded."""
         self.has_context = False
+        self.sources: set[tuple[str, str]] = set()
+        """Owner and source of what the harness put before the model in this session."""
         self._last_reply: AssistantMessage | None = None
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
@@ -137,6 +139,7 @@ class State:
             case ContextAdded(owner=owner, text=text, source=source):
                 self.news = [task for task in self.news if owner != "task" or task != source]
                 self.has_context = self.has_context or owner == "environment"
+                self.sources.add((owner, source))
                 self.unjudged = None
                 self.schema = text if owner == "schema" else self.schema
                 self.added_tokens += estimate_tokens(text)

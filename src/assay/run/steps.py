@@ -62,6 +62,7 @@ class Steps:
             Stuck(),
             Answers(),
             run.guards,
+            *run.watchers,
         ]
         return await run_turn(
             TurnPorts(

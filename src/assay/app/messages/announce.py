@@ -20,7 +20,7 @@ COMMANDS = ("clear", "compact", "context", "cost", "model")
 def announce(task: Task) -> dict[str, Json]:
     """Say what `task` has: `system/init`."""
     library, servers = task.library, task.mcp.status() if task.mcp else []
-    commands = [*COMMANDS, *(command.get("name") for command in (library.commands if library else []))]
+    commands = [command.get("name") for command in library.commands] if library else list(COMMANDS)
     environ = task.wish.environ
     key = next((name for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN") if environ.get(name)), "none")
     return task.messages.system(
