@@ -37,12 +37,8 @@ def test_a_command_is_undone_and_the_work_of_others_stays(place: Place, serve: S
     assert "gone.txt" not in files(place)
     done = place.run(None, "rewind").expect(0)
     assert "taken back to before: clean up" in done.out
-    assert files(place) == {
-        "gone.txt": "precious\n",
-        "kept.txt": "1\n",
-        "mine.txt": "edited by hand\n",
-        "new.py": "x = 1\n",
-    }
+    left = {"gone.txt": "precious\n", "kept.txt": "1\n", "mine.txt": "edited by hand\n"}
+    assert files(place) == {**left, "new.py": "x = 1\n"}
     rows = place.run(None, "rewind", "--list").expect(0).out
     assert "make new.py" in rows
     assert "clean up" not in rows
