@@ -219,10 +219,10 @@ class Task:
 
         return await rewind(self.run, to, files=files, conversation=conversation, dry=dry)
 
-    def compact(self, focus: str = "") -> bool:
+    async def compact(self, focus: str = "") -> bool:
         """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
         self._between_turns("compacting")
-        return self.run.compact(focus)
+        return await self.run.compact(focus)
 
     def clear(self) -> str:
         """Begin a new session in this place; returns its id. The old one stays as it is."""

@@ -129,6 +129,9 @@ class Sinks:
         if _stopped(label):
             why = f"{said(effect)}: this session has read outside text and knows the project; sending needs approval"
             return Weighed(effect, "ask", "rule of two", why, "egress")
+        if host.startswith("mcp-read:") and not inner:
+            # The user chose that server, and it says that this tool changes nothing.
+            return Weighed(effect, "allow", "reads only", "", "egress")
         if host in bounds.hosts or (inner and bounds.confined):
             return Weighed(effect, "allow", "host of the settings", "", "egress")
         if inner and bounds.unconfined_ok:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from assay.core.hooks import HookReport
 from assay.core.model import ModelEvent
 from assay.core.store import Record
 
@@ -27,10 +28,10 @@ class ChildSeen(Struct, frozen=True):
     """Its kind."""
     call: str
     """The call that began it, one of its parent's."""
-    seen: Record | ModelEvent | Progress
+    seen: Record | ModelEvent | Progress | HookReport
 
 
-Seen: TypeAlias = Record | ModelEvent | Progress | ChildSeen
+Seen: TypeAlias = Record | ModelEvent | Progress | ChildSeen | HookReport
 Watcher = Callable[[Seen], None]
 
 

@@ -43,6 +43,7 @@ from assay.loop.limits import request_tokens
 from assay.loop.turn import AskPorts, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.hooked import Halting, Hooked, Updates
 from assay.run.inputs import label_of
 from assay.run.masked import heard, masked
 from assay.run.proof import Proof
@@ -109,7 +110,7 @@ class Run:
         self.options = options
         self.bus = Bus()
         self.state = State()
-        self.window = Window(parts.model.profile.context, self.next_input, self.record)
+        self.window = Window(parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
         rewound = False
         for record in parts.store.records():
             self.state.apply(record)
@@ -136,6 +137,10 @@ class Run:
         """The call that runs has leave to send, by a person or a rule."""
         self.tasks: Tasks | None = None
         """What goes on beside the turns of this session; None where nothing can."""
+        self.guards = Halting()
+        """Who has a say in calls besides the gate."""
+        if parts.hooks:
+            self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
         self._verdict: Verdict | None = None
 
@@ -159,7 +164,7 @@ class Run:
         """Know only what the conversation still shows; but whoever once read something has read it."""
         label = self.state.label
         self.state = State()
-        self.window = Window(self.parts.model.profile.context, self.next_input, self.record)
+        self.window = Window(self.parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
         for record in standing(self.parts.store.records):
             self.state.apply(record)
             self.window.apply(record)
@@ -199,15 +204,24 @@ class Run:
         """A turn is under way."""
         return self._task is not None
 
-    def compact(self, focus: str = "") -> bool:
+    async def compact(self, focus: str = "") -> bool:
         """Compact now rather than when the window is full; `focus` is kept word for word. False when there is nothing
-        to gain."""
-        return self.window.shrink(0, focus)
+        to gain, or a hook is against it."""
+        return await self.window.compact(0, "manual", focus)
 
     def use_model(self, model: Model) -> None:
         """The next request goes to `model`."""
         self.parts = replace(self.parts, model=model)
         self.window.context = model.profile.context
+
+    def use_hooks(self, hooks: Hooks, source: str, update: Updates | None = None) -> None:
+        """Let `hooks` speak from now on; see `Hooked`."""
+        self.guards = Hooked(self, hooks, source, update)
+
+    @property
+    def hooked(self) -> Hooked | None:
+        """The hooks of this session, if it has any."""
+        return self.guards if isinstance(self.guards, Hooked) else None
 
     @property
     def used(self) -> Spent:
@@ -269,8 +283,16 @@ class Run:
             self._began = self.parts.clock.monotonic()
         self._verdict = None
         resumed = self.state.open and self.state.touched
-        self._open(InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {}))
+        received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
+        said: str | None = None
+        self.guards.halted = ""
         try:
+            refused, said = await self._submitted(received)
+            if refused:
+                return self._refuse(refused)
+            self._open(received)
+            if self.hooked:
+                self.hooked.tell("UserPromptSubmit", said)
             if resumed and parts:
                 # The frame stays that of the turn that was cut short; going back needs to know this moment, too.
                 self.record(Checkpointed("", await self.parts.workspace.snapshot()))
@@ -281,6 +303,8 @@ class Run:
                 raise
             if task:
                 task.uncancel()
+            if said is None:
+                self._open(received)
             return await self._close(_INTERRUPTED)
         finally:
             self._task = None
@@ -352,6 +376,19 @@ class Run:
         return await self.proof.judge(start, final, self.state.criteria, self.state.prompt)
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
+
+    async def _submitted(self, received: InputReceived) -> tuple[str, str]:
+        """Why hooks refuse an input, and what they say to it. What wakes the session by itself is no prompt."""
+        typed = received.origin.get("kind") != NOTIFICATION
+        words = "\n".join(part.text for part in received.parts if isinstance(part, Text) and typed)
+        return await self.hooked.submit(words) if self.hooked else ("", "")
+
+    def _refuse(self, reason: str) -> TurnEnded:
+        """A turn that a hook did not let begin: nothing of its input is kept."""
+        self.record(Noticed(f"a hook refused the prompt: {reason}"))
+        ended = TurnEnded(new_id(), Verdict("failed", reason), reason, 0, round(self.spent.seconds, 3), 0.0)
+        self.record(ended, durable=True)
+        return ended
 
     def _open(self, said: InputReceived) -> None:
         if self.tasks:

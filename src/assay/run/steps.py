@@ -60,6 +60,7 @@ class Steps:
             run.window,
             Stuck(),
             Answers(),
+            run.guards,
         ]
         return await run_turn(
             TurnPorts(
@@ -117,6 +118,7 @@ class Steps:
                 self._record_call,
                 self.run.parts.approver,
                 self._before_effect,
+                self.run.guards,
             ),
             calls,
         )
@@ -158,11 +160,13 @@ class Steps:
         if failure.kind == "context_too_long" and self._compactions < _COMPACTIONS:
             self._compactions += 1
             keep = self.run.parts.model.profile.context // (4 << self._compactions)
-            return self.run.window.shrink(min(keep, max(self.run.next_input() // (2 << self._compactions), 500)))
+            return await self.run.window.compact(min(keep, max(self.run.next_input() // (2 << self._compactions), 500)))
         if failure.kind == "empty" and self._nudges < 1:
             self._nudges += 1
             self.run.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer.", label=OPERATOR))
             return True
+        if self.run.hooked:
+            await self.run.hooked.failed(failure)
         return False
 
     async def _judge(self, message: AssistantMessage) -> str:
@@ -175,7 +179,7 @@ class Steps:
         if owed and self._rounds < GATE_ROUNDS:
             self._rounds += 1
             return owed
-        return ""
+        return await self.run.hooked.stop(message.text) if self.run.hooked else ""
 
 
 class Answers(Middleware):
