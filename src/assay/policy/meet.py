@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from assay.core.policy import Decision, Effect, Gate, Label
@@ -15,8 +17,10 @@ class Meet:
     def __init__(self, first: Gate, *others: Gate) -> None:
         self._gates = (first, *others)
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
-        decisions = [await gate.decide(tool, effects, label) for gate in self._gates]
+    async def decide(
+        self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: Mapping[str, object] | None = None
+    ) -> Decision:
+        decisions = [await gate.decide(tool, effects, label, arguments) for gate in self._gates]
         strictest = max(decisions, key=lambda decision: _STRICTNESS[decision.verdict])
         best = strictest.label
         for decision in decisions:

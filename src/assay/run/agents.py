@@ -140,6 +140,8 @@ class Agents:
         whole = self._tasks.root.options.budget
         budget = Budget(kind.max_turns or MOST_TURNS, whole.tokens, whole.dollars, whole.seconds)
         child = Run(parts, replace(self._outfit.options(kind, parent.options), budget=budget, checks=(), schema=None))
+        if parts.hooks:
+            child.use_hooks(parts.hooks, "startup", parent.hooked.update if parent.hooked else None)
         deepest = self._depth + 1 >= DEEPEST
         inner = Agents(child, self._tasks, self._outfit, self._depth + 1)
         child.tools = self._outfit.tools(kind, parent.tools, inner, deepest=deepest)
