@@ -17,12 +17,15 @@ from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
-from assay.app.messages.cut import cut_at
+from assay.app.mcp import make_servers, offer_search
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
+from assay.app.reasoning import read_reasoning
+from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
+from assay.app.web import make_search, make_web
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
@@ -30,8 +33,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import Rewound
-from assay.core.model import EFFORTS, Effort, Model, Reasoning
+from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
@@ -71,7 +73,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         )
         stack.push_async_callback(models.aclose)
         _warm(model, stack)
-        store = _open_store(sessions, wish)
+        kept_in = open_sessions(sessions, wish, stack)
+        store = open_store(kept_in, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
@@ -91,7 +94,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
         background, plans = Background(), lambda: gate.mode == "plan"
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=plans, background=background)
+        tools = toolbox(
+            wish.tools,
+            wish.disallowed,
+            hides=gate.hides,
+            read_only=plans,
+            background=background,
+            web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
+            search=make_search(settings.search, wish.environ) if settings.search else None,
+        )
         toolset = Toolset(tools.tools, tools.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
@@ -129,12 +140,17 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         stack.push_async_callback(tasks.aclose)
 
         def new_store() -> SessionLog:
-            fresh = sessions.create(str(wish.directory))
+            fresh = kept_in.create(str(wish.directory))
             stack.callback(fresh.close)
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
+        follow(task, store)
+        task.mcp = make_servers(wish, settings, paths, run, notices)
+        offer_search(run)
+        if task.mcp:
+            stack.push_async_callback(task.mcp.aclose)
         yield task
 
 
@@ -143,7 +159,7 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         system_text(wish.system, wish.append_system),
         instructions,
         _budget(wish, settings),
-        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        read_reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
         wish.schema,
         (*settings.checks, *wish.checks),
         settings.unprotected,
@@ -245,26 +261,9 @@ def _model_before(sessions: Sessions, wish: Wish) -> str | None:
     if wish.session is None or wish.base_url:
         return None
     status = Status()
-    fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
+    with contextlib.suppress(UsageError):  # it may lie elsewhere, or nowhere, which is told later
+        fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
     return status.model or None
-
-
-def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
-    directory = str(wish.directory)
-    if wish.session is None:
-        if wish.fork:
-            raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory, wish.session_id)
-    if wish.session_id and not wish.fork:
-        raise UsageError("--session-id with --continue or --resume needs --fork-session")
-    identity = wish.session or sessions.latest(directory)
-    upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops) if wish.resume_at else None
-    if wish.fork:
-        return sessions.fork(identity, upto=upto, session=wish.session_id)
-    store = sessions.open(identity)
-    if upto is not None:
-        store.append(Rewound(upto))
-    return store
 
 
 def make_gate(
@@ -332,14 +331,3 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
         asked.dollars or settings.max_budget_usd,
         asked.seconds or settings.max_seconds,
     )
-
-
-def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
-    if thinking is None:
-        return Reasoning(effort=level)
-    if thinking in ("off", "adaptive"):
-        return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
-        return Reasoning("budget", int(thinking), level)
-    raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

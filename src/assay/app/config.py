@@ -82,6 +82,14 @@ class Settings(Struct, frozen=True, rename="camel"):
     not."""
     sandbox: SandboxSettings = SandboxSettings()
     """What confines commands; never a project's to say, trusted or not."""
+    mcp_servers: dict[str, object] = {}
+    """MCP servers that every session of the user has."""
+    enabled_mcpjson_servers: tuple[str, ...] = ()
+    """Servers of a project's `.mcp.json` that may start, by name."""
+    disabled_mcpjson_servers: tuple[str, ...] = ()
+    enable_all_project_mcp_servers: bool = False
+    search: str = ""
+    """The address of a search engine with `{query}` in it; the user's to say, as `sandbox`."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
@@ -100,8 +108,11 @@ class Settings(Struct, frozen=True, rename="camel"):
 _TIGHTENING = frozenset({
     "protected", "egress", "limits", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds", "output_style",
 })  # fmt: skip
-_ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings", "plugins"})
-_MERGING = frozenset({"providers", "models", "aliases", "enabled_plugins"})
+_ADDING = frozenset({
+    "checks", "protected", "unprotected", "environment", "trusted_settings", "plugins", "enabled_mcpjson_servers",
+    "disabled_mcpjson_servers",
+})  # fmt: skip
+_MERGING = frozenset({"providers", "models", "aliases", "enabled_plugins", "mcp_servers"})
 _POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress", "limits", "sandbox"})
 _STRICT_MODES = {"dontAsk": 1, "plan": 2}
 """Modes that are stricter than the default, and how much."""
@@ -174,6 +185,9 @@ def _allowed(
     if layer.sandbox != SandboxSettings():
         notices.append(f"{path}: ignored sandbox: what confines commands is set in {user_file} only")
         layer = msgspec.structs.replace(layer, sandbox=SandboxSettings())
+    if layer.search:
+        notices.append(f"{path}: ignored search: where words are sent is set in {user_file} only")
+        layer = msgspec.structs.replace(layer, search="")
     if digest in trusted:
         return layer, True
     layer, loosening = _tightened(layer, merged)

@@ -80,8 +80,12 @@ class Servers(Protocol):
 
     async def toggle(self, name: str, enabled: bool) -> None: ...
 
-    async def replace(self, servers: Table) -> Table:
+    async def replace(self, servers: Table, /) -> Table:
         """Use these servers from now on; returns `added`, `removed` and `errors`."""
+        ...
+
+    def kill(self) -> None:
+        """End their processes at once: for a signal handler."""
         ...
 
 
@@ -126,10 +130,4 @@ class Permissions(Protocol):
 
     def update(self, updates: list[Table]) -> None:
         """Apply permission updates (addRules, setMode, ...). Raises `UsageError`."""
-        ...
-
-
-class Rewinder(Protocol):
-    async def rewind_files(self, message: str, dry_run: bool = False) -> Table:
-        """Make the files as they were before the user's message `message`. Raises `UsageError`."""
         ...

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from assay._version import __version__
-from assay.app.host import Host, Library, Permissions, Rewinder, Servers, Tasks
+from assay.app.host import Host, Library, Permissions, Servers, Tasks
 from assay.app.messages.messages import Messages
 from assay.app.models import Models
+from assay.app.reasoning import read_reasoning
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
@@ -34,6 +36,8 @@ from assay.sessions.log import SessionLog
 
 if TYPE_CHECKING:
     from assay.app.agents import Outfitter
+    from assay.sessions.claude.writer import Transcript
+    from assay.tools.mcp.inprocess import Bridge
 
 
 class Wish(Struct, frozen=True):
@@ -60,6 +64,10 @@ class Wish(Struct, frozen=True):
     effort: str | None = None
     thinking: str | None = None
     checks: tuple[str, ...] = ()
+    mcp_config: tuple[str, ...] = ()
+    strict_mcp: bool = False
+    mcp_bridge: Bridge | None = None
+    """Reaches MCP servers that live in the program that drives us."""
     no_sandbox: bool = False
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
@@ -77,13 +85,13 @@ class Wish(Struct, frozen=True):
     prompt_tool: str = ""
     """Who is asked: `stdio`, or an MCP tool."""
     agents: str | None = None
-    mcp_config: tuple[str, ...] = ()
-    strict_mcp: bool = False
     plugin_dirs: tuple[str, ...] = ()
     mirror: bool = False
     """Transcript lines go to the host, too."""
     host: Host | None = None
     """The program that drives us."""
+    persist: bool = True
+    """False: nothing of the session stays behind."""
     approve: tuple[str, ...] = ()
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
@@ -111,10 +119,13 @@ class Task:
         self._approved = approved
         self._new_store = new_store
         self._piped = wish.piped
+        self._reasoning = run.options.reasoning
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.transcript: Transcript | None = None
+        """What tells this session to programs that read transcripts."""
         self.models: Models | None = None
         """The models that may be switched to; None when there is no choice."""
         self.gate: RuleGate | None = None
@@ -128,7 +139,6 @@ class Task:
         self.mcp: Servers | None = None
         self.library: Library | None = None
         self.permissions: Permissions | None = None
-        self.rewinder: Rewinder | None = None
 
     @property
     def session(self) -> str:
@@ -169,6 +179,11 @@ class Task:
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
 
+    def set_thinking(self, thinking: str | None) -> None:
+        """Think as `--thinking` has it from the next request on; None for what was said at the start."""
+        reasoning = read_reasoning(self.wish.effort, thinking) if thinking else self._reasoning
+        self.run.options = replace(self.run.options, reasoning=reasoning)
+
     async def say(
         self,
         parts: tuple[Text | Image, ...],
@@ -198,11 +213,13 @@ class Task:
 
     async def next_wake(self) -> Wake | None:
         """For a program that ends when its work is done: what in the background has ended since, waited for as long as
-        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`), and a few seconds for commands."""
+        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`, 0 for as long as it takes), and a
+        few seconds for commands."""
         if self.tasks is None or (not self.tasks.listing() and not self.tasks.pending):
             return None
         said = self.wish.environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS", "")
         ceiling = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 12 else AGENTS_PATIENCE
+        ceiling = ceiling or 7 * 86_400.0
         return await self.tasks.next_wake(ceiling, min(ceiling, COMMANDS_PATIENCE))
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
@@ -227,7 +244,11 @@ class Task:
     def clear(self) -> str:
         """Begin a new session in this place; returns its id. The old one stays as it is."""
         self._between_turns("clearing")
-        self.run.renew(self._new_store())
+        store = self._new_store()
+        self.run.renew(store)
+        if self.transcript:
+            self.transcript.renew(store.session, store.records)
+        self.messages.session = self.session
         return self.session
 
     def context_usage(self) -> dict[str, Json]:
@@ -294,6 +315,8 @@ class Task:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
+                if self.mcp:
+                    self.mcp.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)

@@ -95,7 +95,8 @@ class RuleGate:
     def use_mode(self, mode: PermissionMode) -> None:
         """Decide by `mode` from now on."""
         self.mode = mode
-        self._sinks = Sinks(self._bounds, mode, self._match)
+        self._bounds = replace(self._bounds, commands_read_only=mode == "plan")
+        self._rebuild()
 
     @property
     def rules(self) -> Rules:

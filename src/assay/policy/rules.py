@@ -6,7 +6,7 @@
 | `Bash(text)` | that very command line; `Bash(text:*)`, `Bash(text *)` command lines that begin with those words; `*` elsewhere stands for anything |
 | `Read(glob)`, `Edit(glob)` | files, in gitignore's manner: `//absolute`, `~/of-home`, `/of-the-root`, `name-at-any-depth`, `dir/**`. `Edit` (also `Write`) covers every way to write a file |
 | `WebFetch(domain:host)` | a host; `*.host` its subdomains |
-| `mcp__server`, `mcp__server__*` | every tool of that server |
+| `mcp__server`, `mcp__server__*`, `mcp__server__tool` | the tools of an MCP server, or one |
 | `Agent(type)`, `Skill(name)` | sub-agents of that type, that skill; `Skill(name *)` with any arguments |
 | `Tool(argument:value)` | deny and ask only: calls of any other tool whose argument is that, `*` standing for anything |
 
@@ -45,9 +45,9 @@ _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "network": ("network",),
     "tool": (),
 }
+_OF_ONE_SERVER = re.compile(r"mcp__[^*]+?__.*")
 _LIMIT = 2_000
 _ARGUMENT = re.compile(r"\s*[A-Za-z_]\w*\s*:")
-_OF_SERVER = re.compile(r"mcp__[^*]*[^*_]__[^*]*\*")
 
 
 class Rule(Struct, frozen=True):
@@ -132,7 +132,7 @@ def parse_rule(text: str) -> Rule:
 
 def _allowing(rule: Rule) -> Rule:
     """Raises `UsageError` for what is too wide to allow by."""
-    if "*" in rule.tool and not _OF_SERVER.fullmatch(rule.tool):
+    if "*" in rule.tool and not _OF_ONE_SERVER.fullmatch(rule.tool):
         raise UsageError(f"permission rule {rule.text[:80]!r}: tool names with * can deny or ask, not allow")
     if rule.argument:
         raise UsageError(f"permission rule {rule.text[:80]!r}: rules about an argument can deny or ask, not allow")

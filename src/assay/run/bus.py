@@ -31,7 +31,7 @@ class ChildSeen(Struct, frozen=True):
     seen: Record | ModelEvent | Progress | HookReport
 
 
-Seen: TypeAlias = Record | ModelEvent | Progress | ChildSeen | HookReport
+Seen: TypeAlias = Record | ModelEvent | Progress | HookReport | ChildSeen
 Watcher = Callable[[Seen], None]
 
 

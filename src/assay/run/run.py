@@ -40,7 +40,7 @@ from assay.core.store import EventStore, Record
 from assay.core.tool import Tool
 from assay.core.workspace import Workspace
 from assay.loop.limits import request_tokens
-from assay.loop.turn import AskPorts, Stop, ask
+from assay.loop.turn import AskPorts, Middleware, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
 from assay.run.hooked import Halting, Hooked, Updates
@@ -109,6 +109,8 @@ class Run:
         self.tools = parts.tools if isinstance(parts.tools, Toolset) else Toolset(parts.tools.values())
         self.options = options
         self.bus = Bus()
+        self.middleware: list[Middleware] = []
+        """What others want done between the steps of each turn."""
         self.state = State()
         self.window = Window(parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
         rewound = False

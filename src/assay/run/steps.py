@@ -56,6 +56,7 @@ class Steps:
             run.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
             *(run.tasks.middleware(run) if run.tasks else ()),
+            *run.middleware,
             Limits(run.options.budget, lambda: run.spent, run.next_input, run.parts.model.profile.price),
             run.window,
             Stuck(),

@@ -1,4 +1,5 @@
-"""The Read tool: text with line numbers, images as images, directories as listings, anything else by its kind."""
+"""The Read tool: text with line numbers, images as images, PDF by pages, notebooks by cells, directories as listings,
+anything else by its kind."""
 
 import posixpath
 from collections.abc import Callable
@@ -31,6 +32,7 @@ class ReadArguments(Struct, forbid_unknown_fields=True):
     file_path: str
     offset: int = 1
     limit: int = LINES
+    pages: str = ""
 
 
 class ReadTool:
@@ -42,6 +44,10 @@ class ReadTool:
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
         asked = read_arguments("Read", arguments, ReadArguments)
+        if asked.pages:
+            from assay.tools.pdf import page_range
+
+            page_range(asked.pages)
         return tuple(Effect("read", path) for path in _paths(asked))
 
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
@@ -73,6 +79,10 @@ class ReadTool:
             return refused(f"{error}. Take a part of it with Bash: sed -n '1,200p' or tail -c 5000.")
         except WorkspaceError as error:
             return refused(str(error))
+        if content.data.startswith(b"%PDF"):
+            return await _document(path, content, asked, room, workspace)
+        if path.endswith(".ipynb") and (outcome := _notebook(path, content, asked, room)):
+            return outcome
         return _shown(path, content, asked, room)
 
     async def _listing(self, path: str, workspace: Workspace, refusal: str = "") -> ToolOutcome:
@@ -100,6 +110,39 @@ class ReadTool:
 
 def _paths(asked: ReadArguments) -> list[str]:
     return [tidy(path.strip()) for path in asked.file_path.split("\n") if path.strip()] or [tidy("")]
+
+
+async def _document(
+    path: str, content: FileContent, asked: ReadArguments, room: int, workspace: Workspace
+) -> ToolOutcome:
+    from assay.tools.pdf import page_range, pdf_text
+
+    wanted = page_range(asked.pages)
+    try:
+        pages = await pdf_text(path, content.data, wanted, room, workspace)
+    except WorkspaceError as error:
+        return refused(str(error))
+    text = pages.text
+    if pages.last < min(wanted[1], pages.total or wanted[1]):
+        text += f"\n[pages {pages.first}-{pages.last}{f' of {pages.total}' if pages.total else ''}"
+        text += f"; go on with pages={pages.last + 1}-]"
+    display = one_line(f"read {path}: pages {pages.first}-{pages.last} of {pages.total or 'a PDF'}")
+    debug: dict[str, Json] = {"bytes": len(content.data), "pages": pages.total}
+    return ToolOutcome((Text(text),), display, debug, seen={path: content.stamp.digest})
+
+
+def _notebook(path: str, content: FileContent, asked: ReadArguments, room: int) -> ToolOutcome | None:
+    """None for what is no notebook after all."""
+    from assay.tools.notebook import Notebook
+    from assay.tools.textfile import decode
+
+    file = decode(content.data)
+    try:
+        shown = Notebook(file.view if file else "").shown(asked.offset, asked.limit, room)
+    except WorkspaceError:
+        return None
+    display = one_line(f"read {path}: cells {shown.first}-{shown.last} of {shown.total}")
+    return ToolOutcome(shown.parts, display, {"cells": shown.total}, seen={path: content.stamp.digest})
 
 
 def _shown(path: str, content: FileContent, asked: ReadArguments, room: int) -> ToolOutcome:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
-import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from types import FrameType
 
 from assay.core.errors import WorkspaceError
 from assay.core.workspace import Workspace
 from assay.tools.listed import FILE_BYTES
+from assay.tools.patience import TooSlow, bounded
 from assay.tools.textfile import decode
 
 SECONDS = 20.0
@@ -32,10 +28,6 @@ class Found:
         self.lines: dict[str, list[tuple[int, str]]] = {}
         self.partial = partial
         self.note = note
-
-
-class _TooSlow(Exception):
-    pass
 
 
 async def scan(workspace: Workspace, files: list[str], regex: re.Pattern[str], *, across: bool = False) -> Found:
@@ -64,9 +56,9 @@ async def scan(workspace: Workspace, files: list[str], regex: re.Pattern[str], *
         if text is None or (literal and literal not in text.view):
             continue
         try:
-            with _bounded(_FILE_SECONDS):
+            with bounded(_FILE_SECONDS):
                 lines = (_across_lines if across else _in_text)(text.view, regex)
-        except _TooSlow:
+        except TooSlow:
             found.note = f"the pattern is too slow (in {file}); make it simpler"
             break
         if lines:
@@ -93,23 +85,3 @@ def _across_lines(view: str, regex: re.Pattern[str]) -> list[tuple[int, str]]:
         if len(touched) >= _TOTAL:
             break
     return list(touched.items())
-
-
-@contextmanager
-def _bounded(seconds: float) -> Generator[None]:
-    """Raises `_TooSlow` in the body after `seconds`. Only a signal gets through to a running regex, and only in the
-    main thread; elsewhere the body runs unbounded."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        raise _TooSlow
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -69,7 +69,7 @@ def _shape(of: object) -> dict[str, Json]:
     if get_origin(of) is list:
         return {"type": "array", "items": _shape(get_args(of)[0])}
     if get_origin(of) is Literal:
-        return {"type": "string", "enum": list(get_args(of))}
+        return {"type": "string", "enum": [choice for choice in get_args(of) if choice]}
     if isinstance(of, type) and issubclass(of, Struct):
         return _object(of, {})
     return {"type": _PLAIN[cast("type", of)]}

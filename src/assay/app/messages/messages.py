@@ -1,7 +1,7 @@
 """A session as public messages: what every surface shows, and transcripts are made of. One projection of events.
 
-Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included (those
-have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
+Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included
+(those have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from assay.app.messages.blocks import STOPS, assistant, block, blocks
-from assay.app.messages.ids import uuid_of
 from assay.app.messages.partial import Draft
 from assay.app.messages.result import API_ERROR, Totals, api_failure, hosted_result, result_object
 from assay.app.messages.tooluse import tool_use_result
+from assay.core.check import Verdict
 from assay.core.events import (
     AttemptFinished,
     CallFinished,
@@ -25,7 +25,7 @@ from assay.core.events import (
     TaskStarted,
     TurnEnded,
 )
-from assay.core.ids import new_id
+from assay.core.ids import message_uuid, new_id
 from assay.core.messages import AssistantMessage, Json, Text, ToolCall, Usage
 from assay.core.model import CallDelta, Profile, Retrying, TextDelta, ThinkingDelta
 from assay.core.store import Record
@@ -50,10 +50,14 @@ class Messages:
         """Results are worded as programs that know the `claude` command expect them."""
         self.totals = Totals()
         """Of the turn."""
-        self._whole = Totals()
+        self.whole = Totals()
         """Of this process, sub-agents included."""
         self._listeners: list[Listener] = []
         self._main: Voice | None = None
+
+    def name(self, model: str) -> str:
+        """What a model is called: for hosts, one of Anthropic's as they know it, without the provider."""
+        return model.removeprefix("anthropic/") if self.hosted else model
 
     @property
     def heard(self) -> bool:
@@ -70,9 +74,9 @@ class Messages:
             self._main = voice
         bus.subscribe(voice)
 
-    def emit(self, kind: str, fields: Frame, uuid: str = "") -> Frame:
-        """Hand a message of type `kind` to all listeners; returns it."""
-        frame: Frame = {"type": kind, **fields, "session_id": self.session, "uuid": uuid or new_id()}
+    def emit(self, kind: str, fields: Frame, uuid: str = "", session: str = "") -> Frame:
+        """Hand a message of type `kind` to all listeners; returns it. `session`: if it is another one's."""
+        frame: Frame = {"type": kind, **fields, "session_id": session or self.session, "uuid": uuid or new_id()}
         for listener in self._listeners:
             listener(frame)
         return frame
@@ -96,17 +100,27 @@ class Messages:
         result = result_object(ended, totals, self.session, self.profile(), denials, structured, questions=questions)
         if self.hosted:
             result = hosted_result(result, ended, totals)
-        if (main := self._main) and main.said:
-            result["user_message_uuid"] = main.said.uuid
-            if main.said.origin:
-                result["origin"] = main.said.origin
-        result["total_cost_usd"] = self._whole.cost
-        result["modelUsage"] = self._whole.by_model_object(self.profile())
+        if said := self._main.said if self._main else None:
+            result["user_message_uuid"] = said.uuid
+            if said.origin:
+                result["origin"] = said.origin
+        return self._result(result)
+
+    def local(self, text: str, command: str, origin: Frame) -> Frame:
+        """The result of a slash command of ours that needed no model."""
+        ended = TurnEnded("", Verdict("answered", "a command of the session"), text, 0, 0.0, 0.0)
+        result = result_object(ended, Totals(), self.session, self.profile(), [])
+        return self._result({**result, "local_command": command, **({"origin": origin} if origin else {})})
+
+    def _result(self, result: Frame) -> Frame:
+        result["total_cost_usd"] = self.whole.cost
+        usage = self.whole.by_model_object(self.profile())
+        result["modelUsage"] = {self.name(model): told for model, told in usage.items()}
         return self.emit("result", {key: value for key, value in result.items() if key != "type"})
 
     def count(self, event: ModelReplied, *, main: bool, agent: str = "") -> None:
         fallback = self.profile().model
-        self._whole.add(event, fallback)
+        self.whole.add(event, fallback)
         if main:
             self.totals.add(event, fallback)
         else:
@@ -138,8 +152,8 @@ class Voice:
         if not self._out.heard:
             return
         match seen:
-            case Record(event=event):
-                self._record(seen.number, event)
+            case Record():
+                self._record(seen)
             case TextDelta() | ThinkingDelta() | CallDelta():
                 self._delta(seen)
             case Retrying():
@@ -171,7 +185,7 @@ class Voice:
             self._close(None)
             if draft.text:
                 content: list[Json] = [block(Text(draft.text))]
-                message = assistant(draft.id, out.profile().model, content, None, Usage())
+                message = assistant(draft.id, out.name(out.profile().name), content, None, Usage())
                 self._emit("assistant", message=message, aborted=True)
         if ended.verdict.outcome == "interrupted":
             said: list[Json] = [block(Text("[The user stopped this turn.]"))]
@@ -185,7 +199,7 @@ class Voice:
     # --- streams ------------------------------------------------------------------------------------------------------
 
     def _delta(self, delta: TextDelta | ThinkingDelta | CallDelta) -> None:
-        draft = self._draft = self._draft or Draft(self._out.profile().model)
+        draft = self._draft = self._draft or Draft(self._out.name(self._out.profile().name))
         for event in draft.delta(delta):
             self._event(event)
 
@@ -194,7 +208,7 @@ class Voice:
             self._emit("stream_event", event=event)
 
     def _close(self, message: AssistantMessage | None) -> Draft:
-        draft = self._draft or Draft(self._out.profile().model)
+        draft = self._draft or Draft(self._out.name(self._out.profile().name))
         self._draft = None
         for event in draft.end(message):
             self._event(event)
@@ -215,15 +229,15 @@ class Voice:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _record(self, number: int, event: object) -> None:
-        out = self._out
+    def _record(self, record: Record) -> None:
+        out, event = self._out, record.event
         match event:
             case ModelReplied(message=message, role="solver"):
-                self._reply(number, message)
+                self._reply(record, message)
             case CallFinished():
-                self._result(number, event)
+                self._result(record, event)
             case InputReceived():
-                self._input(number, event)
+                self._input(record, event)
             case Compacted():
                 meta: Frame = {"trigger": "auto", "pre_tokens": out.totals.last_sent}
                 out.system("compact_boundary", compact_metadata=meta)
@@ -238,18 +252,25 @@ class Voice:
             case _:
                 pass
 
-    def _reply(self, number: int, message: AssistantMessage) -> None:
+    def _name(self, record: Record, part: int = 0) -> str:
+        return message_uuid(self._out.session, record.number, record.time, part)
+
+    def _reply(self, record: Record, message: AssistantMessage) -> None:
         draft = self._close(None if message.failure else message)
         if message.failure:
             return
         self._calls.update((call.id, call) for call in message.calls)
         for part, piece in enumerate(message.parts):
             made = assistant(
-                draft.id, message.model or SYNTHETIC, [block(piece)], STOPS.get(message.stop), message.usage
+                draft.id,
+                self._out.name(message.model) or SYNTHETIC,
+                [block(piece)],
+                STOPS.get(message.stop),
+                message.usage,
             )
-            self._emit("assistant", uuid_of(self._out.session, number, part), message=made)
+            self._emit("assistant", self._name(record, part), message=made)
 
-    def _result(self, number: int, event: CallFinished) -> None:
+    def _result(self, record: Record, event: CallFinished) -> None:
         result = event.result
         call = self._calls.pop(result.call, None)
         answer: Frame = {
@@ -261,13 +282,13 @@ class Voice:
         more: Frame = {}
         if (told := tool_use_result(call, event)) is not None:
             more["tool_use_result"] = told
-        self._emit("user", uuid_of(self._out.session, number), message={"role": "user", "content": [answer]}, **more)
+        self._emit("user", self._name(record), message={"role": "user", "content": [answer]}, **more)
 
-    def _input(self, number: int, event: InputReceived) -> None:
+    def _input(self, record: Record, event: InputReceived) -> None:
         only = event.parts[0] if len(event.parts) == 1 else None
         content: Json = only.text if isinstance(only, Text) else blocks(event.parts)
         more: Frame = {"origin": event.origin} if event.origin else {}
-        identity = event.uuid or uuid_of(self._out.session, number)
+        identity = event.uuid or self._name(record)
         self._emit("user", identity, message={"role": "user", "content": content}, isReplay=True, **more)
 
     def _started(self, event: TaskStarted) -> None:
