@@ -116,7 +116,6 @@ class Around:
         entries: dict[str, dict[str, Json]] | None = None,
         window: int = 128_000,
         hidden: Callable[[str], bool] = lambda name: False,
-        pins: Pins | None = None,
         patience: float = 20.0,
         limits: Limits = QUICK,
         tmp_path: Path = Path("/nowhere"),
@@ -135,7 +134,7 @@ class Around:
             hidden=hidden,
             limits=limits,
             environ=os.environ,
-            pins=pins or Pins(),
+            pins=Pins(),
             window=lambda: window,
             patience=patience,
         )

@@ -134,6 +134,21 @@ async def test_late_server_does_not_move_what_is_shown() -> None:
         assert "late" in around.servers.listing()
 
 
+async def test_servers_that_only_the_host_names() -> None:
+    around = Around(InHost({"a": [tool("x")]}), entries={})
+    around.servers.add_in_process(["a", "a", "b__c"])
+    async with around:
+        assert around.shown == ["mcp__a__x"]
+    assert len(around.told) == 1
+    late = Around(entries={"a": {"type": "sdk"}})
+    async with late:
+        assert late.servers.status()[0]["status"] == "pending"
+        late.servers.use_host(InHost({"a": [tool("x")]}))
+        async with asyncio.timeout(30):
+            while "mcp__a__x" not in late.shelf:
+                await asyncio.sleep(0.01)
+
+
 async def test_host_that_fails_or_answers_nonsense() -> None:
     class Broken(InHost):
         async def __call__(self, server, message):

@@ -13,7 +13,7 @@ from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
-from assay.app.mcp import make_servers, offer_search
+from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
@@ -105,10 +105,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
-        task.mcp = make_servers(wish, settings, paths, run, notices)
-        offer_search(run)
-        if task.mcp:
-            stack.push_async_callback(task.mcp.aclose)
+        task.mcp = await stack.enter_async_context(open_servers(wish, settings, paths, run, notices))
         yield task
 
 

@@ -28,7 +28,7 @@ FEW_TOKENS = 2_000
 FEW_SHARE = 10
 """Tools of servers are in every request when all of them together have at most that many tokens, and at most one in
 that many of the model's window; else they are found by search."""
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds that the first request waits for servers that are still connecting."""
 LISTING = 2_400
 """Characters in which the model is told what there is to search for."""
@@ -115,6 +115,16 @@ class Servers:
         self._bridge = bridge
         self.start()
 
+    def add_in_process(self, names: Sequence[str]) -> None:
+        """Servers of the host that no configuration named; those that are there already stay."""
+        for name in names:
+            configs, problems = read_servers({name: {"type": "sdk"}}, "dynamic", {}, "servers of the host")
+            for config in configs:
+                self._servers.setdefault(name, self._made(config))
+            for problem in problems:
+                self._ports.told(problem)
+        self.start()
+
     def receive(self, name: str, message: Mapping[str, Json]) -> None:
         """A message that an in-process server sent of its own accord."""
         server = self._servers.get(name)
@@ -141,6 +151,9 @@ class Servers:
 
     def _settle(self) -> None:
         self._settled = True
+        slow = [server.name for server in self._servers.values() if server.status == "pending" and server.started]
+        if slow:
+            self._ports.told(f"still connecting, their tools come later: MCP server {', '.join(slow)}")
         every = [tool for server in self._servers.values() for tool in self._wrapped(server)]
         few = sum(tool.weight for tool in every) <= min(FEW_TOKENS, self._ports.window() // FEW_SHARE)
         self._shown = {tool.spec.name for tool in every if few or self._always(tool)}
