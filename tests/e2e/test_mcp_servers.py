@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from assay.testing.server import Call, Reply
 
@@ -32,6 +36,25 @@ def test_call_without_leave(place: Place, serve: Serve) -> None:
     server = serve([ACT, Reply("I may not.")])
     ended = place.task(server, "--mcp-config", CONFIG, prompt="Act", env=PATIENT).expect(8, "needs_approval")
     assert [denied["tool_name"] for denied in ended.result["permission_denials"]] == ["mcp__srv__act"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_in_the_middle_of_a_call(place: Place, serve: Serve, number: signal.Signals) -> None:
+    marker = place.root / "called"
+    entry = {**SERVER, "args": [HOSTILE, "silent", str(marker)]}
+    server = serve(ACT)
+    process = place.start(
+        server, "-p", "Act", "--mcp-config", json.dumps({"srv": entry}), "--allowedTools", "mcp__srv", env=PATIENT
+    )
+    deadline = time.monotonic() + 80
+    while not marker.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -9)
+    while place.survivors() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def test_repository_starts_nothing_before_it_is_trusted(place: Place, serve: Serve) -> None:

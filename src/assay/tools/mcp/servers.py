@@ -287,10 +287,10 @@ class Servers:
             await server.stop()
             self._forget(server)
 
-    async def replace(self, entries: Mapping[str, Json]) -> dict[str, Json]:
-        """Make the servers that flags and hosts named equal to `entries`; others stay. Returns what was `added`,
+    async def replace(self, servers: Mapping[str, Json]) -> dict[str, Json]:
+        """Make the servers that flags and hosts named equal to `servers`; others stay. Returns what was `added`,
         `removed`, and `errors` by name."""
-        configs, problems = read_servers(entries, "dynamic", self._ports.environ, "servers of the host")
+        configs, problems = read_servers(servers, "dynamic", self._ports.environ, "servers of the host")
         wanted = {config.name: config for config in configs}
         ours = {name: each for name, each in self._servers.items() if each.config.scope in ("dynamic", "sdk")}
         gone = [name for name, server in ours.items() if wanted.get(name) != server.config]
