@@ -126,7 +126,7 @@ class Around:
         if entries is None:
             entries = {name: {"type": "sdk"} for name in (host.tools if host else ())}
         configs = [read_server(name, entry, "dynamic", os.environ) for name, entry in entries.items()]
-        ports = ServerPorts(
+        self.ports = ServerPorts(
             shelf=self.shelf,
             opens=opener(os.environ, str(tmp_path), tmp_path / "logs"),
             told=self.told.append,
@@ -138,7 +138,7 @@ class Around:
             window=lambda: window,
             patience=patience,
         )
-        self.servers = Servers(configs, ports, host)
+        self.servers = Servers(configs, self.ports, host)
 
     async def __aenter__(self) -> Around:
         self.servers.start()

@@ -114,6 +114,25 @@ async def test_toggle_reconnect_and_replace() -> None:
         assert "mcp__a__x" not in around.shelf
 
 
+async def test_what_is_held_back_stays_so(tmp_path: Path) -> None:
+    from assay.tools.mcp.config import ServerConfig
+    from assay.tools.mcp.servers import Servers
+
+    around = Around(entries={})
+    held = ServerConfig("p", "stdio", "project", held="it came with the repository")
+    off = ServerConfig("q", "stdio", "project", held="the settings disable it", disabled=True)
+    servers = Servers([held, off], around.ports)
+    servers.start()
+    await servers.settle()
+    assert [row["status"] for row in servers.status()] == ["pending", "disabled"]
+    for name in "pq":
+        with pytest.raises(UsageError):
+            await servers.toggle(name, True)
+        with pytest.raises(UsageError):
+            await servers.reconnect(name)
+    await servers.aclose()
+
+
 async def test_late_server_does_not_move_what_is_shown() -> None:
     gate = asyncio.Event()
 

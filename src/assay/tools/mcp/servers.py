@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from assay.core.errors import UsageError
@@ -275,11 +274,13 @@ class Servers:
         await server.restart()
 
     async def toggle(self, name: str, enabled: bool) -> None:
-        """Start or stop a server for this session. Raises `UsageError` for one that is unknown."""
+        """Start or stop a server for this session. Raises `UsageError` for one that is unknown, or that the user's
+        settings keep from starting."""
         server = self._named(name)
-        if enabled and (server.status == "disabled" or server.config.held):
-            config = msgspec.structs.replace(server.config, held="", disabled=False)
-            self._servers[name] = fresh = self._made(config)
+        if enabled and server.config.held:
+            raise UsageError(f"MCP server {name} can't be started: {server.config.held}")
+        if enabled and server.status == "disabled":
+            self._servers[name] = fresh = self._made(server.config)
             self._forget(server)
             fresh.start()
             await fresh.settled()
