@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import cast
@@ -16,6 +17,7 @@ from typing import cast
 import assay.surfaces.cli
 from assay.app.flags import Flag
 from assay.core.check import EXIT_CODES
+from assay.core.web import Page, WebError
 from assay.models.catalog import load
 from assay.surfaces.cli.main import COMMANDS
 from assay.testing.server.faults import CATALOGUE
@@ -77,9 +79,16 @@ def outcomes() -> str:
     )
 
 
+class NoWeb:
+    """Is enough to have the tools told of that need a web."""
+
+    async def get(self, url: str, limit: int) -> Page:
+        raise WebError(url)
+
+
 def tools() -> str:
     body: list[tuple[str, str, str]] = []
-    for tool in toolbox():
+    for tool in chain(*toolbox(web=NoWeb(), search=(NoWeb(), "https://localhost/?q={query}"))):
         shape = cast("dict[str, dict[str, dict[str, str]]]", tool.spec.parameters)
         needed = cast("list[str]", tool.spec.parameters.get("required", []))
         arguments = [

@@ -158,7 +158,8 @@ async def open_servers(
 def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]) -> Servers | None:
     configs, problems = configured(wish, settings, paths)
     notices += problems
-    if not configs and wish.mcp_bridge is None:
+    bridge = wish.mcp_bridge or (wish.host.mcp if wish.host else None)
+    if not configs and bridge is None:
         return None
     from assay.run.answer import first_breach
     from assay.tools.mcp.open import opener
@@ -178,7 +179,7 @@ def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[
         pins=Pins(state / "used.json"),
         window=lambda: run.parts.model.profile.context,
     )
-    servers = Servers(configs, ports, wish.mcp_bridge)
+    servers = Servers(configs, ports, bridge)
     run.middleware.append(Announce(run, servers, ports.hidden, told))
     servers.start()
     return servers

@@ -7,6 +7,8 @@
 | `Read(glob)`, `Edit(glob)` | files, in gitignore's manner: `//absolute`, `~/of-home`, `/of-the-root`, `name-at-any-depth`, `dir/**`. `Edit` (also `Write`) covers every way to write a file |
 | `WebFetch(domain:host)` | a host; `*.host` its subdomains |
 | `mcp__server`, `mcp__server__*`, `mcp__server__tool` | the tools of an MCP server, or one |
+| `Agent(type)`, `Skill(name)` | sub-agents of that type, that skill; `Skill(name *)` with any arguments |
+| `Tool(argument:value)` | deny and ask only: calls of any other tool whose argument is that, `*` standing for anything |
 
 Each is said of an effect, so that it holds whichever tool has that effect.
 """  # noqa: E501 - a table row is one line
@@ -33,7 +35,8 @@ _SUBJECTS: dict[str, Subject] = {
     "write": "write",
     "webfetch": "network",
 }
-_ALIASES = {"grep": "search", "glob": "search"}
+_MEANT = {"search": ("grep", "glob"), "ls": ("read",), "task": ("agent",)}
+"""Names that tools had or go by elsewhere, and the tools that a rule with such a name is about."""
 _RULE = re.compile(r"([A-Za-z_*][\w*.-]*)(?:\((.*)\))?", re.DOTALL)
 _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "command": ("execute",),
@@ -44,6 +47,7 @@ _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
 }
 _OF_ONE_SERVER = re.compile(r"mcp__[^*]+?__.*")
 _LIMIT = 2_000
+_ARGUMENT = re.compile(r"\s*[A-Za-z_]\w*\s*:")
 
 
 class Rule(Struct, frozen=True):
@@ -58,6 +62,19 @@ class Rule(Struct, frozen=True):
     """Why it is there, in the user's words."""
 
     @property
+    def names(self) -> bool:
+        """The pattern is the name of a sub-agent's type or of a skill."""
+        return self.tool.lower() in ("agent", "task", "skill")
+
+    @property
+    def argument(self) -> tuple[str, str] | None:
+        """The argument that the rule is about, and its value; None when it is about none."""
+        if self.subject != "tool" or self.names or not _ARGUMENT.match(self.pattern):
+            return None
+        name, _, value = self.pattern.partition(":")
+        return name.strip(), value.strip()
+
+    @property
     def told(self) -> str:
         return f"{self.text} ({self.because})" if self.because else self.text
 
@@ -65,9 +82,10 @@ class Rule(Struct, frozen=True):
         """True when the rule has anything to say about an effect of this kind by this tool."""
         if self.subject != "tool":
             return kind in _KINDS[self.subject]
-        own, name = self.tool.lower(), tool.lower()
-        # A rule with the name of an MCP server is about all of its tools.
-        return wildcard(own, name) or (own.startswith("mcp__") and name.startswith(f"{own}__"))
+        name = tool.lower()
+        if self.tool.lower().startswith("mcp__") and name.startswith(f"{self.tool.lower()}__"):
+            return True
+        return name in _MEANT.get(self.tool.lower(), ()) or wildcard(self.tool.lower(), name)
 
 
 class Rules(Struct, frozen=True):
@@ -109,14 +127,15 @@ def parse_rule(text: str) -> Rule:
         raise UsageError(f"permission rule {text[:80]!r}: patterns can't be negated; write a rule for the other list")
     if subject == "network" and pattern and not pattern.startswith("domain:"):
         raise UsageError(f"permission rule {text[:80]!r}: expected WebFetch(domain:HOST)")
-    tool = _ALIASES.get(name.lower(), name) if subject == "tool" else ""
-    return Rule(text.strip(), subject, tool, pattern)
+    return Rule(text.strip(), subject, name if subject == "tool" else "", pattern)
 
 
 def _allowing(rule: Rule) -> Rule:
     """Raises `UsageError` for what is too wide to allow by."""
     if "*" in rule.tool and not _OF_ONE_SERVER.fullmatch(rule.tool):
         raise UsageError(f"permission rule {rule.text[:80]!r}: tool names with * can deny or ask, not allow")
+    if rule.argument:
+        raise UsageError(f"permission rule {rule.text[:80]!r}: rules about an argument can deny or ask, not allow")
     return rule
 
 

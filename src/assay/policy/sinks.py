@@ -116,7 +116,7 @@ class Sinks:
         if name := self._match.protected_part(place):
             if inner and self._bounds.confined:
                 why = (
-                    f"{name} is a protected name, which commands can't change; use edit or write, and a person decides"
+                    f"{name} is a protected name, which commands can't change; use Edit or Write, and a person decides"
                 )
                 return Weighed(effect, "deny", "protected", why, sink)
             why = f"{name} is a protected name: it can make others run something. Changing it needs approval"
@@ -138,6 +138,9 @@ class Sinks:
         if _stopped(label):
             why = f"{said(effect)}: this session has read outside text and knows the project; sending needs approval"
             return Weighed(effect, "ask", "rule of two", why, "egress")
+        if host.startswith("mcp-read:") and not inner:
+            # The user chose that server, and it says that this tool changes nothing.
+            return Weighed(effect, "allow", "reads only", "", "egress")
         if host in bounds.hosts or (inner and bounds.confined):
             return Weighed(effect, "allow", "host of the settings", "", "egress")
         if inner and bounds.unconfined_ok:
