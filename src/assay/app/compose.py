@@ -21,7 +21,7 @@ from assay.app.kept import Kept, hidden_paths
 from assay.app.lent import Lending
 from assay.app.library import Library
 from assay.app.limits import limits_of
-from assay.app.mcp import make_servers, offer_search
+from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, claude_home, find_paths
@@ -134,7 +134,7 @@ class _Assembly:
         task.models, task.gate, task.hooks, task.library = models, gate, hooks, library
         library.serve(task, Lending(gate), models.get)
         follow(task, store)
-        self._company(task, run, models, gate, workspace)
+        await self._company(task, run, models, gate, workspace)
         return task
 
     def _models(self, sessions: Sessions) -> tuple[Model, Models]:
@@ -195,7 +195,7 @@ class _Assembly:
             tools.add(SkillTool(library.load))
         return tools
 
-    def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
+    async def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
         """What a task has beside its run: sub-agents, servers, permissions that change, hooks."""
         wish, settings, stack, spill = self.wish, self.settings, self.stack, run.parts.spill
         outfit = Outfitter(
@@ -220,10 +220,7 @@ class _Assembly:
         task.outfit = outfit
         task.tasks = tasks = attach(run, outfit, self.background, wish.tools, wish.disallowed)
         stack.push_async_callback(tasks.aclose)
-        task.mcp = make_servers(wish, settings, self.paths, run, self.notices)
-        offer_search(run)
-        if task.mcp:
-            stack.push_async_callback(task.mcp.aclose)
+        task.mcp = await stack.enter_async_context(open_servers(wish, settings, self.paths, run, self.notices))
         if task.hooks or gate.attended:
             from assay.app.permissions import Permissions
 
