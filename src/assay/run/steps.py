@@ -87,6 +87,8 @@ class Steps:
         self.run.progress("think", "thinking")
         profile, budget, spent = self.run.parts.model.profile, self.run.options.budget, self.run.spent
         room = [profile.max_output]
+        if self.run.options.max_output is not None:
+            room.append(self.run.options.max_output)
         if budget.tokens is not None:
             room.append(budget.tokens - spent.usage.total - self.run.next_input())
         if budget.dollars is not None and profile.price and profile.price.output:
