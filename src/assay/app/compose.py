@@ -6,13 +6,18 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from assay._version import __version__
+from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
+from assay.app.mcp import make_servers, offer_search
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
@@ -20,6 +25,7 @@ from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
+from assay.app.web import make_search, make_web
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
@@ -37,6 +43,7 @@ from assay.run.toolset import Toolset
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
+from assay.tools.tasks import Background
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
@@ -86,11 +93,26 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
+        background, plans = Background(), lambda: gate.mode == "plan"
+        tools = toolbox(
+            wish.tools,
+            wish.disallowed,
+            hides=gate.hides,
+            read_only=plans,
+            background=background,
+            web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
+            search=make_search(settings.search, wish.environ) if settings.search else None,
+        )
+        toolset = Toolset(tools.tools, tools.deferred)
+        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+            from assay.tools.structured import StructuredOutputTool
+
+            toolset.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            _toolset(wish, gate, model),
+            toolset,
             gate,
             clock,
             approver,
@@ -100,6 +122,22 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
+        outfit = Outfitter(
+            models.get,
+            settings.aliases,
+            wish.environ,
+            partial(_stricter, wish, settings, paths, kept, workspace.confined, str(store.spill)),
+            lambda quiet, its: (
+                toolbox(
+                    wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: quiet() or plans(), background=its
+                ).tools
+            ),
+            clock,
+        )
+        outfit.define(read_agents(wish.agents))
+        outfit.define(read_agents(wish.host.offered.get("agents")) if wish.host else ())
+        tasks = attach(run, outfit, background, wish.tools, wish.disallowed)
+        stack.push_async_callback(tasks.aclose)
 
         def new_store() -> SessionLog:
             fresh = kept_in.create(str(wish.directory))
@@ -107,19 +145,13 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
-        task.models, task.gate = models, gate
+        task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
         follow(task, store)
+        task.mcp = make_servers(wish, settings, paths, run, notices)
+        offer_search(run)
+        if task.mcp:
+            stack.push_async_callback(task.mcp.aclose)
         yield task
-
-
-def _toolset(wish: Wish, gate: RuleGate, model: Model) -> Toolset:
-    box = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
-    tools = Toolset(box.tools, box.deferred)
-    if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
-        from assay.tools.structured import StructuredOutputTool
-
-        tools.add(StructuredOutputTool(wish.schema))
-    return tools
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
@@ -256,6 +288,14 @@ def make_gate(
     )
     rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
+
+
+def _stricter(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, confined: bool, spill: str, mode: PermissionMode
+) -> RuleGate:
+    """The gate of a sub-agent whose kind names a mode."""
+    wish = replace(wish, permission_mode=mode)
+    return make_gate(wish, settings, paths, kept, confined=confined, readable=(spill,))
 
 
 def _hosts(settings: Settings) -> dict[str, Host]:

@@ -29,7 +29,7 @@ from assay.core.ids import message_uuid, new_id
 from assay.core.messages import AssistantMessage, Json, Text, ToolCall, Usage
 from assay.core.model import CallDelta, Profile, Retrying, TextDelta, ThinkingDelta
 from assay.core.store import Record
-from assay.run.bus import Bus, Progress, Seen
+from assay.run.bus import Bus, ChildSeen, Progress, Seen
 
 Frame = dict[str, Json]
 Listener = Callable[[Frame], None]
@@ -118,11 +118,13 @@ class Messages:
         result["modelUsage"] = {self.name(model): told for model, told in usage.items()}
         return self.emit("result", {key: value for key, value in result.items() if key != "type"})
 
-    def count(self, event: ModelReplied, *, main: bool) -> None:
+    def count(self, event: ModelReplied, *, main: bool, agent: str = "") -> None:
         fallback = self.profile().model
         self.whole.add(event, fallback)
         if main:
             self.totals.add(event, fallback)
+        else:
+            self.totals.add_agent(event, agent)
 
 
 class Voice:
@@ -137,8 +139,15 @@ class Voice:
         self._tasks: dict[str, TaskStarted] = {}
         self.said: InputReceived | None = None
         """What opened the turn."""
+        self._children: dict[str, Voice] = {}
 
     def __call__(self, seen: Seen) -> None:
+        if isinstance(seen, ChildSeen):
+            if seen.task not in self._children:
+                more: Frame = {"agent_id": seen.task, "subagent_type": seen.agent}
+                self._children[seen.task] = Voice(self._out, seen.call, more)
+            self._children[seen.task](seen.seen)
+            return
         self._count(seen)
         if not self._out.heard:
             return
@@ -160,7 +169,7 @@ class Voice:
             case Record(event=InputReceived() as event):
                 self.said = event
             case Record(event=ModelReplied() as event):
-                self._out.count(event, main=not self._parent)
+                self._out.count(event, main=not self._parent, agent=str(self._more.get("subagent_type") or ""))
             case Record(event=CallFinished(debug=debug)) if not self._parent:
                 totals.add_held(debug)
             case Record(event=AttemptFinished(number=number, result=result)) if not self._parent:

@@ -201,7 +201,7 @@ class Session:
             announce(task)
             text: str | None = ""
         else:
-            text = answer(task, command)
+            text = await answer(task, command)
             if text is None:
                 return False
             announce(task)

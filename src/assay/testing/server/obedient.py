@@ -1,8 +1,8 @@
 """A model that does as it is told: it reads the prompt like a person in a hurry and makes the calls that it names.
 
-For suites that want a real model behind a command: `ScriptedServer(obedient)`. It understands requests to run a command,
-to write a file, to call named tools, to use an agent, to reply with given words, to think, and gives structured answers
-made from their schema. Models whose name says that they don't exist are not found.
+For suites that want a real model behind a command: `ScriptedServer(obedient)`. It understands requests to run a
+command, to write a file, to call named tools, to use an agent, to reply with given words, to think, and gives
+structured answers made from their schema. Models whose name says that they don't exist are not found.
 """
 
 import re
