@@ -88,6 +88,8 @@ class Settings(Struct, frozen=True, rename="camel"):
     """Servers of a project's `.mcp.json` that may start, by name."""
     disabled_mcpjson_servers: tuple[str, ...] = ()
     enable_all_project_mcp_servers: bool = False
+    search: str = ""
+    """The address of a search engine with `{query}` in it; the user's to say, as `sandbox`."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
@@ -183,6 +185,9 @@ def _allowed(
     if layer.sandbox != SandboxSettings():
         notices.append(f"{path}: ignored sandbox: what confines commands is set in {user_file} only")
         layer = msgspec.structs.replace(layer, sandbox=SandboxSettings())
+    if layer.search:
+        notices.append(f"{path}: ignored search: where words are sent is set in {user_file} only")
+        layer = msgspec.structs.replace(layer, search="")
     if digest in trusted:
         return layer, True
     layer, loosening = _tightened(layer, merged)

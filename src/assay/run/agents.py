@@ -34,7 +34,9 @@ STOP_ROUNDS = 3
 """How often hooks may send an agent on that wants to end."""
 MOST_TURNS = 200
 """Requests of one agent, when its kind does not say."""
-_ENDED: dict[OutcomeName, TaskStatus] = {"answered": "completed", "interrupted": "stopped"}
+_ENDED: dict[OutcomeName, TaskStatus] = {
+    "answered": "completed", "needs_approval": "completed", "interrupted": "stopped",
+}  # fmt: skip
 
 
 class Outfit(Protocol):
@@ -227,12 +229,13 @@ class _ChildHooks:
 def _said(ended: TurnEnded, child: Run) -> str:
     """For the parent: the child's last words, and why there are no better ones."""
     verdict = ended.verdict
-    lines = [] if verdict.outcome == "answered" else [f"[it ended early: {verdict.outcome}: {verdict.why}]"]
+    head = ""
+    if verdict.outcome == "needs_approval":
+        head = f"[it could not do everything: {verdict.why}]"
+    elif verdict.outcome != "answered":
+        head = f"[it ended early: {verdict.outcome}: {verdict.why}]"
     last = child.state.last_text
-    lines.append(last if last != verdict.why else "")
-    if child.state.asked_in_vain and verdict.outcome == "answered":
-        lines.append(f"[it could not do everything: {child.state.asked_in_vain}]")
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in (head, last if last != verdict.why else "") if line)
 
 
 async def _diff(work: _Work) -> str:

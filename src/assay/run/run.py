@@ -136,13 +136,13 @@ class Run:
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
         self.may_send = False
+        """The call that runs has leave to send, by a person or a rule."""
+        self.tasks: Tasks | None = None
+        """What goes on beside the turns of this session; None where nothing can."""
         self.guards = Halting()
         """Who has a say in calls besides the gate."""
         if parts.hooks:
             self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
-        """The call that runs has leave to send, by a person or a rule."""
-        self.tasks: Tasks | None = None
-        """What goes on beside the turns of this session; None where nothing can."""
         self._began = 0.0
         self._verdict: Verdict | None = None
 
@@ -285,13 +285,14 @@ class Run:
             self._began = self.parts.clock.monotonic()
         self._verdict = None
         resumed = self.state.open and self.state.touched
+        received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
         said: str | None = None
         self.guards.halted = ""
         try:
-            refused, said = await self._submitted(parts)
+            refused, said = await self._submitted(received)
             if refused:
                 return self._refuse(refused)
-            self._open(InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {}))
+            self._open(received)
             if self.hooked:
                 self.hooked.tell("UserPromptSubmit", said)
             if resumed and parts:
@@ -305,7 +306,7 @@ class Run:
             if task:
                 task.uncancel()
             if said is None:
-                self._open(InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {}))
+                self._open(received)
             return await self._close(_INTERRUPTED)
         finally:
             self._task = None
@@ -378,9 +379,10 @@ class Run:
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
 
-    async def _submitted(self, parts: tuple[Text | Image, ...]) -> tuple[str, str]:
-        """Why hooks refuse an input, and what they say to it."""
-        words = "\n".join(part.text for part in parts if isinstance(part, Text))
+    async def _submitted(self, received: InputReceived) -> tuple[str, str]:
+        """Why hooks refuse an input, and what they say to it. What wakes the session by itself is no prompt."""
+        typed = received.origin.get("kind") != NOTIFICATION
+        words = "\n".join(part.text for part in received.parts if isinstance(part, Text) and typed)
         return await self.hooked.submit(words) if self.hooked else ("", "")
 
     def _refuse(self, reason: str) -> TurnEnded:

@@ -165,10 +165,12 @@ class State:
                 self._begun.add(event.call)
             case TaskEnded() as event:
                 self._task_ended(event)
-            case TurnEnded(verdict=verdict, turn=turn) if turn == self.turn:
+            case TurnEnded(verdict=verdict, turn=turn):
                 self._idle = True
-                self.open = verdict.outcome not in _FINAL
-                self.unjudged = self.unjudged if self.open else None
+                # One that a hook refused was never opened, and closes nothing.
+                if turn == self.turn:
+                    self.open = verdict.outcome not in _FINAL
+                    self.unjudged = self.unjudged if self.open else None
             case _:
                 pass
 

@@ -1,7 +1,5 @@
 """The Agent tool: send out a sub-agent."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Literal
 

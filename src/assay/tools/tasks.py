@@ -1,7 +1,5 @@
 """Tools for what goes on in the background: begin a command there, look at a task, end it."""
 
-from __future__ import annotations
-
 from msgspec import Struct
 from msgspec.structs import replace
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, cast
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from assay.app.task import Task, Wish
 
 _GONE = "the host closed the stream"
+_STUCK = 2.0
+"""Seconds that a write may wait for the host once a signal has come."""
 _ANSWERS = 60.0
 """Seconds that a host's program may take to answer when nobody says otherwise."""
 
@@ -337,14 +340,22 @@ class Session:
         asyncio.get_running_loop().call_soon(self._stop, self._code)
 
     def _catch_signals(self) -> None:
-        """The first signal ends the session in order; a second one, and one while the host does not read, at once."""
+        """The first signal ends the session in order; a second one, and one to which a host that reads no more leaves
+        no other way, at once."""
         loop = asyncio.get_running_loop()
 
+        def leave(code: int) -> None:
+            if self._task:
+                self._task.run.parts.workspace.kill()
+            os._exit(code)
+
         def caught(number: int, _frame: object) -> None:
-            if self._end is not None or self._sink.writing:
-                if self._task:
-                    self._task.run.parts.workspace.kill()
-                os._exit(128 + number)
+            if self._end is not None:
+                leave(128 + number)
+            if stuck := self._sink.writing:
+                late = threading.Timer(_STUCK, lambda: self._sink.writing == stuck and leave(128 + number))
+                late.daemon = True
+                late.start()
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._stop, 128 + number)
 

@@ -69,7 +69,8 @@ class HttpLink:
         return self._client()
 
     async def _seen(self, response: httpx2.Response) -> None:
-        self.locked = response.status_code == 401 or (self.locked and response.status_code >= 400)
+        if response.request.url == self._config.url:
+            self.locked = response.status_code == 401
         if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
             response.stream = Bounded(response.stream, packed="content-encoding" in response.headers)
 

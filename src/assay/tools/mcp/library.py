@@ -130,7 +130,7 @@ class LibraryPeer:
             self.ended.set()
             if not ready.done():
                 trouble = NeedsAuth if self._locked() else ServerError
-                ready.set_exception(trouble("it wants a login" if self._locked() else self.why))
+                ready.set_exception(trouble(self.why))
                 ready.exception()  # it may be that nobody waits any more
 
     def _session(self, dispatcher: JSONRPCDispatcher[TransportContext]) -> ClientSession:
@@ -156,6 +156,7 @@ class LibraryPeer:
     def _over(self, why: str) -> None:
         self._failure = self._failure or why
         self._closing.set()
+        self.ended.set()
 
     def _said(self, error: BaseException) -> str:
         from mcp.shared.exceptions import MCPError
@@ -195,11 +196,13 @@ class LibraryPeer:
         self._closing.set()
         if self._task is None:
             return
-        done, _ = await asyncio.wait([self._task], timeout=_CLOSING)
+        # While it is still being opened nothing in there waits for the word to close.
+        patience = _CLOSING if self._version else 0
+        done, _ = await asyncio.wait([self._task], timeout=patience)
         if not done:
-            self.kill()
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_CLOSING)
+            self.kill()
         if self._task.done() and not self._task.cancelled():
             with contextlib.suppress(Exception):
                 self._task.exception()

@@ -44,7 +44,9 @@ class Login:
 
     @property
     def known(self) -> bool:
-        return self._path.is_file()
+        """There is a token, be it one that has run out."""
+        stored = self._read()
+        return stored is not None and stored.tokens is not None
 
     def forget(self) -> bool:
         """True when there was something to forget."""

@@ -226,7 +226,7 @@ class Servers:
 
     def listing(self) -> str:
         """What there is to search for, bounded: each server with as many names as there is room for."""
-        lines: list[str] = []
+        lines = [f"{ListResources.spec.name}, {ReadResource.spec.name}"] if self._resourceful else []
         owners: dict[str, list[str]] = {}
         for name, tool in self._tools.items():
             if name not in self._shown:

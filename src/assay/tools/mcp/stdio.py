@@ -64,9 +64,15 @@ class ServerProcess:
         try:
             yield incoming, outgoing
         finally:
-            await asyncio.shield(self._end(process, tasks))
-            for stream in (into, incoming, outgoing, out):
-                stream.close()
+            end = asyncio.ensure_future(self._end(process, tasks))
+            try:
+                await asyncio.shield(end)
+            except asyncio.CancelledError:
+                await asyncio.wait([end])
+                raise
+            finally:
+                for stream in (into, incoming, outgoing, out):
+                    stream.close()
 
     def kill(self) -> None:
         """End it and all it started, at once."""
