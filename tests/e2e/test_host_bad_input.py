@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -134,7 +135,8 @@ def test_a_host_that_closed_its_side_before_is_not_asked(place: Place, serve: Se
 
 
 def test_a_host_that_never_answers(place: Place, serve: Serve) -> None:
-    driven = Driven(place, serve([TOUCH, Reply("then not")]), *ASKED, env={"ASSAY_HOST_PATIENCE": "0.3"})
+    server = serve([TOUCH, Reply("then not"), Reply("still here")])
+    driven = Driven(place, server, *ASKED, env={"ASSAY_HOST_PATIENCE": "0.3"})
     driven.say("do it")
     question = driven.request("can_use_tool")
     result = driven.result()
@@ -143,6 +145,7 @@ def test_a_host_that_never_answers(place: Place, serve: Serve) -> None:
     assert withdrawn["request_id"] == question["request_id"]
     driven.answer(question, {"behavior": "allow"})  # late
     driven.say("hi")
+    assert driven.result()["result"] == "still here"
     driven.end()
     assert not (place.project / "made").exists()
 
@@ -194,7 +197,7 @@ def test_a_host_that_stops_reading(place: Place, serve: Serve) -> None:
     program = (
         "import os, subprocess, sys\n"
         "process = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
-        f"process.stdin.write({PROMPT + b'\n'!r}); process.stdin.flush()\n"
+        f"process.stdin.write({PROMPT!r} + bytes([10])); process.stdin.flush()\n"
         "process.stdout.readline(); process.stdout.close()\n"
         "sys.exit(process.wait(60))\n"
     )
@@ -224,10 +227,8 @@ def test_a_start_that_can_not_be_is_one_line_and_exit_1(
     place: Place, serve: Serve, words: tuple[str, ...], said: str
 ) -> None:
     driven = Driven(place, serve(Reply("hello")), *words)
-    try:
+    with contextlib.suppress(AssertionError, BrokenPipeError):
         driven.ask("initialize")
-    except (AssertionError, BrokenPipeError):
-        pass
     ended = driven.end(1, close=False)
     assert said in ended.err
     assert ended.err.count("\n") == 1
