@@ -56,6 +56,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         session_id=_session_id(parsed.text("session_id")),
         resume_at=parsed.text("resume_session_at"),
         resume_drops=parsed.text("resume_drops_turn"),
+        persist=not parsed.on("no_session_persistence"),
         checks=tuple(parsed.many("check")),
         no_sandbox=parsed.on("no_sandbox"),
         session=resume if resume else ("" if parsed.on("continue") else None),

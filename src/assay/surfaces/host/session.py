@@ -118,7 +118,13 @@ class Session:
         self._task = task
         task.messages.hosted = True
         task.messages.partial = self._wanted.partial
+        if self._wish.mirror and task.transcript:
+            task.transcript.mirror = self._mirror
         task.messages.subscribe(lambda frame: self._wanted.pass_on(frame, self.offered, self._sink.send))
+
+    def _mirror(self, path: str, lines: list[Frame]) -> None:
+        entries = cast("list[Json]", lines)
+        self._sink.send({"type": "transcript_mirror", "filePath": path, "entries": entries})
 
     async def _turns(self) -> None:
         while (prompt := await self._next()) is not None:
@@ -198,7 +204,7 @@ class Session:
             announce(task)
             text: str | None = ""
         else:
-            text = answer(task, command)
+            text = await answer(task, command)
             if text is None:
                 return False
             announce(task)
