@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from assay.app.messages.ids import uuid_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.app.messages.ids import uuid_of
 from assay.app.messages.messages import Messages
 from assay.app.messages.tooluse import tool_use_result
 from assay.core.check import Verdict
