@@ -248,7 +248,12 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...],
         (*settings.checks, *wish.checks),
         settings.unprotected,
         settings.protected,
+        _tokens(wish.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "")),
     )
+
+
+def _tokens(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else None
 
 
 @contextlib.asynccontextmanager
