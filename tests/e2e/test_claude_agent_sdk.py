@@ -26,11 +26,11 @@ PATIENCE = 540.0
 EXAMPLES: dict[str, tuple[int, tuple[str, ...]]] = {
     "agents.py": (0, ("=== Code Reviewer Agent Example ===", "DONE", "=== Multiple Agents Example ===")),
     "filesystem_agents.py": (0, ("Agents loaded: [", "'test-agent'", "subtype=success")),
-    "hooks.py all": (0, ("=== ContinueControl Example ===",)),
+    "hooks.py all": (0, ("=== Continue/Stop Control Example ===",)),
     "include_partial_messages.py": (0, ("StreamEvent", "ResultMessage")),
     # The client raises for a result that is an error; so does it with the other command.
     "max_budget_usd.py": (1, ("Status: success", "Status: error_max_budget_usd", "Budget limit exceeded")),
-    "mcp_calculator.py": (0, ("Prompt: Calculate 15 + 27", "Result ended")),
+    "mcp_calculator.py": (0, ("Using tool: mcp__calc__add", "Using tool: mcp__calc__sqrt", "Result ended")),
     "plugin_example.py": (0, ("demo-plugin",)),
     "quick_start.py": (0, ("=== With Tools Example ===", "Claude:")),
     "setting_sources.py all": (0, ("Setting sources:",)),
