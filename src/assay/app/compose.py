@@ -17,7 +17,7 @@ from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
-from assay.app.mcp import make_servers, offer_search
+from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
@@ -147,10 +147,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
         follow(task, store)
-        task.mcp = make_servers(wish, settings, paths, run, notices)
-        offer_search(run)
-        if task.mcp:
-            stack.push_async_callback(task.mcp.aclose)
+        task.mcp = await stack.enter_async_context(open_servers(wish, settings, paths, run, notices))
         yield task
 
 

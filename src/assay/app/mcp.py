@@ -6,7 +6,8 @@ starts nothing until the user trusted that very content by its hash, or named th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -139,8 +140,22 @@ def _given(text: str, directory: Path) -> tuple[dict[str, Json], str]:
         raise UsageError(f"--mcp-config: {text[:200]}: {error}") from None
 
 
-def make_servers(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]) -> Servers | None:
-    """The servers of a run, connecting in the background; None where there are none and none can come."""
+@contextlib.asynccontextmanager
+async def open_servers(
+    wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]
+) -> AsyncGenerator[Servers | None]:
+    """The servers of a run, connecting in the background, until the context ends; None where there are none and none
+    can come. Tools that requests leave out can be found from now on."""
+    servers = _made(wish, settings, paths, run, notices)
+    offer_search(run)
+    try:
+        yield servers
+    finally:
+        if servers:
+            await servers.aclose()
+
+
+def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]) -> Servers | None:
     configs, problems = configured(wish, settings, paths)
     notices += problems
     bridge = wish.mcp_bridge or (wish.host.mcp if wish.host else None)
