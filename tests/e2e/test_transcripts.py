@@ -247,6 +247,23 @@ def test_what_cannot_be_gone_on_with(place: Place, serve: Serve, config: Path, w
     assert len(place.logs) == 1
 
 
+DRIVEN = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
+PROMPT = json.dumps({"type": "user", "message": {"role": "user", "content": "Hello"}}) + "\n"
+
+
+def test_a_host_is_told_by_exit_code_and_standard_error(place: Place, serve: Serve, config: Path) -> None:
+    server = serve(Reply("Yes."))
+    missing = str(uuid.UUID(int=7))
+    gone = place.run(server, *DRIVEN, f"--resume={missing}", stdin=PROMPT).expect(1)
+    assert gone.out == "" and gone.err.startswith(f"No conversation found with session ID: {missing}")
+    wrong = place.run(server, *DRIVEN, "--session-id=abc", stdin=PROMPT).expect(1)
+    assert wrong.out == "" and "UUID" in wrong.err
+    fresh = place.run(server, *DRIVEN, "--continue", stdin=PROMPT).expect(0).lines
+    assert fresh[-1]["result"] == "Yes.", "with nothing to continue, a host gets a new session"
+    again = place.run(server, *DRIVEN, "--continue", stdin=PROMPT).expect(0).lines
+    assert again[-1]["session_id"] == fresh[-1]["session_id"]
+
+
 def test_a_chosen_id_and_a_session_that_leaves_nothing(place: Place, serve: Serve, config: Path) -> None:
     server = serve([Reply("One."), Reply("Two.")])
     chosen = str(uuid.uuid4())
