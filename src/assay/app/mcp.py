@@ -46,7 +46,8 @@ def configured(wish: Wish, settings: Settings, paths: Paths) -> tuple[list[Serve
     sources = parse_sources(wish.setting_sources)
     project = wish.directory / PROJECT_FILE
     has_file = "project" in sources and not wish.strict_mcp and project.is_file()
-    if not (wish.mcp_config or has_file or (settings.mcp_servers and not wish.strict_mcp)):
+    of_host = _of_host(wish)
+    if not (wish.mcp_config or of_host or has_file or (settings.mcp_servers and not wish.strict_mcp)):
         return [], []
     found: dict[str, ServerConfig] = {}
     problems: list[str] = []
@@ -66,7 +67,15 @@ def configured(wish: Wish, settings: Settings, paths: Paths) -> tuple[list[Serve
     for given in wish.mcp_config:
         entries, where = _given(given, wish.directory)
         found |= {config.name: config for config in take(entries, "dynamic", where)}
+    found |= {config.name: config for config in take(of_host, "dynamic", "initialize")}
     return list(found.values()), problems
+
+
+def _of_host(wish: Wish) -> dict[str, Json]:
+    """The servers that a host has in its own process, and says so when it begins rather than by `--mcp-config`."""
+    named = wish.host.offered.get("sdkMcpServers") if wish.host else None
+    names = cast("list[Json]", named) if isinstance(named, list) else []
+    return {name: {"type": "sdk", "name": name} for name in names if isinstance(name, str)}
 
 
 Take = Callable[["Mapping[str, Json]", "Scope", str], "list[ServerConfig]"]
