@@ -8,12 +8,10 @@ import time
 
 from assay.core.errors import WorkspaceError
 from assay.core.workspace import Workspace
-from assay.tools.listed import FILE_BYTES
+from assay.tools.listed import FILE_BYTES, SECONDS
 from assay.tools.patience import TooSlow, bounded
 from assay.tools.textfile import decode
 
-SECONDS = 20.0
-"""For a whole search."""
 _FILE_SECONDS = 1.0
 _SLICE = 0.02
 """Seconds after which others get their turn."""
