@@ -67,11 +67,17 @@ async def scan(workspace: Workspace, files: list[str], regex: re.Pattern[str], *
 
 def _in_text(view: str, regex: re.Pattern[str]) -> list[tuple[int, str]]:
     matches = regex.search
-    return [(number, line) for number, line in enumerate(view.split("\n"), 1) if matches(line[:_LINE])][:_TOTAL]
+    return [(number, line) for number, line in enumerate(_lines(view), 1) if matches(line[:_LINE])][:_TOTAL]
+
+
+def _lines(view: str) -> list[str]:
+    """The last line end ends a line and begins none."""
+    lines = view.split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _across_lines(view: str, regex: re.Pattern[str]) -> list[tuple[int, str]]:
-    lines = view.split("\n")
+    lines = _lines(view)
     touched: dict[int, str] = {}
     number = done = 0
     for match in regex.finditer(view):
