@@ -6,15 +6,23 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from assay._version import __version__
+from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
+from assay.app.mcp import make_servers, offer_search
 from assay.app.model import catalog_of, make_model
+from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
+from assay.app.reasoning import read_reasoning
+from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
 from assay.app.web import make_search, make_web
@@ -25,7 +33,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.model import EFFORTS, Effort, Model, Reasoning
+from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
@@ -35,6 +43,7 @@ from assay.run.toolset import Toolset
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
+from assay.tools.tasks import Background
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
@@ -59,12 +68,16 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
         model = make_model(name, wish, settings, paths, clock, notices)
-        stack.push_async_callback(model.aclose)
+        models = Models(
+            model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
+        )
+        stack.push_async_callback(models.aclose)
         _warm(model, stack)
-        store = _open_store(sessions, wish)
+        kept_in = open_sessions(sessions, wish, stack)
+        store = open_store(kept_in, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
-        approver = Once(question.digest for question in approved)
+        approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
         kept = Kept()
         gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
         beside = _beside(wish, settings, store, gate)
@@ -80,19 +93,26 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
+        background, plans = Background(), lambda: gate.mode == "plan"
         tools = toolbox(
             wish.tools,
             wish.disallowed,
             hides=gate.hides,
-            read_only=lambda: gate.mode == "plan",
+            read_only=plans,
+            background=background,
             web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
             search=make_search(settings.search, wish.environ) if settings.search else None,
         )
+        toolset = Toolset(tools.tools, tools.deferred)
+        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+            from assay.tools.structured import StructuredOutputTool
+
+            toolset.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            Toolset(tools.tools, tools.deferred),
+            toolset,
             gate,
             clock,
             approver,
@@ -102,7 +122,36 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
-        yield Task(run, model, wish, notices, approved)
+        outfit = Outfitter(
+            models.get,
+            settings.aliases,
+            wish.environ,
+            partial(_stricter, wish, settings, paths, kept, workspace.confined, str(store.spill)),
+            lambda quiet, its: (
+                toolbox(
+                    wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: quiet() or plans(), background=its
+                ).tools
+            ),
+            clock,
+        )
+        outfit.define(read_agents(wish.agents))
+        outfit.define(read_agents(wish.host.offered.get("agents")) if wish.host else ())
+        tasks = attach(run, outfit, background, wish.tools, wish.disallowed)
+        stack.push_async_callback(tasks.aclose)
+
+        def new_store() -> SessionLog:
+            fresh = kept_in.create(str(wish.directory))
+            stack.callback(fresh.close)
+            return fresh
+
+        task = Task(run, model, wish, notices, new_store, approved)
+        task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
+        follow(task, store)
+        task.mcp = make_servers(wish, settings, paths, run, notices)
+        offer_search(run)
+        if task.mcp:
+            stack.push_async_callback(task.mcp.aclose)
+        yield task
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
@@ -110,7 +159,7 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         system_text(wish.system, wish.append_system),
         instructions,
         _budget(wish, settings),
-        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        read_reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
         wish.schema,
         (*settings.checks, *wish.checks),
         settings.unprotected,
@@ -212,18 +261,9 @@ def _model_before(sessions: Sessions, wish: Wish) -> str | None:
     if wish.session is None or wish.base_url:
         return None
     status = Status()
-    fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
+    with contextlib.suppress(UsageError):  # it may lie elsewhere, or nowhere, which is told later
+        fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
     return status.model or None
-
-
-def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
-    directory = str(wish.directory)
-    if wish.session is None:
-        if wish.fork:
-            raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory)
-    identity = wish.session or sessions.latest(directory)
-    return sessions.fork(identity) if wish.fork else sessions.open(identity)
 
 
 def make_gate(
@@ -241,12 +281,21 @@ def make_gate(
         confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=True,
+        attended=wish.host is not None and wish.host.approver is not None,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
     )
     rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
+
+
+def _stricter(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, confined: bool, spill: str, mode: PermissionMode
+) -> RuleGate:
+    """The gate of a sub-agent whose kind names a mode."""
+    wish = replace(wish, permission_mode=mode)
+    return make_gate(wish, settings, paths, kept, confined=confined, readable=(spill,))
 
 
 def _hosts(settings: Settings) -> dict[str, Host]:
@@ -282,14 +331,3 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
         asked.dollars or settings.max_budget_usd,
         asked.seconds or settings.max_seconds,
     )
-
-
-def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
-    if thinking is None:
-        return Reasoning(effort=level)
-    if thinking in ("off", "adaptive"):
-        return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
-        return Reasoning("budget", int(thinking), level)
-    raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

@@ -5,22 +5,39 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from assay._version import __version__
+from assay.app.host import Host, Library, Permissions, Servers, Tasks
+from assay.app.messages.messages import Messages
+from assay.app.models import Models
+from assay.app.reasoning import read_reasoning
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
-from assay.core.errors import UsageError
-from assay.core.events import ContextAdded, TurnEnded
-from assay.core.messages import Json, Text
+from assay.core.errors import InvalidArguments, UsageError
+from assay.core.events import ContextAdded, ModeChanged, TurnEnded
+from assay.core.ids import new_id
+from assay.core.messages import Image, Json, Text
 from assay.core.model import Model, Profile
-from assay.core.policy import EXTERNAL, OPERATOR, Question
+from assay.core.policy import EXTERNAL, OPERATOR, Label, Question
+from assay.core.spawn import Wake
+from assay.policy.bounds import PERMISSION_MODES, PermissionMode
+from assay.policy.gate import RuleGate
 from assay.run.answer import StructuredAnswer
+from assay.run.rewind import Rewinding
 from assay.run.run import Run
+from assay.sessions.log import SessionLog
+
+if TYPE_CHECKING:
+    from assay.app.agents import Outfitter
+    from assay.sessions.claude.writer import Transcript
+    from assay.tools.mcp.inprocess import Bridge
 
 
 class Wish(Struct, frozen=True):
@@ -47,30 +64,81 @@ class Wish(Struct, frozen=True):
     effort: str | None = None
     thinking: str | None = None
     checks: tuple[str, ...] = ()
+    mcp_config: tuple[str, ...] = ()
+    strict_mcp: bool = False
+    mcp_bridge: Bridge | None = None
+    """Reaches MCP servers that live in the program that drives us."""
     no_sandbox: bool = False
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
     fork: bool = False
     piped: bool = False
     """The prompt itself came in through a pipe."""
+    session_id: str = ""
+    """What the new session is to be called."""
+    resume_at: str | None = None
+    """The uuid of the last message of that session that counts."""
+    resume_drops: str | None = None
+    """The uuid of the user's message that is thereby dropped; another is an error. Empty: none may be dropped."""
+    bypass_allowed: bool = False
+    """Mode bypassPermissions may be switched to."""
+    prompt_tool: str = ""
+    """Who is asked: `stdio`, or an MCP tool."""
+    agents: str | None = None
+    plugin_dirs: tuple[str, ...] = ()
+    mirror: bool = False
+    """Transcript lines go to the host, too."""
+    host: Host | None = None
+    """The program that drives us."""
+    persist: bool = True
+    """False: nothing of the session stays behind."""
     approve: tuple[str, ...] = ()
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
 
+AGENTS_PATIENCE = 600.0
+COMMANDS_PATIENCE = 5.0
+"""Seconds that a program that is done waits for what goes on in the background."""
 _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 
 
 class Task:
     """A run with what a surface needs around it."""
 
-    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
+    def __init__(
+        self,
+        run: Run,
+        model: Model,
+        wish: Wish,
+        notices: list[str],
+        new_store: Callable[[], SessionLog],
+        approved: Sequence[Question] = (),
+    ):
         self.run = run
+        self.wish = wish
         self._approved = approved
+        self._new_store = new_store
         self._piped = wish.piped
+        self._reasoning = run.options.reasoning
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.transcript: Transcript | None = None
+        """What tells this session to programs that read transcripts."""
+        self.models: Models | None = None
+        """The models that may be switched to; None when there is no choice."""
+        self.gate: RuleGate | None = None
+        self.messages = Messages(self.session, lambda: self.profile)
+        """The session as public messages; whoever wants them subscribes."""
+        self.messages.follow(run.bus)
+        # What helps a session and what a host can ask for; None where there is nothing.
+        self.tasks: Tasks | None = None
+        self.outfit: Outfitter | None = None
+        """The kinds of agents that there are; more can be defined."""
+        self.mcp: Servers | None = None
+        self.library: Library | None = None
+        self.permissions: Permissions | None = None
 
     @property
     def session(self) -> str:
@@ -81,8 +149,52 @@ class Task:
         return self._model.profile
 
     @property
+    def mode(self) -> str:
+        """The permission mode."""
+        return self.gate.mode if self.gate else self.wish.permission_mode or "default"
+
+    def set_mode(self, mode: str) -> None:
+        """Use a permission mode from the next call on. Raises `UsageError` for one that is none, or may not be had."""
+        wanted: PermissionMode | None = next((known for known in PERMISSION_MODES if known == mode), None)
+        if wanted is None or self.gate is None:
+            raise UsageError(f"permission mode '{mode}': one of {', '.join(PERMISSION_MODES)}")
+        if wanted == "bypassPermissions" and not self.wish.bypass_allowed and self.gate.mode != wanted:
+            raise UsageError(
+                "bypassPermissions can't be switched to: start with --allow-dangerously-skip-permissions for that"
+            )
+        if wanted != self.gate.mode:
+            self.gate.use_mode(wanted)
+            self.run.record(ModeChanged(wanted))
+
+    def set_model(self, name: str | None) -> str:
+        """Use a model from the next request on; None or `default` for that of the start. Returns its full name. Raises
+        `UsageError` or `AuthError` for one that can't be had."""
+        if self.models is None:
+            raise UsageError("the model of this session can't be changed")
+        self._model = self.models.get(name)
+        self.run.use_model(self._model)
+        return self._model.profile.name
+
+    @property
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
+
+    def set_thinking(self, thinking: str | None) -> None:
+        """Think as `--thinking` has it from the next request on; None for what was said at the start."""
+        reasoning = read_reasoning(self.wish.effort, thinking) if thinking else self._reasoning
+        self.run.options = replace(self.run.options, reasoning=reasoning)
+
+    async def say(
+        self,
+        parts: tuple[Text | Image, ...],
+        *,
+        uuid: str = "",
+        origin: dict[str, Json] | None = None,
+        label: Label | None = None,
+    ) -> TurnEnded:
+        """One turn for a message of a host: `uuid` is what it calls it, `origin` where it says it comes from, `label`
+        how far its words count (from how they look when None)."""
+        return await self.run.turn(parts, strategy_for(self.profile), label, uuid=uuid or new_id(), origin=origin)
 
     async def turn(self, prompt: str, attached: str = "") -> TurnEnded:
         """One turn, by the strategy that follows from the model's profile. `attached` came in through a pipe. Without a
@@ -97,7 +209,64 @@ class Task:
         for question in self._approved:
             self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
         label = EXTERNAL if parts and self._piped else None
-        return await self.run.turn(parts, strategy_for(self.profile), label)
+        return await self.run.turn(parts, strategy_for(self.profile), label, uuid=new_id())
+
+    async def next_wake(self) -> Wake | None:
+        """For a program that ends when its work is done: what in the background has ended since, waited for as long as
+        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`), and a few seconds for commands."""
+        if self.tasks is None or (not self.tasks.listing() and not self.tasks.pending):
+            return None
+        said = self.wish.environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS", "")
+        ceiling = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 12 else AGENTS_PATIENCE
+        return await self.tasks.next_wake(ceiling, min(ceiling, COMMANDS_PATIENCE))
+
+    def conclude(self, ended: TurnEnded) -> dict[str, Json]:
+        """The result object of a turn, which whoever listens to `messages` gets, too."""
+        return self.messages.end(ended, self.run.state.denials, self.structured(ended), self.questions())
+
+    async def rewind(
+        self, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False
+    ) -> Rewinding:
+        """Go back to before the turn `to` (a message's id, a turn's, or its place; the last one when empty). Raises
+        `UsageError` and `WorkspaceError`."""
+        self._between_turns("rewinding")
+        from assay.run.rewind import rewind
+
+        return await rewind(self.run, to, files=files, conversation=conversation, dry=dry)
+
+    async def compact(self, focus: str = "") -> bool:
+        """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
+        self._between_turns("compacting")
+        return await self.run.compact(focus)
+
+    def clear(self) -> str:
+        """Begin a new session in this place; returns its id. The old one stays as it is."""
+        self._between_turns("clearing")
+        store = self._new_store()
+        self.run.renew(store)
+        if self.transcript:
+            self.transcript.renew(store.session, store.records)
+        self.messages.session = self.session
+        return self.session
+
+    def context_usage(self) -> dict[str, Json]:
+        """What fills the window now, by category, for programs (claude-agent-sdk, `get_context_usage`)."""
+        from assay.app.usage import context_usage
+
+        return context_usage(self.run)
+
+    def _between_turns(self, what: str) -> None:
+        if self.run.busy:
+            raise UsageError(f"a turn is under way; interrupt it before {what}")
+
+    def structured(self, ended: TurnEnded) -> Json:
+        """The answer in the shape that was asked for; None when none was, or it did not come."""
+        if self.run.state.structured is not None or self.answer is None:
+            return self.run.state.structured
+        try:
+            return self.answer.read(ended.text)
+        except InvalidArguments:
+            return None
 
     def questions(self) -> list[dict[str, Json]]:
         """What this turn asked and nobody answered, for programs."""
@@ -144,6 +313,8 @@ class Task:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
+                if self.mcp:
+                    self.mcp.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)

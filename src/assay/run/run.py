@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from assay.core.errors import AssayError, StorageError, WorkspaceError
 from assay.core.events import (
     CallFinished,
     CheckFinished,
+    Checkpointed,
     CriteriaDeclared,
     Event,
     EvidenceRecorded,
@@ -38,16 +40,21 @@ from assay.core.store import EventStore, Record
 from assay.core.tool import Tool
 from assay.core.workspace import Workspace
 from assay.loop.limits import request_tokens
-from assay.loop.turn import AskPorts, Stop, ask
+from assay.loop.turn import AskPorts, Middleware, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.hooked import Halting, Hooked, Updates
 from assay.run.inputs import label_of
 from assay.run.masked import heard, masked
 from assay.run.proof import Proof
-from assay.run.state import State
+from assay.run.state import NOTIFICATION, State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
 from assay.run.window import Window
+from assay.sessions.fold import standing, taken_back
+
+if TYPE_CHECKING:
+    from assay.run.tasks import Tasks
 
 """How often missing evidence goes back to the model before the turn ends as it is."""
 
@@ -102,10 +109,17 @@ class Run:
         self.tools = parts.tools if isinstance(parts.tools, Toolset) else Toolset(parts.tools.values())
         self.options = options
         self.bus = Bus()
+        self.middleware: list[Middleware] = []
+        """What others want done between the steps of each turn."""
         self.state = State()
-        self.window = Window(parts.model.profile.context, self.next_input, self.record)
+        self.window = Window(parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
+        rewound = False
         for record in parts.store.records():
-            self._fold(record)
+            self.state.apply(record)
+            self.window.apply(record)
+            rewound = rewound or taken_back(record)
+        if rewound:
+            self._refold()
         self.schema = StructuredAnswer(options.schema)
         self.receipt = ""
         """Where the receipt of the last turn lies."""
@@ -122,6 +136,13 @@ class Run:
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
         self.may_send = False
+        """The call that runs has leave to send, by a person or a rule."""
+        self.tasks: Tasks | None = None
+        """What goes on beside the turns of this session; None where nothing can."""
+        self.guards = Halting()
+        """Who has a say in calls besides the gate."""
+        if parts.hooks:
+            self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
         self._verdict: Verdict | None = None
 
@@ -138,6 +159,18 @@ class Run:
     def _fold(self, record: Record) -> None:
         self.state.apply(record)
         self.window.apply(record)
+        if taken_back(record):
+            self._refold()
+
+    def _refold(self) -> None:
+        """Know only what the conversation still shows; but whoever once read something has read it."""
+        label = self.state.label
+        self.state = State()
+        self.window = Window(self.parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
+        for record in standing(self.parts.store.records):
+            self.state.apply(record)
+            self.window.apply(record)
+        self.state.label = self.state.label.join(label)
 
     def progress(self, phase: str, text: str) -> None:
         self.bus.emit(Progress(phase, text))
@@ -148,21 +181,76 @@ class Run:
         self._interrupted = True
         if self._task:
             self._task.cancel()
+        if self.tasks:
+            self.tasks.interrupt(self)
+
+    @property
+    def store(self) -> EventStore:
+        return self.parts.store
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.parts.workspace
+
+    def renew(self, store: EventStore) -> None:
+        """Go on in another session, with nothing of this one before the model. The label stays: what this process has
+        read, its files may hold."""
+        label = self.state.label
+        self.parts.store.close()
+        self.parts = replace(self.parts, store=store)
+        self._refold()
+        self.state.label = self.state.label.join(label)
+
+    @property
+    def busy(self) -> bool:
+        """A turn is under way."""
+        return self._task is not None
+
+    async def compact(self, focus: str = "") -> bool:
+        """Compact now rather than when the window is full; `focus` is kept word for word. False when there is nothing
+        to gain, or a hook is against it."""
+        return await self.window.compact(0, "manual", focus)
 
     def use_model(self, model: Model) -> None:
         """The next request goes to `model`."""
         self.parts = replace(self.parts, model=model)
         self.window.context = model.profile.context
 
+    def use_hooks(self, hooks: Hooks, source: str, update: Updates | None = None) -> None:
+        """Let `hooks` speak from now on; see `Hooked`."""
+        self.guards = Hooked(self, hooks, source, update)
+
+    @property
+    def hooked(self) -> Hooked | None:
+        """The hooks of this session, if it has any."""
+        return self.guards if isinstance(self.guards, Hooked) else None
+
+    @property
+    def used(self) -> Spent:
+        """What this turn has used so far, with the sub-agents that ended in it."""
+        return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
+
     @property
     def spent(self) -> Spent:
-        """What this turn has used so far."""
-        return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
+        """What counts against the budget: `used`, and what all that share it have used."""
+        return self.tasks.spent(self) if self.tasks else self.used
+
+    @property
+    def child(self) -> bool:
+        """This is a sub-agent: what it changed is judged with the session that it belongs to."""
+        return self.tasks is not None and self.tasks.root is not self
+
+    @property
+    def label(self) -> Label:
+        """Of what was put before the model of this session, and of what those know who work on the same files now."""
+        return self.tasks.label if self.tasks else self.state.label
 
     @property
     def outgoing(self) -> Label:
         """The label by which a proxy judges what the running command sends: the session's, but while a call runs that a
         person or a rule gave leave to send, nobody else has had a say in it."""
+        if self.tasks:
+            return self.tasks.outgoing
         return replace(self.state.label, integrity="workspace") if self.may_send else self.state.label
 
     def next_input(self) -> int:
@@ -182,15 +270,34 @@ class Run:
         return tree
 
     async def turn(
-        self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None, label: Label | None = None
+        self,
+        parts: tuple[Text | Image, ...],
+        strategy: Strategy | None = None,
+        label: Label | None = None,
+        *,
+        uuid: str = "",
+        origin: dict[str, Json] | None = None,
     ) -> TurnEnded:
         """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short. `label`: of `parts`,
-        when whoever hands them over knows more than they show (`label_of`)."""
+        when whoever hands them over knows more than they show (`label_of`). `uuid`, `origin`: see `InputReceived`."""
         task = self._task = asyncio.current_task()
-        self._began = self.parts.clock.monotonic()
+        if not self._began or (origin or {}).get("kind") != NOTIFICATION:
+            self._began = self.parts.clock.monotonic()
         self._verdict = None
-        self._open(parts, label or label_of(parts))
+        resumed = self.state.open and self.state.touched
+        received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
+        said: str | None = None
+        self.guards.halted = ""
         try:
+            refused, said = await self._submitted(received)
+            if refused:
+                return self._refuse(refused)
+            self._open(received)
+            if self.hooked:
+                self.hooked.tell("UserPromptSubmit", said)
+            if resumed and parts:
+                # The frame stays that of the turn that was cut short; going back needs to know this moment, too.
+                self.record(Checkpointed("", await self.parts.workspace.snapshot()))
             stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or tool_loop)
             return await self._settle(stop)
         except asyncio.CancelledError:
@@ -198,6 +305,8 @@ class Run:
                 raise
             if task:
                 task.uncancel()
+            if said is None:
+                self._open(received)
             return await self._close(_INTERRUPTED)
         finally:
             self._task = None
@@ -205,6 +314,8 @@ class Run:
             if self._frame:
                 self._frame.cancel()
                 self._frame = None
+            if self.tasks:
+                self.tasks.turned(self)
 
     async def _stop_of(self, strategy: Strategy) -> Stop:
         try:
@@ -227,6 +338,11 @@ class Run:
         ports = AskPorts(clock=self.parts.clock, record=self.record, show=self.bus.emit)
         return await ask(self.parts.model, request, self.spent.steps + 1, ports)
 
+    def owed_answer(self, text: str) -> str:
+        """What the model still owes of the shape that its answer must have; "" when there is none, or it was met by a
+        call or by `text`."""
+        return "" if self.state.structured is not None else self.schema.owed(text)
+
     async def conclude(self) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
         outcome of its own."""
@@ -245,10 +361,12 @@ class Run:
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
-        decision = await self.parts.gate.decide("Bash", (Effect("execute", command),), self.state.label)
+        decision = await self.parts.gate.decide("Bash", (Effect("execute", command),), self.label)
         return decision.verdict == "allow"
 
     async def _prove(self) -> Verdict:
+        if self.child:
+            return Verdict("answered", "judged with the session that sent it out")
         if not self.state.touched:
             if self.proof.user_checks:
                 tree = await self.start_tree()
@@ -261,16 +379,31 @@ class Run:
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
 
-    def _open(self, parts: tuple[Text | Image, ...], label: Label) -> None:
+    async def _submitted(self, received: InputReceived) -> tuple[str, str]:
+        """Why hooks refuse an input, and what they say to it. What wakes the session by itself is no prompt."""
+        typed = received.origin.get("kind") != NOTIFICATION
+        words = "\n".join(part.text for part in received.parts if isinstance(part, Text) and typed)
+        return await self.hooked.submit(words) if self.hooked else ("", "")
+
+    def _refuse(self, reason: str) -> TurnEnded:
+        """A turn that a hook did not let begin: nothing of its input is kept."""
+        self.record(Noticed(f"a hook refused the prompt: {reason}"))
+        ended = TurnEnded(new_id(), Verdict("failed", reason), reason, 0, round(self.spent.seconds, 3), 0.0)
+        self.record(ended, durable=True)
+        return ended
+
+    def _open(self, said: InputReceived) -> None:
+        if self.tasks:
+            self.tasks.miss(self)
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
             self.record(_unanswered(call, _UNKNOWN))
-        if parts:
+        if said.parts:
             # Whoever says something new may not want any more what was asked for before.
             for call in self.state.pending:
                 self.record(_unanswered(call, _NOT_RUN))
-            self.record(InputReceived(new_id(), parts, self.parts.model.profile.name, label), durable=True)
+            self.record(replace(said, model=self.parts.model.profile.name), durable=True)
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
                 self.record(CriteriaDeclared(tuple(own)))
@@ -293,13 +426,13 @@ class Run:
         verdict = (
             self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
         )
-        if not verdict.tree and self.state.touched and stop.outcome != "interrupted":
+        if not verdict.tree and self.state.touched and stop.outcome != "interrupted" and not self.child:
             # Without the figures the outcome is still what it is.
             with suppress(WorkspaceError):
                 verdict = await self.proof.with_diff(verdict, await self.start_tree())
         if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
-        if verdict.outcome == "answered" and self.schema.owed(self.state.last_text):
+        if verdict.outcome == "answered" and self.owed_answer(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         if self.parts.mask:
             verdict = masked(self.parts.mask, verdict)
@@ -307,7 +440,7 @@ class Run:
             self.record(EvidenceRecorded(row))
         if verdict.evidence and self.state.frame:
             self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
-        spent = self.spent
+        spent = self.used
         ended = TurnEnded(
             self.state.turn,
             verdict,

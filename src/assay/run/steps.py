@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from assay.context.card import environment_card
+from assay.core.budget import Spent
 from assay.core.check import Criterion
 from assay.core.events import CallDecided, CallFinished, Checkpointed, ContextAdded, CriteriaDeclared
-from assay.core.messages import AssistantMessage, Failure, Json, ToolCall
+from assay.core.messages import AssistantMessage, Failure, Json, ToolCall, Usage
 from assay.core.model import ModelRequest
 from assay.core.policy import OPERATOR, Decision
 from assay.core.tool import ToolContext
 from assay.loop.calls import APPROVED, CallPorts, run_calls
 from assay.loop.limits import Limits
 from assay.loop.stuck import Stuck
-from assay.loop.turn import Middleware, Stop, TurnPorts, run_turn
+from assay.loop.turn import Answered, Middleware, Stop, TurnPorts, run_turn
+from assay.run.answer import ATTEMPTS, NO_ANSWER, TOOL
 from assay.run.checkpoint import refs_before
 from assay.run.masked import mask_file
 
@@ -40,9 +42,9 @@ class Steps:
         run = self.run
         if not run.state.has_context:
             await self._introduce()
-        if (text := run.schema.instruction or (run.state.schema and _ANY_FORM)) != run.state.schema:
+        if (text := run.schema.instruction(TOOL in run.tools) or (run.state.schema and _ANY_FORM)) != run.state.schema:
             run.record(ContextAdded("schema", text, label=OPERATOR))
-        if not run.state.frame:
+        if not run.state.frame and not run.child:
             run.framing()
         if pending := run.state.pending:
             await self._answer(pending)
@@ -53,9 +55,13 @@ class Steps:
                 return Stop(None)
             run.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
+            *(run.tasks.middleware(run) if run.tasks else ()),
+            *run.middleware,
             Limits(run.options.budget, lambda: run.spent, run.next_input, run.parts.model.profile.price),
             run.window,
             Stuck(),
+            Answers(),
+            run.guards,
         ]
         return await run_turn(
             TurnPorts(
@@ -82,12 +88,16 @@ class Steps:
             run.record(ContextAdded(fragment.owner, fragment.text, fragment.source, fragment.label))
 
     def _request(self) -> ModelRequest:
+        self.run.progress("think", "thinking")
         profile, budget, spent = self.run.parts.model.profile, self.run.options.budget, self.run.spent
-        room = [profile.max_output]
+        room, price = [profile.max_output], profile.price
+        others = self.run.tasks.promised(self.run) if self.run.tasks else Spent()
         if budget.tokens is not None:
-            room.append(budget.tokens - spent.usage.total - self.run.next_input())
-        if budget.dollars is not None and profile.price and profile.price.output:
-            room.append(int((budget.dollars - spent.dollars) / profile.price.output * 1_000_000))
+            room.append(budget.tokens - spent.usage.total - others.usage.total - self.run.next_input())
+        if budget.dollars is not None and price and price.output:
+            room.append(int((budget.dollars - spent.dollars - others.dollars) / price.output * 1_000_000))
+        if self.run.tasks and len(room) > 1:
+            self.run.tasks.promise(self.run, Usage(self.run.next_input(), output=max(min(room), 16)), price)
         return ModelRequest(
             self.run.options.system,
             self.run.tools.specs(self.run.state.loaded),
@@ -103,12 +113,13 @@ class Steps:
             CallPorts(
                 self.run.tools,
                 self.run.parts.gate,
-                lambda: self.run.state.label,
+                lambda: self.run.label,
                 self.run.parts.clock,
                 self._context,
                 self._record_call,
                 self.run.parts.approver,
                 self._before_effect,
+                self.run.guards,
             ),
             calls,
         )
@@ -124,7 +135,7 @@ class Steps:
             run.state.seen,
             run.parts.spill,
             call.id,
-            run.state.label,
+            run.label,
             lambda text: run.progress("call", text),
         )
 
@@ -135,7 +146,10 @@ class Steps:
             self.run.record(CriteriaDeclared(criteria))
 
     async def _before_effect(self, call: ToolCall, decision: Decision) -> None:
-        await self.run.proof.discover(await self.run.start_tree(), untouched=not self.run.state.touched)
+        if self.run.tasks and self.run.child:
+            await self.run.tasks.before_effect(self.run)
+        else:
+            await self.run.proof.discover(await self.run.start_tree(), untouched=not self.run.state.touched)
         if any(weighed.sink == "destroy" for weighed in decision.weighed):
             # What this session has done since the start of the turn is in no other snapshot.
             tree = await self.run.parts.workspace.snapshot()
@@ -147,11 +161,13 @@ class Steps:
         if failure.kind == "context_too_long" and self._compactions < _COMPACTIONS:
             self._compactions += 1
             keep = self.run.parts.model.profile.context // (4 << self._compactions)
-            return self.run.window.shrink(min(keep, max(self.run.next_input() // (2 << self._compactions), 500)))
+            return await self.run.window.compact(min(keep, max(self.run.next_input() // (2 << self._compactions), 500)))
         if failure.kind == "empty" and self._nudges < 1:
             self._nudges += 1
             self.run.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer.", label=OPERATOR))
             return True
+        if self.run.hooked:
+            await self.run.hooked.failed(failure)
         return False
 
     async def _judge(self, message: AssistantMessage) -> str:
@@ -160,11 +176,22 @@ class Steps:
             self._continuations += 1
             return "Your reply was cut off by the output limit. Go on exactly where it stopped."
         verdict = await self.run.conclude()
-        owed = verdict.missing or self.run.schema.owed(message.text)
+        owed = verdict.missing or self.run.owed_answer(message.text)
         if owed and self._rounds < GATE_ROUNDS:
             self._rounds += 1
             return owed
-        return ""
+        return await self.run.hooked.stop(message.text) if self.run.hooked else ""
+
+
+class Answers(Middleware):
+    """Ends a turn whose answer never comes in the shape that was asked for."""
+
+    def __init__(self) -> None:
+        self._wrong = 0
+
+    async def after_calls(self, answered: Sequence[Answered]) -> Stop | None:
+        self._wrong += sum(call.name == TOOL and done.result.is_error for call, done in answered)
+        return Stop("failed", NO_ANSWER) if self._wrong >= ATTEMPTS else None
 
 
 def _gives_leave_to_send(decision: Decision) -> bool:
