@@ -13,7 +13,7 @@ from .command import Place
 from .conftest import Serve
 
 EDIT = Call("@edit", {"path": "a.txt", "old": "old", "new": "new"})
-OFFERED = {"Bash", "Read", "Edit", "Write", "Glob", "Grep", "NotebookEdit", "TodoWrite", "WebFetch", "finish"}
+OWN = {"Bash", "Read", "Edit", "Write", "Glob", "Grep", "NotebookEdit", "TodoWrite", "WebFetch", "finish"}
 GREEN = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_it(self):\n        self.assertTrue({})\n"
 
 
@@ -43,8 +43,8 @@ def test_tools_can_be_chosen_and_refused(place: Place, serve: Serve) -> None:
     place.task(server, "--tools", "read,shell", prompt="Look")
     place.task(server, "--disallowedTools", "Edit", "Bash(rm:*)", prompt="Look")
     first, second = ({tool.name for tool in seen.tools} for seen in server.requests)
-    assert first & OFFERED == {"Read", "Bash", "finish"}
-    assert second & OFFERED == OFFERED - {"Edit", "NotebookEdit", "WebFetch"}
+    assert first & OWN == {"Read", "Bash", "finish"}
+    assert second & OWN == OWN - {"Edit", "NotebookEdit", "WebFetch"}
 
 
 def test_rules_bind_calls(place: Place, serve: Serve) -> None:
