@@ -10,7 +10,7 @@ import pytest
 
 from assay.sessions.claude.names import project_folder
 from assay.sessions.claude.reader import read_lines
-from assay.testing.server import Call, Reply
+from assay.testing.server import Call, Reply, SeenRequest
 
 from .command import Place
 from .conftest import Serve
@@ -27,6 +27,12 @@ def config(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.variables["CLAUDE_CONFIG_DIR"] = str(folder)
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(folder))
     return folder
+
+
+def test_folders_have_the_names_that_the_client_looks_for(tmp_path: Path) -> None:
+    for name in ("a b.c", "é漢😀", "x" * 250, "y/" * 120 + "z", "it's_(1)"):
+        directory = tmp_path / name
+        assert project_folder(str(directory)) == claude.project_key_for_directory(str(directory))
 
 
 def lines_of(config: Path, place: Place, session: str) -> list[dict]:
@@ -68,6 +74,49 @@ def test_the_client_reads_what_we_write(place: Place, serve: Serve, config: Path
     assert says(claude.get_session_messages(fork))[-3:] == ["One.", "Another question", "Two."]
     claude.delete_session(session)
     assert [each.session_id for each in claude.list_sessions(str(place.project))] == [fork]
+
+
+def test_what_is_shown_and_what_is_written_have_the_same_ids(place: Place, serve: Serve, config: Path) -> None:
+    """Of the session and of its sub-agents; what sub-agents said is with them, and theirs with what called them."""
+
+    def answer(seen: SeenRequest) -> Reply:
+        if any(result.text for turn in seen.history for result in turn.results):
+            return Reply("It is done.")
+        if "look around" in seen.first_user_text():
+            return Reply("I see.")
+        errand = {"description": "an errand", "prompt": "look around", "subagent_type": "general-purpose"}
+        return Reply("I send one.", calls=(Call("Agent", errand),))
+
+    shown = ("--output-format", "stream-json", "--verbose", "--forward-subagent-text")
+    lines = place.run(serve(answer), "-p", "Go", *shown).expect(0).lines
+    session = lines[-1]["session_id"]
+    wire = {line["uuid"]: line["parent_tool_use_id"] for line in lines if line["type"] in ("user", "assistant")}
+    own = claude.get_session_messages(session, str(place.project))
+    assert says(own) == ["Go", "I send one.", "tool_use", "tool_result", "It is done."]
+    (agent,) = claude.list_subagents(session, str(place.project))
+    theirs = claude.get_subagent_messages(session, agent, str(place.project))
+    assert says(theirs) == ["look around", "I see."]
+    assert {each.uuid: each.parent_tool_use_id for each in own if each.type == "assistant"}.items() <= wire.items()
+    assert {each.uuid: each.parent_tool_use_id for each in theirs if each.type == "assistant"}.items() <= wire.items()
+    assert len({each.parent_tool_use_id for each in theirs}) == 1 and theirs[0].parent_tool_use_id
+
+
+def test_a_new_conversation_in_one_process_is_a_transcript_of_its_own(place: Place, serve: Serve, config: Path) -> None:
+    said = ("First", "/clear", "Second")
+    prompts = [{"type": "user", "message": {"role": "user", "content": text}} for text in said]
+    driven = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--session-mirror")
+    sent = "".join(f"{json.dumps(each)}\n" for each in prompts)
+    lines = place.run(serve(Reply("Yes.")), *driven, stdin=sent).expect(0).lines
+    sessions = list(dict.fromkeys(line["session_id"] for line in lines if line["type"] == "result"))
+    assert [says(claude.get_session_messages(each, str(place.project))) for each in sessions] == [
+        ["First", "Yes."], ["Second", "Yes."],
+    ]  # fmt: skip
+    mirrored = [line for line in lines if line["type"] == "transcript_mirror"]
+    assert [Path(line["filePath"]).stem for line in mirrored] == sorted(
+        (Path(line["filePath"]).stem for line in mirrored), key=sessions.index
+    )
+    order = [line["type"] for line in lines if line["type"] in ("transcript_mirror", "result")]
+    assert order[0] == "transcript_mirror" and order[-1] == "result"
 
 
 def test_nothing_of_a_person_is_touched(place: Place, serve: Serve) -> None:
@@ -196,6 +245,23 @@ def test_what_cannot_be_gone_on_with(place: Place, serve: Serve, config: Path, w
     refused = place.task(server, *asked, prompt="Again")
     assert refused.code == 2 and told in refused.err, repr(refused)
     assert len(place.logs) == 1
+
+
+DRIVEN = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
+PROMPT = json.dumps({"type": "user", "message": {"role": "user", "content": "Hello"}}) + "\n"
+
+
+def test_a_host_is_told_by_exit_code_and_standard_error(place: Place, serve: Serve, config: Path) -> None:
+    server = serve(Reply("Yes."))
+    missing = str(uuid.UUID(int=7))
+    gone = place.run(server, *DRIVEN, f"--resume={missing}", stdin=PROMPT).expect(1)
+    assert gone.out == "" and gone.err.startswith(f"No conversation found with session ID: {missing}")
+    wrong = place.run(server, *DRIVEN, "--session-id=abc", stdin=PROMPT).expect(1)
+    assert wrong.out == "" and "UUID" in wrong.err
+    fresh = place.run(server, *DRIVEN, "--continue", stdin=PROMPT).expect(0).lines
+    assert fresh[-1]["result"] == "Yes.", "with nothing to continue, a host gets a new session"
+    again = place.run(server, *DRIVEN, "--continue", stdin=PROMPT).expect(0).lines
+    assert again[-1]["session_id"] == fresh[-1]["session_id"]
 
 
 def test_a_chosen_id_and_a_session_that_leaves_nothing(place: Place, serve: Serve, config: Path) -> None:

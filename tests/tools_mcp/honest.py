@@ -1,4 +1,4 @@
-"""A server made with the library, for tests: python honest.py [PORT]."""
+"""A server made with the library, for tests: python honest.py [PORT [TRANSPORT]]."""
 
 import asyncio
 import sys
@@ -46,6 +46,6 @@ def greet(name: str) -> str:
 
 
 if len(sys.argv) > 1:
-    server.run("streamable-http", port=int(sys.argv[1]))
+    server.run(sys.argv[2] if len(sys.argv) > 2 else "streamable-http", port=int(sys.argv[1]))
 else:
     server.run()

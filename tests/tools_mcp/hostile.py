@@ -46,6 +46,8 @@ def tools() -> list[dict]:
 
 def act(number: object) -> None:
     if MODE == "silent":
+        if FILE:
+            FILE.write_text("called")
         return
     if MODE == "dies" and not FILE.exists():
         FILE.write_text("dead")

@@ -116,7 +116,6 @@ class Around:
         entries: dict[str, dict[str, Json]] | None = None,
         window: int = 128_000,
         hidden: Callable[[str], bool] = lambda name: False,
-        pins: Pins | None = None,
         patience: float = 20.0,
         limits: Limits = QUICK,
         tmp_path: Path = Path("/nowhere"),
@@ -127,7 +126,7 @@ class Around:
         if entries is None:
             entries = {name: {"type": "sdk"} for name in (host.tools if host else ())}
         configs = [read_server(name, entry, "dynamic", os.environ) for name, entry in entries.items()]
-        ports = ServerPorts(
+        self.ports = ServerPorts(
             shelf=self.shelf,
             opens=opener(os.environ, str(tmp_path), tmp_path / "logs"),
             told=self.told.append,
@@ -135,11 +134,11 @@ class Around:
             hidden=hidden,
             limits=limits,
             environ=os.environ,
-            pins=pins or Pins(),
+            pins=Pins(),
             window=lambda: window,
             patience=patience,
         )
-        self.servers = Servers(configs, ports, host)
+        self.servers = Servers(configs, self.ports, host)
 
     async def __aenter__(self) -> Around:
         self.servers.start()

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from assay.tools.mcp.peer import Disconnected, ServerError
+from assay.tools.mcp.peer import CHATTER, Chatter, Disconnected, ServerError
 from assay.tools.mcp.schema import NAME
 from assay.tools.mcp.server import Limits
 from assay.tools.mcp.stdio import LOG, Lines
@@ -150,6 +152,27 @@ def _alive(process: int) -> bool:
         except ProcessLookupError:
             return False
         return not Path("/proc/self").exists()
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(1, 20)), st.integers(1, 40))
+def test_lines_are_the_same_however_they_arrive(data: bytes, cuts: list[int], limit: int) -> None:
+    whole, pieces = Lines(limit), Lines(limit)
+    expected = whole.feed(data)
+    found: list[bytes] = []
+    for cut in cuts:
+        found += pieces.feed(data[:cut])
+        data = data[cut:]
+    found += pieces.feed(data)
+    assert found == expected
+    assert all(len(line) <= max(limit, 200) for line in found)
+
+
+def test_chatter() -> None:
+    chatter = Chatter()
+    assert not any(chatter.more() for _ in range(CHATTER))
+    chatter.answered()
+    assert not any(chatter.more() for _ in range(CHATTER))
+    assert chatter.more()
 
 
 def test_lines() -> None:

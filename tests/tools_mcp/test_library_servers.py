@@ -26,9 +26,11 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start(port: int) -> subprocess.Popen[bytes]:
+def start(port: int, *transport: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "honest.py"), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, str(HERE / "honest.py"), str(port), *transport],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -77,6 +79,20 @@ async def test_streamable_http(url: str, tmp_path: Path) -> None:
     entries = {"s": {"type": "http", "url": url}}
     async with Around(entries=entries, tmp_path=tmp_path, patience=60, limits=Limits(startup=60)) as around:
         await both_ways(around)
+
+
+@pytest.mark.slow
+async def test_sse(tmp_path: Path) -> None:
+    port = free_port()
+    process = await asyncio.to_thread(start, port, "sse")
+    try:
+        async with Watched({"type": "sse", "url": f"http://127.0.0.1:{port}/sse"}, tmp_path) as watched:
+            assert watched.server.status == "connected", watched.server.error
+            answer = await watched.server.ask("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}})
+            assert answer["structuredContent"] == {"result": 2}
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def test_nothing_listens(tmp_path: Path) -> None:

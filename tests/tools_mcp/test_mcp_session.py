@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from assay.app.config import Permissions, Settings
-from assay.app.mcp import configured, make_servers, offer_search
+from assay.app.mcp import configured, open_servers
 from assay.app.paths import Paths
 from assay.app.task import Wish
 from assay.core.errors import UsageError
@@ -44,13 +44,9 @@ def paths(tmp_path: Path) -> Paths:
 async def session(house: House, asked: Wish, tmp_path: Path, **settings: object) -> AsyncIterator[Run]:
     run = house.run()
     notices: list[str] = []
-    servers = make_servers(asked, Settings(**settings), paths(tmp_path), run, notices)
-    offer_search(run)
-    assert servers
-    try:
+    async with open_servers(asked, Settings(**settings), paths(tmp_path), run, notices) as servers:
+        assert servers
         yield run
-    finally:
-        await servers.aclose()
 
 
 def house_of(*script: Reply, context: int = 128_000) -> House:

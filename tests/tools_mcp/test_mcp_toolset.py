@@ -114,6 +114,25 @@ async def test_toggle_reconnect_and_replace() -> None:
         assert "mcp__a__x" not in around.shelf
 
 
+async def test_what_is_held_back_stays_so(tmp_path: Path) -> None:
+    from assay.tools.mcp.config import ServerConfig
+    from assay.tools.mcp.servers import Servers
+
+    around = Around(entries={})
+    held = ServerConfig("p", "stdio", "project", held="it came with the repository")
+    off = ServerConfig("q", "stdio", "project", held="the settings disable it", disabled=True)
+    servers = Servers([held, off], around.ports)
+    servers.start()
+    await servers.settle()
+    assert [row["status"] for row in servers.status()] == ["pending", "disabled"]
+    for name in "pq":
+        with pytest.raises(UsageError):
+            await servers.toggle(name, True)
+        with pytest.raises(UsageError):
+            await servers.reconnect(name)
+    await servers.aclose()
+
+
 async def test_late_server_does_not_move_what_is_shown() -> None:
     gate = asyncio.Event()
 
@@ -132,6 +151,21 @@ async def test_late_server_does_not_move_what_is_shown() -> None:
                 await asyncio.sleep(0.01)
         assert around.shown == ["mcp__soon__s"]
         assert "late" in around.servers.listing()
+
+
+async def test_servers_that_only_the_host_names() -> None:
+    around = Around(InHost({"a": [tool("x")]}), entries={})
+    around.servers.add_in_process(["a", "a", "b__c"])
+    async with around:
+        assert around.shown == ["mcp__a__x"]
+    assert len(around.told) == 1
+    late = Around(entries={"a": {"type": "sdk"}})
+    async with late:
+        assert late.servers.status()[0]["status"] == "pending"
+        late.servers.use_host(InHost({"a": [tool("x")]}))
+        async with asyncio.timeout(30):
+            while "mcp__a__x" not in late.shelf:
+                await asyncio.sleep(0.01)
 
 
 async def test_host_that_fails_or_answers_nonsense() -> None:

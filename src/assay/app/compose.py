@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +14,25 @@ from msgspec.structs import replace
 
 from assay._version import __version__
 from assay.app.agents import Outfitter, attach, read_agents
-from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.companion import Companion
+from assay.app.config import Settings, find_compat, load_settings, parse_sources
+from assay.app.hooks import end, make_hooks, tie
 from assay.app.kept import Kept, hidden_paths
+from assay.app.lent import Lending
+from assay.app.library import Library
 from assay.app.limits import limits_of
-from assay.app.mcp import make_servers, offer_search
+from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
-from assay.app.paths import Paths, find_paths
+from assay.app.paths import Paths, claude_home, find_paths
 from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
+from assay.app.shelf import denied_skills, if_resolved, offers_skills, reach_of
+from assay.app.stock import Stock, shelves_of, take_stock
 from assay.app.task import Task, Wish
 from assay.app.web import make_search, make_web
-from assay.context.instructions import instruction_fragments
+from assay.context.instructions import Reader
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
@@ -78,9 +84,7 @@ class _Assembly:
             wish = replace(wish, environ={**compat.variables, **wish.environ})
         self.wish, self.compat_model = wish, compat.model if compat else None
         shelves = shelves_of(wish.directory, self.paths, wish.environ, self.sources)
-        self.stock = take_stock(
-            shelves, self.settings, self.paths, wish.plugin_dirs, plugins="user" in self.sources
-        )
+        self.stock = take_stock(shelves, self.settings, self.paths, wish.plugin_dirs, plugins="user" in self.sources)
         self.notices += self.stock.notices
         self.sandbox = _sandbox(self.paths, wish.environ, engine_of(self.settings), no_sandbox=wish.no_sandbox)
         self.kept = Kept()
@@ -130,7 +134,7 @@ class _Assembly:
         task.models, task.gate, task.hooks, task.library = models, gate, hooks, library
         library.serve(task, Lending(gate), models.get)
         follow(task, store)
-        self._company(task, run, models, gate, workspace)
+        await self._company(task, run, models, gate, workspace)
         return task
 
     def _models(self, sessions: Sessions) -> tuple[Model, Models]:
@@ -191,7 +195,7 @@ class _Assembly:
             tools.add(SkillTool(library.load))
         return tools
 
-    def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
+    async def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
         """What a task has beside its run: sub-agents, servers, permissions that change, hooks."""
         wish, settings, stack, spill = self.wish, self.settings, self.stack, run.parts.spill
         outfit = Outfitter(
@@ -216,10 +220,7 @@ class _Assembly:
         task.outfit = outfit
         task.tasks = tasks = attach(run, outfit, self.background, wish.tools, wish.disallowed)
         stack.push_async_callback(tasks.aclose)
-        task.mcp = make_servers(wish, settings, self.paths, run, self.notices)
-        offer_search(run)
-        if task.mcp:
-            stack.push_async_callback(task.mcp.aclose)
+        task.mcp = await stack.enter_async_context(open_servers(wish, settings, self.paths, run, self.notices))
         if task.hooks or gate.attended:
             from assay.app.permissions import Permissions
 
@@ -247,7 +248,12 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...],
         (*settings.checks, *wish.checks),
         settings.unprotected,
         settings.protected,
+        _tokens(wish.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "")),
     )
+
+
+def _tokens(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else None
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,8 @@ starts nothing until the user trusted that very content by its hash, or named th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -45,7 +46,8 @@ def configured(wish: Wish, settings: Settings, paths: Paths) -> tuple[list[Serve
     sources = parse_sources(wish.setting_sources)
     project = wish.directory / PROJECT_FILE
     has_file = "project" in sources and not wish.strict_mcp and project.is_file()
-    if not (wish.mcp_config or has_file or (settings.mcp_servers and not wish.strict_mcp)):
+    of_host = _of_host(wish)
+    if not (wish.mcp_config or of_host or has_file or (settings.mcp_servers and not wish.strict_mcp)):
         return [], []
     found: dict[str, ServerConfig] = {}
     problems: list[str] = []
@@ -65,7 +67,15 @@ def configured(wish: Wish, settings: Settings, paths: Paths) -> tuple[list[Serve
     for given in wish.mcp_config:
         entries, where = _given(given, wish.directory)
         found |= {config.name: config for config in take(entries, "dynamic", where)}
+    found |= {config.name: config for config in take(of_host, "dynamic", "initialize")}
     return list(found.values()), problems
+
+
+def _of_host(wish: Wish) -> dict[str, Json]:
+    """The servers that a host has in its own process, and says so when it begins rather than by `--mcp-config`."""
+    named = wish.host.offered.get("sdkMcpServers") if wish.host else None
+    names = cast("list[Json]", named) if isinstance(named, list) else []
+    return {name: {"type": "sdk", "name": name} for name in names if isinstance(name, str)}
 
 
 Take = Callable[["Mapping[str, Json]", "Scope", str], "list[ServerConfig]"]
@@ -139,8 +149,22 @@ def _given(text: str, directory: Path) -> tuple[dict[str, Json], str]:
         raise UsageError(f"--mcp-config: {text[:200]}: {error}") from None
 
 
-def make_servers(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]) -> Servers | None:
-    """The servers of a run, connecting in the background; None where there are none and none can come."""
+@contextlib.asynccontextmanager
+async def open_servers(
+    wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]
+) -> AsyncGenerator[Servers | None]:
+    """The servers of a run, connecting in the background, until the context ends; None where there are none and none
+    can come. Tools that requests leave out can be found from now on."""
+    servers = _made(wish, settings, paths, run, notices)
+    offer_search(run)
+    try:
+        yield servers
+    finally:
+        if servers:
+            await servers.aclose()
+
+
+def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]) -> Servers | None:
     configs, problems = configured(wish, settings, paths)
     notices += problems
     bridge = wish.mcp_bridge or (wish.host.mcp if wish.host else None)

@@ -81,9 +81,9 @@ def _read(file: Path) -> tuple[dict[str, Json], dict[str, Json]]:
 
 
 def _write(file: Path, whole: dict[str, Json]) -> None:
-    """Whole or not at all; what may hold a key can be read by its owner only."""
+    """Whole or not at all; what may hold a key can be read by its owner only, unless it is the project's."""
     new = file.with_name(f"{file.name}.{os.getpid()}")
-    mode = 0o600
+    mode = 0o644 if file.name == PROJECT_FILE else 0o600
     with contextlib.suppress(OSError):
         mode = file.stat().st_mode & 0o777
     try:

@@ -237,11 +237,13 @@ class Task:
 
     async def next_wake(self) -> Wake | None:
         """For a program that ends when its work is done: what in the background has ended since, waited for as long as
-        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`), and a few seconds for commands."""
+        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`, 0 for as long as it takes), and a
+        few seconds for commands."""
         if self.tasks is None or (not self.tasks.listing() and not self.tasks.pending):
             return None
         said = self.wish.environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS", "")
         ceiling = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 12 else AGENTS_PATIENCE
+        ceiling = ceiling or 7 * 86_400.0
         return await self.tasks.next_wake(ceiling, min(ceiling, COMMANDS_PATIENCE))
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
@@ -337,10 +339,10 @@ class Task:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
-                if self.hooks:
-                    self.hooks.kill()
                 if self.mcp:
                     self.mcp.kill()
+                if self.hooks:
+                    self.hooks.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)

@@ -20,6 +20,8 @@ from assay.core.policy import WORKSPACE, Approval, Approver, Decision, Effect, G
 from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
 
 CONCURRENT_READS = 8
+NAMED = 40
+"""Names of tools that are told to whoever called one that there is not."""
 APPROVED = "approved"
 """The rule of a decision that a person made: leave for one call, used up when this is in the log."""
 BY_HOOK = "hook PreToolUse"
@@ -190,13 +192,20 @@ def _prepare(ports: CallPorts, call: ToolCall) -> _Ready | ToolOutcome:
         )
     tool = ports.tools.get(call.name)
     if tool is None:
-        return failed(f"there is no tool '{call.name}'. Tools: {', '.join(ports.tools)}")
+        return failed(f"there is no tool '{call.name}'. Tools: {_named(ports.tools)}")
     try:
         return _Ready(call, tool, tool.effects(call.arguments))
     except InvalidArguments as error:
         return failed(str(error))
     except Exception as error:  # noqa: BLE001 - a tool's defect is told to the model like any other trouble
         return failed(f"{call.name} could not make sense of these arguments ({error!r}). Nothing was run.")
+
+
+def _named(tools: Mapping[str, Tool]) -> str:
+    """As many names as one needs to see a slip; servers may offer thousands."""
+    names = list(tools)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 async def _answer(ports: CallPorts, call: ToolCall, ready: _Ready | ToolOutcome, begun: _Begun) -> CallFinished:

@@ -98,6 +98,8 @@ class RunOptions(Struct, frozen=True):
     """Patterns of protected paths that settings release."""
     guarded: tuple[str, ...] = ()
     """Patterns of further paths that settings protect."""
+    max_output: int | None = None
+    """Most tokens of one reply, where that is less than the model can write."""
 
 
 class Run:

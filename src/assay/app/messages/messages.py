@@ -131,8 +131,10 @@ class Messages:
 class Voice:
     """One run as messages."""
 
-    def __init__(self, messages: Messages, parent: str, more: Frame) -> None:
+    def __init__(self, messages: Messages, parent: str, more: Frame, log: str = "") -> None:
         self._out = messages
+        self._log = log
+        """The session that a sub-agent's log names; its messages are named after that."""
         self._parent = parent
         self._more = more
         self._draft: Draft | None = None
@@ -146,7 +148,7 @@ class Voice:
         if isinstance(seen, ChildSeen):
             if seen.task not in self._children:
                 more: Frame = {"agent_id": seen.task, "subagent_type": seen.agent}
-                self._children[seen.task] = Voice(self._out, seen.call, more)
+                self._children[seen.task] = Voice(self._out, seen.call, more, f"agent-{seen.task}")
             self._children[seen.task](seen.seen)
             return
         self._count(seen)
@@ -263,7 +265,7 @@ class Voice:
                 pass
 
     def _name(self, record: Record, part: int = 0) -> str:
-        return message_uuid(self._out.session, record.number, record.time, part)
+        return message_uuid(self._log or self._out.session, record.number, record.time, part)
 
     def _reply(self, record: Record, message: AssistantMessage) -> None:
         draft = self._close(None if message.failure else message)

@@ -14,10 +14,20 @@ from assay.testing.server.seen import Record, SeenRequest, Tool, Turn, record
 _COMMAND = re.compile(r"^\s*Run(?: this bash command| the bash command| the command| this command)?: *(.+)$", re.M)
 _WRITE = re.compile(r"Write tool to create the file (\S+) containing exactly(?: the text)? (.+?)(?:\. |\.?$)", re.M)
 _AGENT = re.compile(r"Agent tool\b.*?subagent_type ['\"]?([\w-]+)['\"]?(?:.*?prompt\s+['\"](.+?)['\"])?", re.S)
+_SENT = re.compile(r"\bUse the ([\w-]+) agent to (.+)", re.I)
+_MADE = re.compile(
+    r"Write the text '(?P<a>[^']*)' to a file called (?P<b>\S+)|"
+    r"\bCreate a (?:simple )?(?:file called )?(?P<c>[\w./-]+\.\w+)(?: file)?(?: with '(?P<d>[^']*)')?|"
+    r"\bhello world script at (?P<e>\S+)",
+    re.I,
+)
+_READ = re.compile(r"^Read the (\S+) file", re.M)
+_SUM = re.compile(r"(\d+) (\+|divided by) (\d+)|square root of (\d+)|(\d+) raised to the power of (\d+)")
 _SERVED = re.compile(r"\b(mcp__\w+?__\w+)\b(?: tool)?(?: with (\w+)=['\"](.*?)['\"])?")
 _NAMED = re.compile(r"\buse the (\w+) tool to \w+ ['\"](.*?)['\"]", re.I)
 _EXACTLY = re.compile(r"[Rr]eply with(?: exactly)?:? (?:the single word )?([\w-]+)")
 _COUNT = re.compile(r"\b[Cc]ount from (\d+) to (\d+)")
+_RULES = (_COMMAND, _WRITE, _AGENT, _SENT, _MADE, _READ, _SUM, _SERVED, _NAMED, _EXACTLY, _COUNT)
 _QUOTED = re.compile(r"text: ['\"](.*?)['\"]")
 _ASIDE = frozenset({"StructuredOutput", "ToolSearch"})
 
@@ -48,7 +58,7 @@ def _job(history: list[Turn]) -> tuple[int, str]:
     """Where the last prompt stands, and its text: what a harness adds beside it asks for nothing."""
     said = [(place, turn.text) for place, turn in enumerate(history) if turn.role == "user" and turn.text]
     for place, text in reversed(said):
-        if any(rule.search(text) for rule in (_COMMAND, _WRITE, _AGENT, _SERVED, _NAMED, _EXACTLY, _COUNT)):
+        if any(rule.search(text) for rule in _RULES):
             return place, text
     return said[-1] if said else (0, "")
 
@@ -64,16 +74,36 @@ def _steps(prompt: str, seen: SeenRequest) -> list[Step]:
             "run_in_background": False,
         }
         return [(Call(name, arguments),)] if name else []
+    if (found := _SENT.search(prompt)) and "Agent" in offered:
+        errand: Record = {"description": "as asked", "prompt": found[2], "subagent_type": found[1]}
+        return [(Call("Agent", errand | {"run_in_background": False}),)]
     if found := _WRITE.search(prompt):
         return [(Call("Write", {"file_path": found[1], "content": found[2]}),)] if "Write" in offered else []
     if found := _COMMAND.search(prompt):
         return [(Call("Bash", {"command": found[1].strip()}),)] if "Bash" in offered else []
+    if (found := _MADE.search(prompt)) and "Write" in offered:
+        path = found["b"] or found["c"] or found["e"]
+        text = found["a"] or found["d"] or 'print("Hello, World!")'
+        return [(Call("Write", {"file_path": path, "content": text}),)]
+    if (found := _READ.search(prompt)) and "Read" in offered:
+        return [(Call("Read", {"file_path": found[1]}),)]
+    if (found := _SUM.search(prompt)) and (call := _sum(found, seen)):
+        return [(call,)]
     if named := _NAMED.findall(prompt):
         calls = [_served(_find(name, seen), offered, "", text) for name, text in named]
         return [(call,) for call in calls if call]
     calls = [_served(name, offered, key, text) for name, key, text in dict.fromkeys(_SERVED.findall(prompt))]
     step = tuple(call for call in calls if call)
     return [step] if step else []
+
+
+def _sum(found: re.Match[str], seen: SeenRequest) -> Call | None:
+    """A sum by the tool of a server that is called after it, should there be one."""
+    first, sign, second, root, base, power = found.groups()
+    word = "sqrt" if root else "power" if base else "add" if sign == "+" else "divide"
+    tool = next((tool for tool in seen.tools if tool.name.endswith(f"__{word}")), None)
+    numbers = [float(each) for each in (first, second, root, base, power) if each]
+    return Call(tool.name, dict(zip(record(tool.schema.get("properties")), numbers, strict=False))) if tool else None
 
 
 def _find(word: str, seen: SeenRequest) -> str:

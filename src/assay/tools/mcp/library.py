@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from assay._version import __version__
 from assay.core.errors import UsageError
 from assay.core.messages import Json
-from assay.tools.mcp.peer import CHATTER, Disconnected, Facts, Heard, NeedsAuth, Progress, ServerError, facts_of
+from assay.tools.mcp.peer import Chatter, Disconnected, Facts, Heard, NeedsAuth, Progress, ServerError, facts_of
 from assay.tools.mcp.peer import root_cause as _root_cause
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ class Guarded:
     def __init__(self, stream: ReadStream[SessionMessage | Exception], over: Callable[[str], None]):
         self._stream = stream
         self._over = over
-        self._chatter = 0
+        self._chatter = Chatter()
+        self._count = 0
 
     async def receive(self) -> SessionMessage | Exception:
         from mcp_types import JSONRPCNotification, JSONRPCRequest
@@ -227,14 +228,15 @@ class Guarded:
                 raise
             message = None if isinstance(item, Exception) else item.message
             if message is not None and not isinstance(message, (JSONRPCNotification, JSONRPCRequest)):
-                self._chatter = 0
+                self._chatter.answered()
                 return item
-            self._chatter += 1
-            if self._chatter > CHATTER:
-                self._over(f"it floods: more than {CHATTER:,} messages that nobody asked for")
+            if self._chatter.more():
+                self._over("it floods: too many messages that nobody asked for")
                 await self._stream.aclose()
                 continue
-            if not self._chatter % 64:
+            self._count += 1
+            if not self._count % 64:
+                # What is always ready must not keep the loop from everything else.
                 await asyncio.sleep(0)
             if isinstance(message, JSONRPCRequest) or (message is not None and message.method in _WANTED):
                 return item

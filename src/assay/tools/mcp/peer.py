@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
@@ -17,7 +18,8 @@ PROTOCOL = "2025-11-25"
 MESSAGE = 16_000_000
 """Bytes of one message that are read at most."""
 CHATTER = 10_000
-"""Messages that nobody asked for, between two answers, after which a server counts as flooding."""
+"""Messages that nobody asked for, within `WINDOW` seconds and without an answer, that make a server a flooding one."""
+WINDOW = 20.0
 
 Progress = Callable[[float, float | None, str], None]
 """How far a call is: done, of how much if that is known, and words."""
@@ -81,6 +83,27 @@ class Peer(Protocol):
     def kill(self) -> None:
         """End processes of the server at once, for a signal handler."""
         ...
+
+
+class Chatter:
+    """Counts what a server says without being asked."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = 0.0
+
+    def more(self) -> bool:
+        """One more; True when that makes it a flood."""
+        self._count += 1
+        if self._count == 1:
+            self._since = time.monotonic()
+        if self._count <= CHATTER:
+            return False
+        self._count = 0
+        return time.monotonic() - self._since < WINDOW
+
+    def answered(self) -> None:
+        self._count = 0
 
 
 def facts_of(result: Mapping[str, Json]) -> Facts:

@@ -36,6 +36,7 @@ _RETRIES = 5
 _RESTARTS = 5
 """Times that a server which died is started again because a call needs it."""
 _TOTAL = 7_200.0
+_SILENCE = {"http": 300.0, "sse": 300.0, "stdio": 1_800.0, "sdk": 1_800.0}
 _SETTLING = 0.2
 """Seconds that a server has to stop changing its list before it is read again."""
 
@@ -43,8 +44,8 @@ _SETTLING = 0.2
 class Limits(Struct, frozen=True):
     startup: float = 30.0
     """Seconds until a server has to be connected (MCP_TIMEOUT, in milliseconds)."""
-    silence: float = 300.0
-    """Seconds that a call may go on without a word of progress."""
+    silence: float | None = None
+    """Seconds that a call may go on without a word of progress; None for what its kind of server is given."""
     call: float = _TOTAL
     """Seconds that a call may take at all (MCP_TOOL_TIMEOUT, in milliseconds)."""
     tokens: int = 25_000
@@ -62,7 +63,7 @@ def read_limits(environ: Mapping[str, str]) -> Limits:
     total = number("MCP_TOOL_TIMEOUT") / 1000
     return Limits(
         number("MCP_TIMEOUT") / 1000 or plain.startup,
-        total or plain.silence,
+        total or None,
         total or plain.call,
         min(number("MAX_MCP_OUTPUT_TOKENS") or plain.tokens, 1_000_000),
     )
@@ -291,7 +292,7 @@ class Server:
         loop = asyncio.get_running_loop()
         began = loop.time()
         total = self.config.timeout or self._limits.call
-        silence = min(self.config.timeout or self._limits.silence, total)
+        silence = min(self.config.timeout or self._limits.silence or _SILENCE[self.config.kind], total)
         scope = asyncio.timeout(silence)
 
         def heard(done: float, whole: float | None, text: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from assay.core.errors import UsageError
@@ -28,7 +27,7 @@ FEW_TOKENS = 2_000
 FEW_SHARE = 10
 """Tools of servers are in every request when all of them together have at most that many tokens, and at most one in
 that many of the model's window; else they are found by search."""
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds that the first request waits for servers that are still connecting."""
 LISTING = 2_400
 """Characters in which the model is told what there is to search for."""
@@ -115,6 +114,16 @@ class Servers:
         self._bridge = bridge
         self.start()
 
+    def add_in_process(self, names: Sequence[str]) -> None:
+        """Servers of the host that no configuration named; those that are there already stay."""
+        for name in names:
+            configs, problems = read_servers({name: {"type": "sdk"}}, "dynamic", {}, "servers of the host")
+            for config in configs:
+                self._servers.setdefault(name, self._made(config))
+            for problem in problems:
+                self._ports.told(problem)
+        self.start()
+
     def receive(self, name: str, message: Mapping[str, Json]) -> None:
         """A message that an in-process server sent of its own accord."""
         server = self._servers.get(name)
@@ -141,6 +150,9 @@ class Servers:
 
     def _settle(self) -> None:
         self._settled = True
+        slow = [server.name for server in self._servers.values() if server.status == "pending" and server.started]
+        if slow:
+            self._ports.told(f"still connecting, their tools come later: MCP server {', '.join(slow)}")
         every = [tool for server in self._servers.values() for tool in self._wrapped(server)]
         few = sum(tool.weight for tool in every) <= min(FEW_TOKENS, self._ports.window() // FEW_SHARE)
         self._shown = {tool.spec.name for tool in every if few or self._always(tool)}
@@ -262,11 +274,13 @@ class Servers:
         await server.restart()
 
     async def toggle(self, name: str, enabled: bool) -> None:
-        """Start or stop a server for this session. Raises `UsageError` for one that is unknown."""
+        """Start or stop a server for this session. Raises `UsageError` for one that is unknown, or that the user's
+        settings keep from starting."""
         server = self._named(name)
-        if enabled and (server.status == "disabled" or server.config.held):
-            config = msgspec.structs.replace(server.config, held="", disabled=False)
-            self._servers[name] = fresh = self._made(config)
+        if enabled and server.config.held:
+            raise UsageError(f"MCP server {name} can't be started: {server.config.held}")
+        if enabled and server.status == "disabled":
+            self._servers[name] = fresh = self._made(server.config)
             self._forget(server)
             fresh.start()
             await fresh.settled()
@@ -274,10 +288,10 @@ class Servers:
             await server.stop()
             self._forget(server)
 
-    async def replace(self, entries: Mapping[str, Json]) -> dict[str, Json]:
-        """Make the servers that flags and hosts named equal to `entries`; others stay. Returns what was `added`,
+    async def replace(self, servers: Mapping[str, Json]) -> dict[str, Json]:
+        """Make the servers that flags and hosts named equal to `servers`; others stay. Returns what was `added`,
         `removed`, and `errors` by name."""
-        configs, problems = read_servers(entries, "dynamic", self._ports.environ, "servers of the host")
+        configs, problems = read_servers(servers, "dynamic", self._ports.environ, "servers of the host")
         wanted = {config.name: config for config in configs}
         ours = {name: each for name, each in self._servers.items() if each.config.scope in ("dynamic", "sdk")}
         gone = [name for name, server in ours.items() if wanted.get(name) != server.config]

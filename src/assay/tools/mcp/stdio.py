@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.tools.mcp.config import ServerConfig
-from assay.tools.mcp.peer import CHATTER, MESSAGE, ServerError
+from assay.tools.mcp.peer import MESSAGE, Chatter, ServerError
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -106,21 +106,20 @@ class ServerProcess:
 
         assert process.stdout
         lines = Lines()
-        garbage = 0
+        garbage = Chatter()
         with into:
             while chunk := await process.stdout.read(_CHUNK):
                 for line in lines.feed(chunk):
                     item = _parsed(line)
                     if item is None:
-                        garbage += 1
+                        if garbage.more():
+                            self.why = "it floods: its output is not the protocol"
+                            return
                         continue
                     try:
                         await into.send(item)
                     except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                         return
-                if garbage > CHATTER:
-                    self.why = "it floods: its output is not the protocol"
-                    return
                 # A pipe that is never empty must not keep the loop from everything else.
                 await asyncio.sleep(0)
         self.why = self.why or "its process ended"
