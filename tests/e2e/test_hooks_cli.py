@@ -181,3 +181,15 @@ def test_an_interruption_ends_the_hook_too(place: Place, serve: Serve) -> None:
     interrupt(process)
     assert place.finish(process, began).code == 130
     assert not (place.project / "made.txt").exists()
+
+
+def test_hooks_of_a_plugin_are_run_in_its_place(place: Place, serve: Serve) -> None:
+    table = {"SessionStart": [{"hooks": [{"type": "command", "command": "echo from ${CLAUDE_PLUGIN_ROOT}"}]}]}
+    plugin = place.root / "plugin"
+    (plugin / ".claude-plugin").mkdir(parents=True)
+    (plugin / "hooks").mkdir()
+    (plugin / ".claude-plugin/plugin.json").write_text('{"name": "helper"}')
+    (plugin / "hooks/hooks.json").write_text(json.dumps({"hooks": table}))
+    server = serve([Reply("Hi.")])
+    place.run(server, "-p", "hello", "--plugin-dir", str(plugin)).expect(0)
+    assert f"from {plugin}" in sent(server)

@@ -104,7 +104,8 @@ class _Assembly:
         reader = Reader(wish.directory, reach_of(wish, self.paths, settings, self.sources, self.stock, gate))
         library = Library(self.stock, frozenset(settings.trusted_settings), denied_skills(settings, wish))
         offered = offers_skills(library, wish, model)
-        hooks = make_hooks(settings, wish, self.notices)
+        theirs = [(plugin.hooks, f"plugin {plugin.name}", str(plugin.path)) for plugin in self.stock.plugins]
+        hooks = make_hooks(settings, wish, self.notices, [source for source in theirs if source[0]])
         parts = RunParts(
             store,
             model,
