@@ -11,7 +11,6 @@ from msgspec import Struct
 from assay.app.config import Settings
 from assay.app.paths import Paths, claude_home
 from assay.context.library.places import Shelf, find_shelves
-from assay.core.agents import AgentDefinition
 from assay.core.context import Fragment
 from assay.core.policy import WORKSPACE
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from assay.context.library.outputs import OutputStyle
     from assay.context.library.plugins import Plugin
     from assay.context.library.skills import Skill
+    from assay.core.agents import AgentDefinition
 
 DEFAULT_STYLE = "default"
 
