@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from assay._version import __version__
 from assay.app.companion import Companion
 from assay.app.config import Settings, find_compat, load_settings, parse_sources
+from assay.app.hooks import end, make_hooks, tie
 from assay.app.kept import Kept, hidden_paths
 from assay.app.lent import Lending
 from assay.app.library import Library
@@ -24,21 +25,20 @@ from assay.app.models import Models
 from assay.app.paths import Paths, claude_home, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.stock import Stock, shelves_of, take_stock
+from assay.app.stocked import denied_skills, model_if_had, offered_skills, reach_of
 from assay.app.task import Task, Wish
-from assay.context.instructions import Reach, Reader
+from assay.context.instructions import Reader
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
-from assay.core.errors import AssayError, SandboxUnavailable, UsageError
+from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import Rewound
 from assay.core.model import EFFORTS, Effort, Model, Reasoning
-from assay.core.policy import Effect, Mask, Question
+from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
-from assay.policy.labels import label_of
-from assay.policy.paths import place_of
 from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
 from assay.run.toolset import Toolset
@@ -74,7 +74,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
         if name is None and compat and compat.model:
-            name = _if_resolved(compat.model, wish, settings, notices)
+            name = model_if_had(compat.model, wish, settings, notices)
         model = make_model(name, wish, settings, paths, clock, notices)
         models = Models(
             model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
@@ -99,21 +99,22 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         kept.workspace = workspace
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
-        reader = Reader(wish.directory, _reach(wish, paths, settings, sources, stock, gate))
-        library = Library(stock, frozenset(settings.trusted_settings), _denied_skills(settings, wish))
+        reader = Reader(wish.directory, reach_of(wish, paths, settings, sources, stock, gate))
+        library = Library(stock, frozenset(settings.trusted_settings), denied_skills(settings, wish))
         tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
         shown = tools.tools
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
             shown = (*shown, StructuredOutputTool(wish.schema))
-        offered = _offers_skills(library, wish, model)
+        offered = offered_skills(library, wish, model)
         if offered:
             from assay.tools.skill import SkillTool
 
             shown = (*shown, SkillTool(library.load))
         instructions = (*reader.begin(), *((stock.style_text,) if stock.style_text else ()), *offered)
         notices += reader.notices
+        hooks = make_hooks(settings, wish, notices, stock.hooks)
         parts = RunParts(
             store,
             model,
@@ -124,6 +125,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             approver,
             str(store.spill),
             _mask(wish, settings),
+            hooks,
         )
         run = Run(parts, _options(wish, settings, instructions, stock))
         run.watchers.append(Companion(run, library, reader, wish.directory))
@@ -136,7 +138,21 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
-        task.models, task.gate = models, gate
+        task.models, task.gate, task.hooks = models, gate, hooks
+        if hooks or gate.attended:
+            from assay.app.permissions import Permissions
+
+            task.permissions = permissions = Permissions(task, gate, workspace, paths)
+            stack.callback(permissions.keep)
+        if gate.attended:
+            from assay.app.dialogs import add_dialogs
+
+            add_dialogs(task, gate, paths)
+        if wish.session is not None and wish.permission_mode is None:
+            task.resume_mode()
+        if hooks:
+            tie(hooks, task, "fork" if wish.fork else "startup" if wish.session is None else "resume")
+            stack.push_async_callback(end, hooks, task)
         library.serve(task, Lending(gate), models.get)
         task.library = library
         yield task
@@ -154,56 +170,6 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...],
         settings.unprotected,
         settings.protected,
     )
-
-
-def _if_resolved(name: str, wish: Wish, settings: Settings, notices: list[str]) -> str | None:
-    """The model that settings of the `claude` command name, if it is one that can be had here."""
-    try:
-        catalog_of(settings).resolve(
-            name, environ=wish.environ, base_url=wish.base_url, api_key_env=wish.api_key_env, dialect=wish.dialect
-        )
-    except AssayError as error:
-        notices.append(f"model {name} of the settings for the claude command can't be had here: {error}")
-        return None
-    return name
-
-
-def _reach(
-    wish: Wish, paths: Paths, settings: Settings, sources: frozenset[str], stock: Stock, gate: RuleGate
-) -> Reach:
-    """Which instruction files count."""
-    theirs = claude_home(wish.environ)
-    own = (paths.config / "AGENTS.md", *((theirs / "CLAUDE.md",) if theirs else ()))
-
-    def readable(path: str) -> bool:
-        effect, place = Effect("read", path), place_of(path, "/")
-        secrecy = label_of(effect, place, inside=True, confined=False).secrecy
-        return secrecy != "secret" and not gate.hides(path)
-
-    return Reach(
-        own if "user" in sources else (),
-        stock.shelves,
-        "project" in sources,
-        "local" in sources,
-        frozenset(settings.trusted_settings),
-        readable,
-    )
-
-
-def _denied_skills(settings: Settings, wish: Wish) -> tuple[str, ...]:
-    """The patterns of deny rules on skills."""
-    rules = (rule.strip() for rule in (*settings.permissions.deny, *wish.disallowed))
-    return tuple(rule[6:-1] for rule in rules if rule.lower().startswith("skill(") and rule.endswith(")"))
-
-
-def _offers_skills(library: Library, wish: Wish, model: Model) -> tuple[Fragment, ...]:
-    """The list of skills that the model may ask for; empty when it can't."""
-    named = {name.strip().lower() for name in wish.tools or ()}
-    wanted = wish.tools is None or bool(named & {"skill", "default"})
-    if not wanted or not model.profile.tools or "skill" in {name.strip().lower() for name in wish.disallowed}:
-        return ()
-    listing = library.listing()
-    return (listing,) if listing else ()
 
 
 @contextlib.asynccontextmanager

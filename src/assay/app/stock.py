@@ -12,6 +12,7 @@ from assay.app.config import Settings
 from assay.app.paths import Paths, claude_home
 from assay.context.library.places import Shelf, find_shelves
 from assay.core.context import Fragment
+from assay.core.messages import Json
 from assay.core.policy import WORKSPACE
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ class Stock(Struct):
     notices: list[str] = []
 
     @property
-    def hooks(self) -> list[tuple[str, dict[str, object], str]]:
-        """Those of plugins: name of the source, what stands under `hooks`, folder."""
-        return [(f"plugin {plugin.name}", plugin.hooks, str(plugin.path)) for plugin in self.plugins if plugin.hooks]
+    def hooks(self) -> list[tuple[Json, str, str]]:
+        """Those of plugins: what stands under `hooks`, where, and the folder."""
+        return [(plugin.hooks, f"plugin {plugin.name}", str(plugin.path)) for plugin in self.plugins if plugin.hooks]
 
     @property
     def servers(self) -> dict[str, object]:
