@@ -56,8 +56,8 @@ class Compat:
         variables = self._env(raw.get("env"), strange)
         values["environment"] = tuple(name for name in variables if not re.search(_HELD, name))
         for key, kind in (("outputStyle", str), ("hooks", dict), ("enabledPlugins", dict), ("disableAllHooks", bool)):
-            if isinstance(value := raw.get(key), kind) and (key != "hooks" or _are_hooks(value, path, notices)):
-                values[key] = value
+            if isinstance(raw.get(key), kind) and (key != "hooks" or _are_hooks(raw[key], path, notices)):
+                values[key] = raw[key]
         if raw.get("effortLevel") in _EFFORTS:
             values["effort"] = raw["effortLevel"]
         known = {"permissions", "env", "outputStyle", "hooks", "enabledPlugins", "disableAllHooks", "effortLevel"}
