@@ -24,8 +24,8 @@ from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, claude_home, find_paths
 from assay.app.rulefile import rules_of
+from assay.app.shelf import denied_skills, if_resolved, offers_skills, reach_of
 from assay.app.stock import Stock, shelves_of, take_stock
-from assay.app.stocked import denied_skills, model_if_had, offered_skills, reach_of
 from assay.app.task import Task, Wish
 from assay.context.instructions import Reader
 from assay.context.prompt import system_text
@@ -74,7 +74,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
         if name is None and compat and compat.model:
-            name = model_if_had(compat.model, wish, settings, notices)
+            name = if_resolved(compat.model, wish, settings, notices)
         model = make_model(name, wish, settings, paths, clock, notices)
         models = Models(
             model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
@@ -107,7 +107,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             from assay.tools.structured import StructuredOutputTool
 
             shown = (*shown, StructuredOutputTool(wish.schema))
-        offered = offered_skills(library, wish, model)
+        offered = offers_skills(library, wish, model)
         if offered:
             from assay.tools.skill import SkillTool
 

@@ -1,4 +1,4 @@
-"""What follows from the stock and the settings for one task: instructions, the list of skills, a model."""
+"""What of the files that users already have counts for a task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.policy.labels import label_of
 from assay.policy.paths import place_of
 
 
-def model_if_had(name: str, wish: Wish, settings: Settings, notices: list[str]) -> str | None:
+def if_resolved(name: str, wish: Wish, settings: Settings, notices: list[str]) -> str | None:
     """The model that settings of the `claude` command name, if it is one that can be had here."""
     try:
         catalog_of(settings).resolve(
@@ -58,7 +58,7 @@ def denied_skills(settings: Settings, wish: Wish) -> tuple[str, ...]:
     return tuple(rule[6:-1] for rule in rules if rule.lower().startswith("skill(") and rule.endswith(")"))
 
 
-def offered_skills(library: Library, wish: Wish, model: Model) -> tuple[Fragment, ...]:
+def offers_skills(library: Library, wish: Wish, model: Model) -> tuple[Fragment, ...]:
     """The list of skills that the model may ask for; empty when it can't."""
     named = {name.strip().lower() for name in wish.tools or ()}
     wanted = wish.tools is None or bool(named & {"skill", "default"})
