@@ -104,7 +104,7 @@ class _Assembly:
         reader = Reader(wish.directory, reach_of(wish, self.paths, settings, self.sources, self.stock, gate))
         library = Library(self.stock, frozenset(settings.trusted_settings), denied_skills(settings, wish))
         offered = offers_skills(library, wish, model)
-        hooks = make_hooks(settings, wish, self.notices)
+        hooks = make_hooks(settings, wish, self.notices, self.stock.hooks)
         parts = RunParts(
             store,
             model,
