@@ -153,6 +153,14 @@ class Task:
         """The permission mode."""
         return self.gate.mode if self.gate else self.wish.permission_mode or "default"
 
+    def lend(self, path: str) -> None:
+        """Leave was given for a file outside the workspace; absolute, or relative to it."""
+        from assay.workspace.local import LocalWorkspace
+
+        workspace = self.run.parts.workspace
+        if isinstance(workspace, LocalWorkspace):
+            workspace.lend(os.path.join(workspace.root, path))  # noqa: PTH118
+
     def set_mode(self, mode: str) -> None:
         """Use a permission mode from the next call on. Raises `UsageError` for one that is none, or may not be had."""
         wanted: PermissionMode | None = next((known for known in PERMISSION_MODES if known == mode), None)
