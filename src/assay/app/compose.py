@@ -13,7 +13,9 @@ from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
+from assay.app.messages.cut import cut_at
 from assay.app.model import catalog_of, make_model
+from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
@@ -24,6 +26,7 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
+from assay.core.events import Rewound
 from assay.core.model import EFFORTS, Effort, Model, Reasoning
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -57,12 +60,15 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         sessions = Sessions(paths.state, version=__version__, clock=clock)
         name = wish.model or _model_before(sessions, wish) or settings.model
         model = make_model(name, wish, settings, paths, clock, notices)
-        stack.push_async_callback(model.aclose)
+        models = Models(
+            model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
+        )
+        stack.push_async_callback(models.aclose)
         _warm(model, stack)
         store = _open_store(sessions, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
-        approver = Once(question.digest for question in approved)
+        approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
         kept = Kept()
         gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
         beside = _beside(wish, settings, store, gate)
@@ -93,7 +99,9 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
-        yield Task(run, model, wish, notices, approved)
+        task = Task(run, model, wish, notices, approved)
+        task.models, task.gate = models, gate
+        yield task
 
 
 def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
@@ -212,9 +220,17 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     if wish.session is None:
         if wish.fork:
             raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory)
+        return sessions.create(directory, wish.session_id)
+    if wish.session_id and not wish.fork:
+        raise UsageError("--session-id with --continue or --resume needs --fork-session")
     identity = wish.session or sessions.latest(directory)
-    return sessions.fork(identity) if wish.fork else sessions.open(identity)
+    upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops) if wish.resume_at else None
+    if wish.fork:
+        return sessions.fork(identity, upto=upto, session=wish.session_id)
+    store = sessions.open(identity)
+    if upto is not None:
+        store.append(Rewound(upto))
+    return store
 
 
 def make_gate(
@@ -232,6 +248,7 @@ def make_gate(
         confined=confined,
         unconfined_ok=wish.no_sandbox,
         commands_read_only=mode == "plan",
+        attended=wish.host is not None and wish.host.approver is not None,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
@@ -276,7 +293,7 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
 
 
 def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = next((word for word in EFFORTS if word == effort), None)
+    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
     if thinking is None:
         return Reasoning(effort=level)
     if thinking in ("off", "adaptive"):

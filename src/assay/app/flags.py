@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["switch", "text", "many", "repeat", "int", "float", "choice"]
+Kind = Literal["switch", "text", "many", "repeat", "int", "count", "float", "choice"]
+"""`count` is an int that may be 0."""
 
 
 class Flag(NamedTuple):
@@ -25,7 +26,9 @@ class Flag(NamedTuple):
 
 
 OUTPUT_FORMATS = ("text", "json", "stream-json")
+INPUT_FORMATS = ("text", "stream-json")
 PERMISSION_MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
 DIALECTS = ("anthropic", "openai-chat", "openai-responses")
 
 FLAGS: tuple[Flag, ...] = (
@@ -34,7 +37,18 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--fallback-model", "text", "models to try when that one is unavailable, comma-separated", value="MODELS"),
     Flag("--output-format", "choice", "how the result is printed", choices=OUTPUT_FORMATS),
     Flag("--include-partial-messages", "switch", "with stream-json: text as it is written, too"),
+    Flag("--input-format", "choice", "stream-json: be driven by a program, see Hosts", choices=INPUT_FORMATS),
+    Flag("--replay-user-messages", "switch", "with stream-json input: say back what was said"),
+    Flag("--include-hook-events", "switch", "with stream-json: what hooks do, too"),
+    Flag("--forward-subagent-text", "switch", "with stream-json: what sub-agents say, too"),
+    Flag("--session-mirror", "switch", "with stream-json: the lines of the transcript, too"),
     Flag("--permission-mode", "choice", "what needs approval", choices=PERMISSION_MODES),
+    Flag("--dangerously-skip-permissions", "switch", "the same as --permission-mode bypassPermissions"),
+    Flag("--allow-dangerously-skip-permissions", "switch", "a host may switch to that mode later"),
+    Flag(
+        "--permission-prompt-tool", "text", "who is asked: stdio for the host, or the name of an MCP tool", value="NAME"
+    ),
+    Flag("--permission-prompts", "choice", "none: nobody is asked", choices=("host", "none")),
     Flag("--allowedTools", "many", "rules of calls that need no approval, e.g. 'Bash(git log:*)'", value="RULES"),
     Flag("--disallowedTools", "many", "rules of calls that are refused", value="RULES"),
     Flag("--tools", "many", "which tools the model is given at all", value="NAMES"),
@@ -44,12 +58,22 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--max-seconds", "float", "most time for this task", value="S"),
     Flag("--system-prompt", "text", "replace the system text", value="TEXT"),
     Flag("--append-system-prompt", "text", "add to the system text", value="TEXT"),
+    Flag("--system-prompt-file", "text", "replace the system text by that of a file", value="FILE"),
+    Flag("--append-system-prompt-file", "text", "add a file to the system text", value="FILE"),
+    Flag("--agents", "text", "further sub-agents, as JSON", value="JSON"),
+    Flag("--mcp-config", "many", "MCP servers: files, or JSON", value="CONFIGS"),
+    Flag("--strict-mcp-config", "switch", "no MCP servers but those of --mcp-config"),
+    Flag("--plugin-dir", "repeat", "a plugin's directory; may be repeated", value="DIR"),
     Flag("--add-dir", "many", "further directories that may be read and written", value="DIRS"),
     Flag("--settings", "text", "a settings file, or JSON", value="FILE"),
     Flag("--setting-sources", "text", "which stored settings to read: user,project,local", value="LIST"),
     Flag("--json-schema", "text", "the final answer must be JSON that meets this schema", value="SCHEMA"),
-    Flag("--effort", "choice", "how hard to try", choices=("low", "medium", "high", "max")),
-    Flag("--thinking", "text", "off, adaptive, or a number of tokens", value="MODE"),
+    Flag("--effort", "choice", "how hard to try", choices=EFFORTS),
+    Flag("--thinking", "text", "off (or disabled), adaptive, or a number of tokens", value="MODE"),
+    Flag("--max-thinking-tokens", "count", "the same as --thinking N; 0 for off", value="N"),
+    Flag("--thinking-display", "choice", "omitted: thinking is not shown", choices=("summarized", "omitted")),
+    Flag("--task-budget", "int", "tell the model in how many tokens it should manage", value="N"),
+    Flag("--betas", "many", "names of provider features; taken and not used", value="NAMES"),
     Flag("--check", "repeat", "a command that must pass at the end; may be repeated", value="CMD"),
     Flag("--no-sandbox", "switch", "run commands unconfined"),
     Flag("--base-url", "text", "a server that speaks a known dialect", value="URL"),
@@ -58,6 +82,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--continue", "switch", "go on with the newest session of this directory", "-c"),
     Flag("--resume", "text", "go on with session ID", "-r", value="ID"),
     Flag("--fork-session", "switch", "with --continue or --resume: leave that session as it is"),
+    Flag("--session-id", "text", "the id of the new session, a UUID", value="UUID"),
+    Flag("--resume-session-at", "text", "with --resume: go on behind the message with this uuid", value="UUID"),
+    Flag("--resume-drops-turn", "text", "and only if the turn left out is that of this message", value="UUID"),
     Flag(
         "--approve",
         "repeat",
@@ -65,6 +92,8 @@ FLAGS: tuple[Flag, ...] = (
         value="DIGEST",
     ),
     Flag("--verbose", "switch", "more detail, and tracebacks"),
+    Flag("--debug", "switch", "the same as --verbose", "-d"),
+    Flag("--debug-to-stderr", "switch", "the same as --verbose"),
     Flag("--version", "switch", "print the version", "-v"),
     Flag("--help", "switch", "print this", "-h"),
 )
@@ -124,7 +153,8 @@ def _take(parsed: Parsed, flag: Flag, inline: list[str] | None, rest: list[str])
         parsed.given[flag.key] = True
         return
     if inline is None:
-        if not rest or (rest[0].startswith("--") and flag.kind != "repeat"):
+        # No option has a space in it: such a word is a value, whatever it begins with.
+        if not rest or (rest[0].startswith("--") and flag.kind != "repeat" and len(rest[0].split()) == 1):
             raise wrong(f"option '{flag.name}' needs a value: {flag.name} {flag.value}")
         inline = [rest.pop(0)]
         while flag.kind == "many" and rest and not rest[0].startswith("-"):
@@ -140,11 +170,13 @@ def _take(parsed: Parsed, flag: Flag, inline: list[str] | None, rest: list[str])
 def _convert(flag: Flag, word: str) -> Value:
     if flag.kind == "choice" and word not in flag.choices:
         raise wrong(f"option '{flag.name}' takes one of {', '.join(flag.choices)}; got '{word}'")
-    if flag.kind in ("int", "float"):
+    if flag.kind in ("int", "count", "float"):
         try:
-            number = int(word) if flag.kind == "int" else float(word)
+            number = float(word) if flag.kind == "float" else int(word)
         except ValueError:
             raise wrong(f"option '{flag.name}' takes a number; got '{word}'") from None
+        if number == 0 and flag.kind == "count":
+            return 0
         if not 0 < number < 1e15:
             raise wrong(f"option '{flag.name}' must be more than 0; got '{word}'")
         return number

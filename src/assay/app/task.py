@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -11,14 +12,20 @@ from pathlib import Path
 from msgspec import Struct, json
 
 from assay._version import __version__
+from assay.app.host import Host, Library, Permissions, Rewinder, Servers, Tasks
+from assay.app.messages.messages import Messages
+from assay.app.models import Models
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
-from assay.core.errors import UsageError
-from assay.core.events import ContextAdded, TurnEnded
-from assay.core.messages import Json, Text
+from assay.core.errors import InvalidArguments, UsageError
+from assay.core.events import ContextAdded, ModeChanged, TurnEnded
+from assay.core.ids import new_id
+from assay.core.messages import Image, Json, Text
 from assay.core.model import Model, Profile
-from assay.core.policy import EXTERNAL, OPERATOR, Question
+from assay.core.policy import EXTERNAL, OPERATOR, Label, Question
+from assay.policy.bounds import PERMISSION_MODES, PermissionMode
+from assay.policy.gate import RuleGate
 from assay.run.answer import StructuredAnswer
 from assay.run.run import Run
 
@@ -53,6 +60,24 @@ class Wish(Struct, frozen=True):
     fork: bool = False
     piped: bool = False
     """The prompt itself came in through a pipe."""
+    session_id: str = ""
+    """What the new session is to be called."""
+    resume_at: str | None = None
+    """The uuid of the last message of that session that counts."""
+    resume_drops: str | None = None
+    """The uuid of the user's message that is thereby dropped; another is an error. Empty: none may be dropped."""
+    bypass_allowed: bool = False
+    """Mode bypassPermissions may be switched to."""
+    prompt_tool: str = ""
+    """Who is asked: `stdio`, or an MCP tool."""
+    agents: str | None = None
+    mcp_config: tuple[str, ...] = ()
+    strict_mcp: bool = False
+    plugin_dirs: tuple[str, ...] = ()
+    mirror: bool = False
+    """Transcript lines go to the host, too."""
+    host: Host | None = None
+    """The program that drives us."""
     approve: tuple[str, ...] = ()
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
@@ -65,12 +90,25 @@ class Task:
 
     def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
         self.run = run
+        self.wish = wish
         self._approved = approved
         self._piped = wish.piped
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.models: Models | None = None
+        """The models that may be switched to; None when there is no choice."""
+        self.gate: RuleGate | None = None
+        self.messages = Messages(self.session, lambda: self.profile)
+        """The session as public messages; whoever wants them subscribes."""
+        self.messages.follow(run.bus)
+        # What helps a session and what a host can ask for; None where there is nothing.
+        self.tasks: Tasks | None = None
+        self.mcp: Servers | None = None
+        self.library: Library | None = None
+        self.permissions: Permissions | None = None
+        self.rewinder: Rewinder | None = None
 
     @property
     def session(self) -> str:
@@ -81,8 +119,47 @@ class Task:
         return self._model.profile
 
     @property
+    def mode(self) -> str:
+        """The permission mode."""
+        return self.gate.mode if self.gate else self.wish.permission_mode or "default"
+
+    def set_mode(self, mode: str) -> None:
+        """Use a permission mode from the next call on. Raises `UsageError` for one that is none, or may not be had."""
+        wanted: PermissionMode | None = next((known for known in PERMISSION_MODES if known == mode), None)
+        if wanted is None or self.gate is None:
+            raise UsageError(f"permission mode '{mode}': one of {', '.join(PERMISSION_MODES)}")
+        if wanted == "bypassPermissions" and not self.wish.bypass_allowed and self.gate.mode != wanted:
+            raise UsageError(
+                "bypassPermissions can't be switched to: start with --allow-dangerously-skip-permissions for that"
+            )
+        if wanted != self.gate.mode:
+            self.gate.use_mode(wanted)
+            self.run.record(ModeChanged(wanted))
+
+    def set_model(self, name: str | None) -> str:
+        """Use a model from the next request on; None or `default` for that of the start. Returns its full name. Raises
+        `UsageError` or `AuthError` for one that can't be had."""
+        if self.models is None:
+            raise UsageError("the model of this session can't be changed")
+        self._model = self.models.get(name)
+        self.run.use_model(self._model)
+        return self._model.profile.name
+
+    @property
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
+
+    async def say(
+        self,
+        parts: tuple[Text | Image, ...],
+        *,
+        uuid: str = "",
+        origin: dict[str, Json] | None = None,
+        label: Label | None = None,
+    ) -> TurnEnded:
+        """One turn for a message of a host: `uuid` is what it calls it, `origin` where it says it comes from, `label`
+        how far its words count (from how they look when None)."""
+        return await self.run.turn(parts, strategy_for(self.profile), label, uuid=uuid or new_id(), origin=origin)
 
     async def turn(self, prompt: str, attached: str = "") -> TurnEnded:
         """One turn, by the strategy that follows from the model's profile. `attached` came in through a pipe. Without a
@@ -97,7 +174,15 @@ class Task:
         for question in self._approved:
             self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
         label = EXTERNAL if parts and self._piped else None
-        return await self.run.turn(parts, strategy_for(self.profile), label)
+        return await self.run.turn(parts, strategy_for(self.profile), label, uuid=new_id())
+
+    def conclude(self, ended: TurnEnded) -> dict[str, Json]:
+        """The result object of a turn, which whoever listens to `messages` gets, too."""
+        structured: Json = None
+        if self.answer:
+            with contextlib.suppress(InvalidArguments):
+                structured = self.answer.read(ended.text)
+        return self.messages.end(ended, self.run.state.denials, structured, self.questions())
 
     def questions(self) -> list[dict[str, Json]]:
         """What this turn asked and nobody answered, for programs."""

@@ -23,6 +23,8 @@ class Bounds(Struct, frozen=True):
     """The user said `--no-sandbox`."""
     commands_read_only: bool = False
     """Commands can't write in the workspace; what plan mode needs to run any."""
+    attended: bool = False
+    """Somebody is there to be asked, and wants to be: what is more than reading asks unless a rule covers it."""
     ours: tuple[str, ...] = ()
     """Directories with settings and state of this program: what is changed there changes the limits."""
     hosts: tuple[str, ...] = ()

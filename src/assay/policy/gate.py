@@ -21,6 +21,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
+from msgspec.structs import replace
+
 from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Weighed
 from assay.policy.bounds import PERMISSION_MODES, Bounds, PermissionMode
 from assay.policy.labels import label_of
@@ -80,10 +82,28 @@ class RuleGate:
         except Exception as error:  # noqa: BLE001 - the port's contract: an error inside is a denial
             return Decision("deny", f"the policy could not be worked out ({error})", "internal error")
         strictest = max(weighed, key=lambda each: _STRICTNESS[each.verdict])
+        if strictest.verdict == "allow" and self._bounds.attended:
+            strictest = self._attended(weighed, strictest)
         verdict, reason = strictest.verdict, strictest.reason
         if verdict == "ask" and self.mode == "dontAsk":
             verdict, reason = "deny", f"{reason} (mode dontAsk)"
         return Decision(verdict, reason, strictest.rule, tuple(weighed), best)
+
+    def use_mode(self, mode: PermissionMode) -> None:
+        """Decide by `mode` from now on."""
+        self.mode = mode
+        self._bounds = replace(self._bounds, commands_read_only=mode == "plan")
+        self._sinks = Sinks(self._bounds, mode, self._match)
+
+    def _attended(self, weighed: list[Weighed], strictest: Weighed) -> Weighed:
+        """With somebody there to ask, what is more than reading and covered by no rule or mode is asked."""
+        if self.mode == "bypassPermissions" or (self.mode == "plan" and self._bounds.confined):
+            return strictest
+        from assay.policy.attended import unasked
+
+        if (left := unasked(weighed, self.mode)) is None:
+            return strictest
+        return Weighed(left.effect, "ask", "attended", f"{said(left.effect)} needs approval", left.sink)
 
     @property
     def hides_any(self) -> bool:

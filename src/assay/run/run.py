@@ -182,14 +182,20 @@ class Run:
         return tree
 
     async def turn(
-        self, parts: tuple[Text | Image, ...], strategy: Strategy | None = None, label: Label | None = None
+        self,
+        parts: tuple[Text | Image, ...],
+        strategy: Strategy | None = None,
+        label: Label | None = None,
+        *,
+        uuid: str = "",
+        origin: dict[str, Json] | None = None,
     ) -> TurnEnded:
         """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short. `label`: of `parts`,
-        when whoever hands them over knows more than they show (`label_of`)."""
+        when whoever hands them over knows more than they show (`label_of`). `uuid`, `origin`: see `InputReceived`."""
         task = self._task = asyncio.current_task()
         self._began = self.parts.clock.monotonic()
         self._verdict = None
-        self._open(parts, label or label_of(parts))
+        self._open(InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {}))
         try:
             stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or tool_loop)
             return await self._settle(stop)
@@ -261,16 +267,16 @@ class Run:
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
 
-    def _open(self, parts: tuple[Text | Image, ...], label: Label) -> None:
+    def _open(self, said: InputReceived) -> None:
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
             self.record(_unanswered(call, _UNKNOWN))
-        if parts:
+        if said.parts:
             # Whoever says something new may not want any more what was asked for before.
             for call in self.state.pending:
                 self.record(_unanswered(call, _NOT_RUN))
-            self.record(InputReceived(new_id(), parts, self.parts.model.profile.name, label), durable=True)
+            self.record(replace(said, model=self.parts.model.profile.name), durable=True)
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
                 self.record(CriteriaDeclared(tuple(own)))

@@ -82,6 +82,7 @@ class Steps:
             run.record(ContextAdded(fragment.owner, fragment.text, fragment.source, fragment.label))
 
     def _request(self) -> ModelRequest:
+        self.run.progress("think", "thinking")
         profile, budget, spent = self.run.parts.model.profile, self.run.options.budget, self.run.spent
         room = [profile.max_output]
         if budget.tokens is not None:

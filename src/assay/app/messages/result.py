@@ -1,21 +1,20 @@
-"""The public projection of a turn: the result object, and the lines of `stream-json`."""
+"""The result object of a turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 from msgspec import Struct
 
+from assay.app.messages.blocks import STOPS, usage_object
 from assay.core.check import Verdict
 from assay.core.errors import AssayError
-from assay.core.events import CallFinished, ModelReplied, TurnEnded
+from assay.core.events import ModelReplied, TurnEnded
 from assay.core.ids import new_id
-from assay.core.messages import AssistantMessage, Image, Json, Text, Thinking, ToolCall, Usage
-from assay.core.model import CallDelta, Profile, TextDelta, ThinkingDelta
-from assay.core.store import Record
-from assay.run.bus import Seen
+from assay.core.messages import Failure, Json, ToolCall, Usage
+from assay.core.model import Profile
 
 _FINE = frozenset({"answered", "verified", "partial", "unverified"})
 
@@ -33,7 +32,10 @@ class Totals(Struct):
     first_passed: bool = False
     held: list[str] = []
     """Protected paths that commands made or changed and that were taken back."""
-    reason: Literal["completed", "api_error"] = "completed"
+    failure: Failure | None = None
+    """Why the last request had no reply."""
+    last_sent: int = 0
+    """Tokens of the last request."""
 
     def add(self, event: ModelReplied, fallback: str) -> None:
         message = event.message
@@ -45,7 +47,16 @@ class Totals(Struct):
         self.dollars[name] = None if event.dollars is None or before is None else before + event.dollars
         self.api_seconds += event.seconds
         self.stop = message.stop
-        self.reason = "api_error" if message.failure else "completed"
+        self.failure = message.failure
+        self.last_sent = message.usage.sent
+
+    @property
+    def cost(self) -> float:
+        """Dollars, as far as prices are known."""
+        return sum(each or 0.0 for each in self.dollars.values())
+
+    def by_model_object(self, profile: Profile) -> dict[str, Json]:
+        return {name: _model_usage(name, self, profile) for name in self.by_model}
 
     def add_held(self, debug: dict[str, Json]) -> None:
         """From what a finished call tells of itself."""
@@ -53,28 +64,29 @@ class Totals(Struct):
         self.held += [path for path in found if isinstance(path, str) and path not in self.held]
 
 
-_STOP = {"end": "end_turn", "calls": "tool_use", "length": "max_tokens", "refused": "refusal"}
-
-
-def usage_object(usage: Usage) -> dict[str, Json]:
-    return {
-        "input_tokens": usage.input,
-        "cache_creation_input_tokens": usage.cache_write,
-        "cache_read_input_tokens": usage.cache_read,
-        "output_tokens": usage.output,
-    }
+_API_FAILURES = frozenset({"auth", "unavailable", "usage"})
+API_ERROR = "API Error: "
+"""How the text of a result begins that the provider is to blame for; hosts match on it."""
 
 
 def result_object(
-    ended: TurnEnded, totals: Totals, session: str, profile: Profile, denials: list[ToolCall], structured: Json = None
+    ended: TurnEnded,
+    totals: Totals,
+    session: str,
+    profile: Profile,
+    denials: list[ToolCall],
+    structured: Json = None,
+    *,
+    questions: Sequence[dict[str, Json]] | None = None,
 ) -> dict[str, Json]:
-    """One object with every key of the field's result objects, and `assay`: outcome, criteria, evidence, diff."""
+    """One object with every key of the field's result objects, and `assay`: outcome, criteria, evidence, diff, and what
+    was asked in vain."""
     verdict = ended.verdict
     fine = verdict.outcome in _FINE
     subtype = "success"
     if verdict.outcome == "budget":
         subtype = "error_max_turns" if "--max-turns" in verdict.why else "error_max_budget_usd"
-    elif not fine and verdict.outcome not in ("auth", "unavailable", "usage"):
+    elif not fine and verdict.outcome not in _API_FAILURES:
         subtype = "error_during_execution"
     result: dict[str, Json] = {
         "type": "result",
@@ -82,20 +94,23 @@ def result_object(
         "is_error": not fine,
         "duration_ms": round(ended.seconds * 1000),
         "duration_api_ms": round(totals.api_seconds * 1000),
-        "num_turns": ended.steps,
+        # One request more than the limit allows was wanted.
+        "num_turns": ended.steps + (subtype == "error_max_turns"),
         "result": ended.text,
-        "stop_reason": _STOP.get(totals.stop),
-        "terminal_reason": totals.reason if verdict.outcome != "budget" else "budget_exhausted",
+        "stop_reason": STOPS.get(totals.stop),
+        "terminal_reason": _terminal_reason(ended, totals, subtype),
         "session_id": session,
         "total_cost_usd": ended.dollars or 0.0,
         "usage": usage_object(totals.usage),
-        "modelUsage": {name: _model_usage(name, totals, profile) for name in totals.by_model},
+        "modelUsage": totals.by_model_object(profile),
         "permission_denials": [
             {"tool_name": call.name, "tool_use_id": call.id, "tool_input": call.arguments} for call in denials
         ],
         "uuid": new_id(),
-        "assay": proof_object(verdict, ended, totals),
+        "assay": proof_object(verdict, ended, totals) | {"questions": list(questions or ())},
     }
+    if totals.failure and verdict.outcome in _API_FAILURES:
+        result["api_error_status"] = totals.failure.status
     if not fine:
         result["errors"] = [verdict.why]
     if structured is not None:
@@ -103,10 +118,35 @@ def result_object(
     return result
 
 
-def with_questions(result: dict[str, Json], questions: Sequence[dict[str, Json]]) -> dict[str, Json]:
-    """`result` with what was asked in vain under `assay.questions`."""
-    proof = cast("dict[str, Json]", result["assay"])
-    return {**result, "assay": {**proof, "questions": list(questions)}}
+def api_failure(ended: TurnEnded, totals: Totals) -> Failure | None:
+    """What the provider did wrong, when that is how the turn ended."""
+    return totals.failure if ended.verdict.outcome in (*_API_FAILURES, "failed") else None
+
+
+def hosted_result(result: dict[str, Json], ended: TurnEnded, totals: Totals) -> dict[str, Json]:
+    """`result` as programs expect it that know the `claude` command: what a provider did is a success with `is_error`,
+    and a call that was refused is no error of the turn. `assay` says what we make of it, unchanged."""
+    if failure := api_failure(ended, totals):
+        said = f"{API_ERROR}{failure.message}"
+        return {**result, "subtype": "success", "result": said, "errors": [], "api_error_status": failure.status}
+    if ended.verdict.outcome == "needs_approval":
+        return {key: value for key, value in result.items() if key != "errors"} | {
+            "subtype": "success",
+            "is_error": False,
+        }
+    return result
+
+
+def _terminal_reason(ended: TurnEnded, totals: Totals, subtype: str) -> str:
+    match ended.verdict.outcome:
+        case "budget":
+            return "max_turns" if subtype == "error_max_turns" else "budget_exhausted"
+        case "interrupted":
+            return "aborted_tools" if totals.stop == "calls" else "aborted_streaming"
+        case _ if totals.failure is None:
+            return "completed"
+        case _:
+            return "prompt_too_long" if totals.failure.kind == "context_too_long" else "api_error"
 
 
 def failure_object(error: AssayError, seconds: float) -> dict[str, Json]:
@@ -165,77 +205,3 @@ def _model_usage(name: str, totals: Totals, profile: Profile) -> dict[str, Json]
         "contextWindow": profile.context,
         "maxOutputTokens": profile.max_output,
     }
-
-
-def stream_line(seen: Seen, session: str, *, partial: bool) -> dict[str, Json] | None:
-    """The stream-json object for what was seen, or None when it has none."""
-    match seen:
-        case Record(event=ModelReplied(message=message)) if message.failure is None:
-            return _line("assistant", session, message=_assistant(message))
-        case Record(event=CallFinished(result=result)):
-            block: dict[str, Json] = {
-                "type": "tool_result",
-                "tool_use_id": result.call,
-                "content": [_block(part) for part in result.content],
-                "is_error": result.is_error,
-            }
-            return _line("user", session, message={"role": "user", "content": [block]})
-        case TextDelta(text) if partial:
-            return _delta(session, {"type": "text_delta", "text": text})
-        case ThinkingDelta(text) if partial:
-            return _delta(session, {"type": "thinking_delta", "thinking": text})
-        case CallDelta(arguments=arguments) if partial:
-            return _delta(session, {"type": "input_json_delta", "partial_json": arguments})
-        case _:
-            return None
-
-
-def init_line(session: str, cwd: str, model: str, tools: list[str], mode: str, version: str) -> dict[str, Json]:
-    return {
-        "type": "system",
-        "subtype": "init",
-        "cwd": cwd,
-        "session_id": session,
-        "uuid": new_id(),
-        "tools": tools,
-        "mcp_servers": [],
-        "model": model,
-        "permissionMode": mode,
-        "slash_commands": [],
-        "agents": [],
-        "skills": [],
-        "plugins": [],
-        "output_style": "default",
-        "assay_version": version,
-    }
-
-
-def _line(kind: str, session: str, **fields: Json) -> dict[str, Json]:
-    return {"type": kind, **fields, "parent_tool_use_id": None, "session_id": session, "uuid": new_id()}
-
-
-def _delta(session: str, delta: dict[str, Json]) -> dict[str, Json]:
-    return _line("stream_event", session, event={"type": "content_block_delta", "index": 0, "delta": delta})
-
-
-def _assistant(message: AssistantMessage) -> dict[str, Json]:
-    return {
-        "type": "message",
-        "role": "assistant",
-        "model": message.model,
-        "content": [_block(part) for part in message.parts],
-        "stop_reason": _STOP.get(message.stop),
-        "usage": usage_object(message.usage),
-    }
-
-
-def _block(part: Text | Image | Thinking | ToolCall) -> dict[str, Json]:
-    match part:
-        case Text(text):
-            return {"type": "text", "text": text}
-        case Image(media_type, data):
-            return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
-        case Thinking(text, signature):
-            return {"type": "thinking", "thinking": text, "signature": signature}
-        case ToolCall(id, name, arguments):
-            return {"type": "tool_use", "id": id, "name": name, "input": arguments}

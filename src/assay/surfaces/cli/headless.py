@@ -13,15 +13,14 @@ from msgspec.structs import replace
 
 from assay.app.compose import open_task
 from assay.app.flags import Parsed
-from assay.app.messages.result import Totals, failure_object, init_line, result_object, stream_line, with_questions
+from assay.app.messages.announce import announce
+from assay.app.messages.result import failure_object
 from assay.app.task import Task, Wish
 from assay.app.wishes import read_wish
 from assay.core.check import EXIT_CODES
-from assay.core.errors import AssayError, InvalidArguments, UsageError
-from assay.core.events import AttemptFinished, CallFinished, ModelReplied, TurnEnded
+from assay.core.errors import AssayError, UsageError
+from assay.core.events import TurnEnded
 from assay.core.messages import Json
-from assay.core.store import Record
-from assay.run.bus import Seen
 from assay.surfaces.cli.status import Status
 from assay.surfaces.cli.terminal import ascii_json, write_err, write_out
 
@@ -95,9 +94,8 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
         status = Status(quiet=style == "stream-json", verbose=verbose, banner=banner)
         status.follow(asyncio.get_running_loop())
         task.run.bus.subscribe(status)
-        task.run.bus.subscribe(output)
         task.interrupt_on_signals()
-        output.begin(str(wish.directory), wish.permission_mode or "default")
+        output.begin()
         ended = await task.turn(prompt, attached)
         output.end(ended)
     return EXIT_CODES[ended.verdict.outcome]
@@ -109,47 +107,33 @@ class Output:
     def __init__(self, task: Task, style: str, *, partial: bool):
         self._task = task
         self._style = style
-        self._partial = partial
-        self._totals = Totals()
+        if style == "stream-json":
+            task.messages.partial = partial
+            task.messages.subscribe(_put_line)
 
-    def begin(self, directory: str, mode: str) -> None:
+    def begin(self) -> None:
         if self._style == "stream-json":
-            tools = list(self._task.run.parts.tools)
-            put_json(init_line(self._task.session, directory, self._task.profile.name, tools, mode, self._task.version))
-
-    def __call__(self, seen: Seen) -> None:
-        match seen:
-            case Record(event=ModelReplied() as event):
-                self._totals.add(event, self._task.profile.model)
-            case Record(event=CallFinished(debug=debug)):
-                self._totals.add_held(debug)
-            case Record(event=AttemptFinished(number=number, result=result)):
-                self._totals.attempts = number
-                self._totals.first_passed = self._totals.first_passed or (number == 1 and result == "green")
-            case _:
-                pass
-        if self._style == "stream-json" and (line := stream_line(seen, self._task.session, partial=self._partial)):
-            put_json(line)
+            announce(self._task)
 
     def end(self, ended: TurnEnded) -> None:
-        if self._style == "text":
-            # Words of the model, not ours about what went wrong, and no half-finished ones.
-            if ended.text != ended.verdict.why and ended.verdict.outcome != "interrupted":
-                write_out(ended.text.rstrip() + "\n")
-            for line in self._task.summary(ended):
-                write_err(line)
-            if held := self._totals.held:
-                write_err(f"held for review, not in the workspace: {', '.join(held)} (assay held list)")
+        held = self._task.messages.totals.held
+        result = self._task.conclude(ended)
+        if self._style == "json":
+            put_json(result)
+        if self._style != "text":
             return
-        structured: Json = None
-        if self._task.answer:
-            try:
-                structured = self._task.answer.read(ended.text)
-            except InvalidArguments:
-                structured = None
-        denials = self._task.run.state.denials
-        result = result_object(ended, self._totals, self._task.session, self._task.profile, denials, structured)
-        put_json(with_questions(result, self._task.questions()))
+        # Words of the model, not ours about what went wrong, and no half-finished ones.
+        if ended.text != ended.verdict.why and ended.verdict.outcome != "interrupted":
+            write_out(ended.text.rstrip() + "\n")
+        for line in self._task.summary(ended):
+            write_err(line)
+        if held:
+            write_err(f"held for review, not in the workspace: {', '.join(held)} (assay held list)")
+
+
+def _put_line(frame: dict[str, Json]) -> None:
+    if not frame.get("isReplay"):
+        put_json(frame)
 
 
 def put_json(value: dict[str, Json]) -> None:

@@ -1,0 +1,312 @@
+"""A session as public messages: what every surface shows, and transcripts are made of. One projection of events.
+
+Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included (those
+have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from assay.app.messages.blocks import STOPS, assistant, block, blocks
+from assay.app.messages.ids import uuid_of
+from assay.app.messages.partial import Draft
+from assay.app.messages.result import API_ERROR, Totals, api_failure, hosted_result, result_object
+from assay.app.messages.tooluse import tool_use_result
+from assay.core.events import (
+    AttemptFinished,
+    CallFinished,
+    Compacted,
+    InputReceived,
+    ModeChanged,
+    ModelReplied,
+    Noticed,
+    TaskEnded,
+    TaskStarted,
+    TurnEnded,
+)
+from assay.core.ids import new_id
+from assay.core.messages import AssistantMessage, Json, Text, ToolCall, Usage
+from assay.core.model import CallDelta, Profile, Retrying, TextDelta, ThinkingDelta
+from assay.core.store import Record
+from assay.run.bus import Bus, Progress, Seen
+
+Frame = dict[str, Json]
+Listener = Callable[[Frame], None]
+SYNTHETIC = "<synthetic>"
+"""The model of messages that no model wrote."""
+TASK_TYPES = {"agent": "local_agent", "command": "local_bash"}
+
+
+class Messages:
+    """`session`: its id, `profile`: of the model that is used now."""
+
+    def __init__(self, session: str, profile: Callable[[], Profile]) -> None:
+        self.session = session
+        self.profile = profile
+        self.partial = False
+        """Replies are shown while they are written, too."""
+        self.hosted = False
+        """Results are worded as programs that know the `claude` command expect them."""
+        self.totals = Totals()
+        """Of the turn."""
+        self._whole = Totals()
+        """Of this process, sub-agents included."""
+        self._listeners: list[Listener] = []
+        self._main: Voice | None = None
+
+    @property
+    def heard(self) -> bool:
+        return bool(self._listeners)
+
+    def subscribe(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def follow(self, bus: Bus, parent: str = "", more: Frame | None = None) -> None:
+        """Show what happens on `bus`: that of the session's own run, or of a sub-agent that the call `parent` started;
+        `more` are fields of all its messages (`agent_id`, `subagent_type`)."""
+        voice = Voice(self, parent, more or {})
+        if not parent:
+            self._main = voice
+        bus.subscribe(voice)
+
+    def emit(self, kind: str, fields: Frame, uuid: str = "") -> Frame:
+        """Hand a message of type `kind` to all listeners; returns it."""
+        frame: Frame = {"type": kind, **fields, "session_id": self.session, "uuid": uuid or new_id()}
+        for listener in self._listeners:
+            listener(frame)
+        return frame
+
+    def system(self, subtype: str, **fields: Json) -> Frame:
+        return self.emit("system", {"subtype": subtype, **fields})
+
+    def say(self, text: str, *, error: str = "", uuid: str = "") -> Frame:
+        """Words of ours in the place of the model's."""
+        message = assistant(f"msg_{new_id().replace('-', '')}", SYNTHETIC, [block(Text(text))], "end_turn", Usage())
+        fields: Frame = {"message": message, "parent_tool_use_id": None}
+        return self.emit("assistant", {**fields, "error": error} if error else fields, uuid)
+
+    def end(
+        self, ended: TurnEnded, denials: list[ToolCall], structured: Json = None, questions: list[Frame] | None = None
+    ) -> Frame:
+        """The result of a turn. What it cost counts from the start of this process; tokens are those of the turn."""
+        if self._main:
+            self._main.stopped(ended)
+        totals, self.totals = self.totals, Totals()
+        result = result_object(ended, totals, self.session, self.profile(), denials, structured, questions=questions)
+        if self.hosted:
+            result = hosted_result(result, ended, totals)
+        if (main := self._main) and main.said:
+            result["user_message_uuid"] = main.said.uuid
+            if main.said.origin:
+                result["origin"] = main.said.origin
+        result["total_cost_usd"] = self._whole.cost
+        result["modelUsage"] = self._whole.by_model_object(self.profile())
+        return self.emit("result", {key: value for key, value in result.items() if key != "type"})
+
+    def count(self, event: ModelReplied, *, main: bool) -> None:
+        fallback = self.profile().model
+        self._whole.add(event, fallback)
+        if main:
+            self.totals.add(event, fallback)
+
+
+class Voice:
+    """One run as messages."""
+
+    def __init__(self, messages: Messages, parent: str, more: Frame) -> None:
+        self._out = messages
+        self._parent = parent
+        self._more = more
+        self._draft: Draft | None = None
+        self._calls: dict[str, ToolCall] = {}
+        self._tasks: dict[str, TaskStarted] = {}
+        self.said: InputReceived | None = None
+        """What opened the turn."""
+
+    def __call__(self, seen: Seen) -> None:
+        self._count(seen)
+        if not self._out.heard:
+            return
+        match seen:
+            case Record(event=event):
+                self._record(seen.number, event)
+            case TextDelta() | ThinkingDelta() | CallDelta():
+                self._delta(seen)
+            case Retrying():
+                self._retry(seen)
+            case Progress(phase="think") if not self._parent:
+                self._out.system("status", status="requesting")
+            case _:
+                pass
+
+    def _count(self, seen: Seen) -> None:
+        totals = self._out.totals
+        match seen:
+            case Record(event=InputReceived() as event):
+                self.said = event
+            case Record(event=ModelReplied() as event):
+                self._out.count(event, main=not self._parent)
+            case Record(event=CallFinished(debug=debug)) if not self._parent:
+                totals.add_held(debug)
+            case Record(event=AttemptFinished(number=number, result=result)) if not self._parent:
+                totals.attempts = number
+                totals.first_passed = totals.first_passed or (number == 1 and result == "green")
+            case _:
+                pass
+
+    def stopped(self, ended: TurnEnded) -> None:
+        """The turn is over: what was cut off in the middle of a word, or never came, is said."""
+        out, draft = self._out, self._draft
+        if draft is not None and ended.verdict.outcome == "interrupted":
+            self._close(None)
+            if draft.text:
+                content: list[Json] = [block(Text(draft.text))]
+                message = assistant(draft.id, out.profile().model, content, None, Usage())
+                self._emit("assistant", message=message, aborted=True)
+        if ended.verdict.outcome == "interrupted":
+            said: list[Json] = [block(Text("[The user stopped this turn.]"))]
+            self._emit("user", message={"role": "user", "content": said}, isSynthetic=True)
+        elif failure := api_failure(ended, out.totals):
+            out.say(f"{API_ERROR}{failure.message}", error=ERRORS.get(failure.kind, "unknown"))
+
+    def _emit(self, kind: str, uuid: str = "", **fields: Json) -> None:
+        self._out.emit(kind, {**fields, "parent_tool_use_id": self._parent or None, **self._more}, uuid)
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    def _delta(self, delta: TextDelta | ThinkingDelta | CallDelta) -> None:
+        draft = self._draft = self._draft or Draft(self._out.profile().model)
+        for event in draft.delta(delta):
+            self._event(event)
+
+    def _event(self, event: Frame) -> None:
+        if self._out.partial:
+            self._emit("stream_event", event=event)
+
+    def _close(self, message: AssistantMessage | None) -> Draft:
+        draft = self._draft or Draft(self._out.profile().model)
+        self._draft = None
+        for event in draft.end(message):
+            self._event(event)
+        return draft
+
+    def _retry(self, seen: Retrying) -> None:
+        if self._draft:
+            self._close(None)
+        self._out.system(
+            "api_retry",
+            attempt=max(seen.attempt, 1),
+            max_retries=7,
+            retry_delay_ms=round(seen.delay * 1000),
+            error_status=None,
+            error=seen.reason,
+            parent_tool_use_id=self._parent or None,
+        )
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
+    def _record(self, number: int, event: object) -> None:
+        out = self._out
+        match event:
+            case ModelReplied(message=message, role="solver"):
+                self._reply(number, message)
+            case CallFinished():
+                self._result(number, event)
+            case InputReceived():
+                self._input(number, event)
+            case Compacted():
+                meta: Frame = {"trigger": "auto", "pre_tokens": out.totals.last_sent}
+                out.system("compact_boundary", compact_metadata=meta)
+            case ModeChanged(mode=mode):
+                out.system("status", status=None, permissionMode=mode)
+            case TaskStarted():
+                self._started(event)
+            case TaskEnded():
+                self._ended(event)
+            case Noticed(text=text):
+                out.system("informational", content=text, level="info")
+            case _:
+                pass
+
+    def _reply(self, number: int, message: AssistantMessage) -> None:
+        draft = self._close(None if message.failure else message)
+        if message.failure:
+            return
+        self._calls.update((call.id, call) for call in message.calls)
+        for part, piece in enumerate(message.parts):
+            made = assistant(
+                draft.id, message.model or SYNTHETIC, [block(piece)], STOPS.get(message.stop), message.usage
+            )
+            self._emit("assistant", uuid_of(self._out.session, number, part), message=made)
+
+    def _result(self, number: int, event: CallFinished) -> None:
+        result = event.result
+        call = self._calls.pop(result.call, None)
+        answer: Frame = {
+            "type": "tool_result",
+            "tool_use_id": result.call,
+            "content": blocks(result.content),
+            "is_error": result.is_error,
+        }
+        more: Frame = {}
+        if (told := tool_use_result(call, event)) is not None:
+            more["tool_use_result"] = told
+        self._emit("user", uuid_of(self._out.session, number), message={"role": "user", "content": [answer]}, **more)
+
+    def _input(self, number: int, event: InputReceived) -> None:
+        only = event.parts[0] if len(event.parts) == 1 else None
+        content: Json = only.text if isinstance(only, Text) else blocks(event.parts)
+        more: Frame = {"origin": event.origin} if event.origin else {}
+        identity = event.uuid or uuid_of(self._out.session, number)
+        self._emit("user", identity, message={"role": "user", "content": content}, isReplay=True, **more)
+
+    def _started(self, event: TaskStarted) -> None:
+        self._tasks[event.task] = event
+        more: Frame = {}
+        if event.agent:
+            more["subagent_type"] = event.agent
+        if event.prompt:
+            more["prompt"] = event.prompt
+        self._out.system(
+            "task_started",
+            task_id=event.task,
+            description=event.description,
+            task_type=TASK_TYPES[event.what],
+            tool_use_id=event.call or None,
+            is_backgrounded=event.background,
+            **more,
+        )
+
+    def _ended(self, event: TaskEnded) -> None:
+        begun = self._tasks.pop(event.task, None)
+        usage: Frame = {
+            "total_tokens": event.usage.total,
+            "tool_uses": event.calls,
+            "duration_ms": round(event.seconds * 1000),
+        }
+        self._out.system(
+            "task_notification",
+            task_id=event.task,
+            status=event.status,
+            output_file=begun.output if begun else "",
+            summary=event.summary,
+            tool_use_id=begun.call or None if begun else None,
+            usage=usage,
+        )
+
+
+ERRORS = {
+    "auth": "authentication_failed",
+    "quota": "billing_error",
+    "rate_limit": "rate_limit",
+    "bad_request": "invalid_request",
+    "not_found": "invalid_request",
+    "context_too_long": "invalid_request",
+    "overloaded": "server_error",
+    "server": "server_error",
+    "network": "server_error",
+    "timeout": "server_error",
+    "cut": "server_error",
+}
+"""A failure in the words of `assistant.error`."""
