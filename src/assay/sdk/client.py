@@ -8,12 +8,13 @@ from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import cast
 
+from assay.app.host import Servers
 from assay.core.errors import UsageError
 from assay.core.ids import new_id
 from assay.core.messages import Image, Json, Text
 from assay.sdk.live import Live, Prompt
 from assay.sdk.messages import Message, ResultMessage
-from assay.sdk.options import Options
+from assay.sdk.options import Options, PermissionMode
 
 Said = str | AsyncIterable[dict[str, Json]]
 """A prompt; or messages as hosts send them, `{"type": "user", "message": {"role": "user", "content": ...}}`, each of
@@ -108,6 +109,42 @@ class Client:
         """End the turn that is under way; its `ResultMessage` says `interrupted`. Keep receiving until it comes."""
         self._alive.interrupt()
 
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
+        """Judge calls in this mode from the next one on."""
+        self._alive.task.set_mode(mode)
+
+    async def set_model(self, model: str | None = None) -> str:
+        """Use another model from the next request on, None for that of the start; returns its full name. Raises
+        `UsageError` or `AuthError` for one that can't be had."""
+        return self._alive.task.set_model(model)
+
+    async def stop_task(self, task_id: str) -> bool:
+        """End a sub-agent or a command in the background; False when there is none of that id."""
+        tasks = self._alive.task.tasks
+        return await tasks.stop(task_id) if tasks else False
+
+    async def get_mcp_status(self) -> dict[str, Json]:
+        """`{"mcpServers": [...]}`: those of this program, then the others."""
+        live = self._alive
+        others = live.task.mcp.status() if live.task.mcp else []
+        return {"mcpServers": [*live.equipment.status(), *others]}
+
+    async def reconnect_mcp_server(self, server_name: str) -> None:
+        """Raises `UsageError` for a name that is none."""
+        live = self._alive
+        if server_name in live.equipment.servers:
+            live.equipment.offer(live.task, server_name)
+        else:
+            await _servers(live).reconnect(server_name)
+
+    async def toggle_mcp_server(self, server_name: str, enabled: bool) -> None:
+        """Take the tools of a server out of requests, or put them back. Raises `UsageError` as above."""
+        live = self._alive
+        if server_name in live.equipment.servers:
+            (live.equipment.offer if enabled else live.equipment.withdraw)(live.task, server_name)
+        else:
+            await _servers(live).toggle(server_name, enabled)
+
     async def disconnect(self) -> None:
         """End the session: what is under way is interrupted, what runs is ended. May be called twice."""
         live, self._live = self._live, None
@@ -136,6 +173,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.disconnect()
+
+
+def _servers(live: Live) -> Servers:
+    if live.task.mcp is None:
+        raise UsageError("no MCP server is configured")
+    return live.task.mcp
 
 
 def prompt_of(said: str | dict[str, Json]) -> Prompt:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from msgspec import json
 from msgspec.structs import replace
 
 from assay.app.task import Task, Wish
 from assay.core.errors import UsageError
 from assay.core.events import Noticed
 from assay.core.messages import Json
-from assay.core.policy import Approval, Approver, Question
-from assay.core.store import Record
+from assay.core.policy import Question
 from assay.sdk.options import Options
 from assay.sdk.permissions import CallbackApprover, PermissionUpdate
+from assay.sdk.program import ProgramHost
 from assay.sdk.store import Mirror, SessionKey
 from assay.sdk.tools import ToolServer
 
@@ -26,6 +27,9 @@ class Equipment:
         self.disabled: set[str] = set()
         self._mirror: Mirror | None = None
         self._troubles: list[tuple[SessionKey, str]] = []
+        self._task: Task | None = None
+        callback = options.can_use_tool
+        self._approver = CallbackApprover(callback, self._troubled, self._update, self._suggest) if callback else None
 
     async def before(self, wish: Wish) -> Wish:
         """What has to be there before the task is assembled. Raises `AssayError`."""
@@ -37,6 +41,11 @@ class Equipment:
                     self.servers[name] = instance
                 elif config.get("type") == "sdk":
                     raise UsageError(f"mcp_servers: {name}: expected what create_sdk_mcp_server returns")
+        if not isinstance(servers, dict):
+            wish = replace(wish, mcp_config=(str(servers),))
+        elif external := {name: config for name, config in servers.items() if name not in self.servers}:
+            wish = replace(wish, mcp_config=(json.encode({"mcpServers": external}).decode(),))
+        wish = replace(wish, host=ProgramHost(self._options, self._approver))
         if self._options.session_store is not None and wish.session is not None:
             from assay.app.paths import find_paths
             from assay.sdk.store import fetch
@@ -48,7 +57,7 @@ class Equipment:
         return wish
 
     async def put_on(self, task: Task) -> None:
-        run = task.run
+        run, self._task = task.run, task
         own = self._options.own_tools()
         for server in self.servers:
             self.offer(task, server)
@@ -56,18 +65,10 @@ class Equipment:
             if tool.spec.name in run.tools:
                 raise UsageError(f"tools: there is a tool {tool.spec.name} already; give yours another name")
             run.tools.add(tool)
-        if callback := self._options.can_use_tool:
-
-            def troubled(text: str) -> None:
-                run.record(Noticed(text))
-
-            approver = CallbackApprover(callback, troubled, lambda updates: self.update(task, updates))
-            run.parts = replace(run.parts, approver=_First(run.parts.approver, approver))
         if store := self._options.session_store:
             self._mirror = Mirror(store, task.session, str(task.run.parts.workspace.root), self._failed)
             await self._mirror.begin(run.parts.store)
-            mirror = self._mirror
-            run.bus.subscribe(lambda seen: mirror.seen(seen) if isinstance(seen, Record) else None)
+            run.bus.subscribe(self._mirror.watch)
 
     def offer(self, task: Task, server: str) -> None:
         """Put the tools of a server of this process into requests."""
@@ -94,9 +95,23 @@ class Equipment:
             for name, server in self.servers.items()
         ]
 
-    def update(self, task: Task, updates: list[PermissionUpdate]) -> None:
+    def _troubled(self, text: str) -> None:
+        if self._task:
+            self._task.run.record(Noticed(text))
+
+    def _update(self, updates: list[PermissionUpdate]) -> None:
         """What leave brought with it, to hold from now on."""
-        del task, updates
+        if not updates or self._task is None:
+            return
+        if self._task.permissions:
+            self._task.permissions.update([each.to_dict() for each in updates])
+        for each in updates:
+            if each.type == "setMode" and each.mode and not self._task.permissions:
+                self._task.set_mode(each.mode)
+
+    def _suggest(self, question: Question) -> list[PermissionUpdate]:
+        found = self._task.permissions.suggestions(question) if self._task and self._task.permissions else []
+        return [PermissionUpdate.from_dict(each) for each in found]
 
     async def flush(self) -> list[tuple[SessionKey, str]]:
         """Hand over what the store has not got yet; what went wrong since the last time."""
@@ -107,15 +122,3 @@ class Equipment:
 
     def _failed(self, key: SessionKey, error: str) -> None:
         self._troubles.append((key, error))
-
-
-class _First:
-    """Leave that was given before, then the program's word."""
-
-    def __init__(self, before: Approver, then: Approver) -> None:
-        self._before = before
-        self._then = then
-
-    async def approve(self, question: Question) -> Approval:
-        answer = await self._before.approve(question)
-        return answer if answer.allowed else await self._then.approve(question)

@@ -13,17 +13,24 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from assay.app.strategy import strategy_for
+from assay.app.messages.announce import announce
 from assay.app.task import Task, Wish
 from assay.core.errors import AssayError, UsageError
 from assay.core.messages import Image, Json, Text
+from assay.core.policy import Label
 from assay.core.store import Record
 from assay.run.bus import Seen
 from assay.sdk.equip import Equipment
-from assay.sdk.messages import EventMessage, Message, MirrorErrorMessage, ResultMessage, message_of
+from assay.sdk.messages import (
+    EventMessage,
+    HookEventMessage,
+    Message,
+    MirrorErrorMessage,
+    ResultMessage,
+    message_of,
+)
 from assay.sdk.options import Options
-from assay.sdk.projection import Projection
-from assay.sdk.schema import convert
+from assay.sdk.schema import convert, name_of
 
 GRACE = 20.0
 """Seconds that an interrupted turn has for an orderly end before it is cancelled."""
@@ -36,6 +43,8 @@ class Prompt(Struct, frozen=True):
     parts: tuple[Text | Image, ...]
     uuid: str = ""
     origin: dict[str, Json] = {}
+    label: Label | None = None
+    """How far its words count; from how they look when None."""
 
 
 class _Job(Struct):
@@ -61,6 +70,8 @@ class Live:
         self._driver: asyncio.Task[None] | None = None
         self._closed = False
         self._busy = False
+        self._finishing = False
+        self._receipt = ""
         self.equipment = Equipment(options)
 
     async def open(self) -> Task:
@@ -168,53 +179,74 @@ class Live:
             self._out.put_nowait(None)
 
     async def _serve(self, task: Task) -> None:
-        projection = Projection(task, self.wish, partial=self.options.include_partial_messages)
+        messages = task.messages
+        messages.partial = self.options.include_partial_messages
+        messages.subscribe(self._heard)
 
         def seen(what: Seen) -> None:
-            if isinstance(what, Record) and self.options.events:
+            if isinstance(what, Record):
                 self._out.put_nowait(EventMessage(what.event, what.number, what.time, task.session))
-            for line in projection.seen(what):
-                self._put(line)
 
-        task.run.bus.subscribe(seen)
+        if self.options.events:
+            task.run.bus.subscribe(seen)
         for notice in task.notices:
             if self.options.stderr:
                 self.options.stderr(notice)
         self._opened.set_result(task)
-        while (order := await self._orders.get()) is not None:
+        while (order := await self._next(task)) is not None:
             if isinstance(order, _Job):
                 await _settle(order)
             else:
-                await self._turn(task, projection, order)
+                await self._turn(task, order)
         await self.equipment.flush()
 
-    async def _turn(self, task: Task, projection: Projection, prompt: Prompt) -> None:
-        self._busy = not self._closed
+    async def _next(self, task: Task) -> Prompt | _Job | None:
+        """What to do next; with no more prompts to come, what the background still wakes the session for."""
+        if not self._finishing:
+            order = await self._orders.get()
+            if order is not None or self._closed:
+                return order
+            self._finishing = True
+        if not self._orders.empty():
+            return self._orders.get_nowait()
+        if self._closed or task.tasks is None or not task.tasks.pending:
+            return None
+        wake = await task.tasks.woken()
+        return Prompt((Text(wake.prompt),), origin=wake.origin, label=wake.label)
+
+    async def _turn(self, task: Task, prompt: Prompt) -> None:
+        if self._closed:
+            return
+        self._busy = True
         try:
-            if self._closed:
-                return
-            for line in projection.begin():
-                self._put(line)
-            ended = await task.run.turn(prompt.parts, strategy_for(task.profile))
+            announce(task)
+            ended = await task.say(prompt.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
         finally:
             self._busy = False
         for key, error in await self.equipment.flush():
             data: dict[str, Json] = {"type": "system", "subtype": "mirror_error", "key": dict(key), "error": error}
             self._out.put_nowait(MirrorErrorMessage("mirror_error", data, dict(key), error))
-        result = message_of(projection.end(ended))
-        assert isinstance(result, ResultMessage)
-        result.receipt = task.run.receipt
-        if self.options.output is not None and result.structured_output is not None:
-            try:
-                result.structured_output = convert(result.structured_output, self.options.output)
-            except AssayError as error:
-                result.is_error, result.structured_output = True, None
-                result.errors = [*(result.errors or []), f"the answer is no {self.options.output}: {error}"]
-        self._out.put_nowait(result)
+        self._receipt = task.run.receipt
+        task.conclude(ended)
 
-    def _put(self, line: dict[str, Json]) -> None:
-        if (message := message_of(line)) is not None:
-            self._out.put_nowait(message)
+    def _heard(self, frame: dict[str, Json]) -> None:
+        """One message of the session, on its way to the program."""
+        if frame.get("isReplay") is True or (message := message_of(frame)) is None:
+            return
+        if isinstance(message, ResultMessage):
+            message.receipt = self._receipt
+            if self.options.output is not None and message.structured_output is not None:
+                self._decode(message)
+        elif isinstance(message, HookEventMessage) and not self.options.include_hook_events:
+            return
+        self._out.put_nowait(message)
+
+    def _decode(self, result: ResultMessage) -> None:
+        try:
+            result.structured_output = convert(result.structured_output, self.options.output)
+        except AssayError as error:
+            result.is_error, result.structured_output = True, None
+            result.errors = [*(result.errors or []), f"the answer is no {name_of(self.options.output)}: {error}"]
 
 
 async def _settle(job: _Job) -> None:

@@ -169,6 +169,9 @@ class Options:
             thinking=self._thinking(),
             checks=tuple(self.checks),
             no_sandbox=not self.confined,
+            session_id=self.session_id or "",
+            bypass_allowed=True,
+            strict_mcp=self.strict_mcp_config,
             session=self.resume or ("" if self.continue_conversation else None),
             fork=self.fork_session,
         )

@@ -7,18 +7,19 @@ They are read from our own logs. `directory` is a project; all projects are mean
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from assay._version import __version__
-from assay.app.messages.result import stream_line
+from assay.app.messages.messages import Messages
 from assay.app.paths import find_paths
 from assay.core.errors import UsageError
-from assay.core.events import CallFinished, InputReceived, ModelReplied
-from assay.core.messages import Image, Json, Text
-from assay.core.store import Record
+from assay.core.messages import Json
+from assay.core.model import Profile
+from assay.run.bus import Bus
 from assay.sessions.index import Sessions
+from assay.sessions.reader import LogReader
 
 
 @dataclass
@@ -75,9 +76,7 @@ def list_sessions(directory: str | None = None, limit: int | None = None, offset
 
 def get_session_messages(session_id: str, limit: int | None = None, offset: int = 0) -> list[SessionMessage]:
     """What was said, oldest first: prompts, replies, and results of calls."""
-    reader = _sessions().read(session_id)
-    name = reader.path.stem
-    found = [message for record in reader.records() if (message := _message(record, name))]
+    found = [message for _, message in _messages(_sessions().read(session_id))]
     return found[offset:] if limit is None else found[offset : offset + limit]
 
 
@@ -85,16 +84,10 @@ def fork_session(session_id: str, up_to_message_id: str | None = None) -> ForkSe
     """A new session that begins with what was said in another, up to and with a message; the other is left alone."""
     sessions, upto = _sessions(), None
     if up_to_message_id is not None:
-        reader = sessions.read(session_id)
-        name = reader.path.stem
-        numbers = (
-            record.number
-            for record in reader.records()
-            if (message := _message(record, name)) and message.uuid == up_to_message_id
-        )
-        upto = next(numbers, None)
+        said = _messages(sessions.read(session_id))
+        upto = next((number for number, message in said if message.uuid == up_to_message_id), None)
         if upto is None:
-            raise UsageError(f"session {name} has no message {up_to_message_id!r}")
+            raise UsageError(f"session {session_id} has no message {up_to_message_id!r}")
     log = sessions.fork(session_id, upto=upto)
     log.close()
     return ForkSessionResult(log.session)
@@ -109,23 +102,17 @@ def _sessions() -> Sessions:
     return Sessions(find_paths(os.environ).state, version=__version__)
 
 
-def _message(record: Record, session: str) -> SessionMessage | None:
-    event = record.event
-    if isinstance(event, InputReceived):
-        message: Json = {"role": "user", "content": _content(event.parts)}
-        return SessionMessage("user", event.uuid or f"{session}-{record.number}", session, message)
-    if isinstance(event, ModelReplied | CallFinished) and (line := stream_line(record, session, partial=False)):
-        kind: Literal["user", "assistant"] = "assistant" if isinstance(event, ModelReplied) else "user"
-        return SessionMessage(kind, f"{session}-{record.number}", session, line["message"])
-    return None
-
-
-def _content(parts: Sequence[Text | Image]) -> Json:
-    if len(parts) == 1 and isinstance(parts[0], Text):
-        return parts[0].text
-    return [
-        {"type": "text", "text": part.text}
-        if isinstance(part, Text)
-        else {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.data}}
-        for part in parts
-    ]
+def _messages(reader: LogReader) -> Iterator[tuple[int, SessionMessage]]:
+    """What was said, each with the number of its record."""
+    session, heard = reader.path.stem, list[dict[str, Json]]()
+    messages, bus = Messages(session, lambda: Profile("", "", "")), Bus()
+    messages.follow(bus)
+    messages.subscribe(heard.append)
+    for record in reader.records():
+        bus.emit(record)
+        for frame in heard:
+            kind: Literal["user", "assistant"] = "user" if frame["type"] == "user" else "assistant"
+            if frame["type"] == kind:
+                parent = cast("str | None", frame.get("parent_tool_use_id"))
+                yield record.number, SessionMessage(kind, str(frame["uuid"]), session, frame["message"], parent)
+        heard.clear()

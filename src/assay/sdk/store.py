@@ -19,6 +19,7 @@ import msgspec
 from assay.core.errors import StorageError, UsageError
 from assay.core.messages import Json
 from assay.core.store import EventStore, Record
+from assay.run.bus import Seen
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.line import Line, encode_body, encode_event
 from assay.sessions.log import SessionLog
@@ -178,7 +179,11 @@ class Mirror:
         self._failed = failed
         self._waiting: list[Entry] = []
 
-    def seen(self, record: Record) -> None:
+    def watch(self, seen: Seen) -> None:
+        if isinstance(seen, Record):
+            self.take(seen)
+
+    def take(self, record: Record) -> None:
         payload = encode_event(record.event)
         self._waiting.append(entry_of(self.key["session_id"], record.number, record.time, payload))
 
@@ -193,7 +198,7 @@ class Mirror:
         last = max((number for entry in known or [] if isinstance(number := entry.get("number"), int)), default=0)
         for record in log.records():
             if record.number > last:
-                self.seen(record)
+                self.take(record)
 
     async def flush(self) -> None:
         """Hand over what was collected. What a store refuses is told once and tried again with the next flush."""
