@@ -161,11 +161,12 @@ class Live:
                 try:
                     await self.equipment.put_on(task)
                     await self._serve(task)
-                finally:
-                    # Without a wait, so that it also happens when the loop was closed under us; but never in a child
-                    # that a fork made, where these processes are its parent's.
+                except GeneratorExit:
+                    # The loop was closed under us, and nothing can be waited for any more. In a child that a fork made
+                    # these processes are its parent's.
                     if os.getpid() == self._pid:
                         task.run.parts.workspace.kill()
+                    raise
         except Exception as error:
             if self._opened.done():
                 self._out.put_nowait(error)
