@@ -250,7 +250,7 @@ async def test_mode_and_model_change_on_the_way(place: Place) -> None:
 def test_importing_does_no_work() -> None:
     code = "import sys, assay; assay.__version__; print(*sys.modules)"
     environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    said = subprocess.run([sys.executable, "-S", "-c", code], env=environment, capture_output=True, timeout=60, check=True)
+    said = subprocess.run([sys.executable, "-S", "-c", code], env=environment, stdout=-1, timeout=60, check=True)
     names = said.stdout.decode().split()
     assert len(names) < 150
     assert not {"anthropic", "openai", "mcp", "starlette", "uvicorn", "asyncio", "msgspec", "pytest"} & {*names}

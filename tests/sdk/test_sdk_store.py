@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 
 import pytest
@@ -42,9 +41,7 @@ def forget(place: Place) -> None:
 async def test_a_session_goes_on_where_only_the_store_has_it(place: Place) -> None:
     store = InMemorySessionStore()
     first = await result_of("write", place.options([*WRITE, Reply("b")], session_store=store))
-    (key,) = [
-        {"project_key": project, "session_id": session} for project, session, _ in store._entries
-    ]
+    (key,) = [{"project_key": project, "session_id": session} for project, session, _ in store._entries]
     kept = await store.load(key)
     assert [each["number"] for each in kept] == list(range(1, len(kept) + 1))
     assert kept[-1]["type"] == "turn_ended", "all of it is there before the result is told"
@@ -113,7 +110,8 @@ async def test_stored_sessions_are_listed_read_forked_and_deleted(place: Place) 
     assert said[0].message == {"role": "user", "content": "write a"}
     assert said[3].message["content"][0]["type"] == "tool_result"
     assert [each.uuid for each in get_session_messages(first.session_id)] == [each.uuid for each in said]
-    assert get_session_messages(first.session_id, limit=2, offset=1) == said[1:3]
+    some = get_session_messages(first.session_id, limit=2, offset=1)
+    assert [each.uuid for each in some] == [each.uuid for each in said[1:3]]
     fork = fork_session(first.session_id, up_to_message_id=said[0].uuid)
     assert [each.message for each in get_session_messages(fork.session_id)] == [said[0].message]
     with pytest.raises(UsageError, match="no message"):
@@ -129,4 +127,3 @@ async def test_messages_of_the_stream_and_of_the_log_have_one_name(place: Place)
     said = {each.uuid for each in get_session_messages(seen[-1].session_id)}
     streamed = {message.uuid for message in seen if type(message).__name__ in ("AssistantMessage", "UserMessage")}
     assert streamed < said
-    await asyncio.sleep(0)

@@ -108,6 +108,8 @@ class Bridge:
     def _start(self, work: Awaitable[Result]) -> tuple[Future[Result], list[asyncio.Task[None]]]:
         """`work` begun over there: what it comes to, and its task once there is one."""
         if self._pid != os.getpid() or not self._thread.is_alive():
+            if isinstance(work, Coroutine):
+                work.close()
             raise UsageError("the bridge is not open here: use it in a `with` block, and one of its own after a fork")
         future: Future[Result] = Future()
         tasks: list[asyncio.Task[None]] = []
