@@ -188,7 +188,7 @@ class Marathon:
 
     def _opened(self, log: SessionLog) -> Run:
         clock: Clock = self._clock
-        tools = {tool.spec.name: tool for tool in toolbox()}
+        tools = {tool.spec.name: tool for tool in toolbox().tools}
         store = FragileLog(log, self._fate)
         parts = RunParts(store, self._model, self._files, tools, OpenGate(), clock, _nobody)
         run = Run(parts, RunOptions(system="Do what is asked."))
@@ -237,10 +237,10 @@ class Marathon:
         usage = Usage(input=sum(len(str(message)) for message in request.messages) // 4, output=20)
         last = _last_done(request)
         if last is None:
-            return reply("I look.", [call("read", {"path": STATE})], usage=usage)
+            return reply("I look.", [call("Read", {"file_path": STATE})], usage=usage)
         if last and last % BATCH == 0 and not _just_asked(request):
             return reply(f"Done up to item {last}.", usage=usage)
-        return reply(f"Item {last + 1}.", [call("shell", {"command": f"do {last + 1}"})], usage=usage)
+        return reply(f"Item {last + 1}.", [call("Bash", {"command": f"do {last + 1}"})], usage=usage)
 
     def _told(self) -> Story:
         story = self.story

@@ -31,7 +31,7 @@ def main() -> None:
         assert Path(project, "hello.txt").read_text() == "hello\n"
         assert done.returncode == 10, "nothing executable speaks for a text file: unverified"
         assert len(server.requests) == 3, "one that failed, two that were answered"
-        assert [tool.name for tool in server.requests[-1].tools][:2] == ["read", "edit"]
+        assert [tool.name for tool in server.requests[-1].tools][:2] == ["Bash", "Read"]
 
 
 if __name__ == "__main__":

@@ -17,12 +17,34 @@ def main() -> int:
         _open_streams()
     # Nearly all that is made on the way to the first request stays in use; looking for garbage in it is wasted.
     gc.set_threshold(50_000, 20, 50)
-    from assay.surfaces.cli.main import run
+    arguments = sys.argv[1:]
+    if _driven(arguments):
+        from assay.surfaces.host.main import run
+    else:
+        from assay.surfaces.cli.main import run
 
-    code = run(sys.argv[1:])
+    code = run(arguments)
     # The interpreter would look at every object once more before it ends; nothing of ours needs that.
     gc.freeze()
     return code
+
+
+def _driven(arguments: list[str]) -> bool:
+    """Whether another program drives us by lines of JSON. Client libraries say so at the end of the line; older ones
+    ask for such output and no prompt."""
+    said = {flag: _value(arguments, flag) for flag in ("--input-format", "--output-format")}
+    if said["--input-format"]:
+        return said["--input-format"] == "stream-json"
+    return said["--output-format"] == "stream-json" and not {"-p", "--print", "-h", "--help"} & {*arguments}
+
+
+def _value(arguments: list[str], flag: str) -> str:
+    for place, word in enumerate(arguments):
+        if word == flag and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
+    return ""
 
 
 def _open_streams() -> None:

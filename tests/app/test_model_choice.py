@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from assay.app.compose import _budget, _reasoning
+from assay.app.compose import _budget
 from assay.app.config import Settings
 from assay.app.model import LOCAL, LocalModel, make_model, runtime_folder
 from assay.app.paths import Paths, find_paths
+from assay.app.reasoning import read_reasoning
 from assay.app.task import Wish
 from assay.core.budget import Budget
 from assay.core.clock import SystemClock
@@ -130,13 +131,13 @@ def test_servers_keep_their_state_where_only_the_user_looks(tmp_path: Path) -> N
     ],
 )
 def test_how_much_a_model_should_think(effort: str | None, thinking: str | None, reasoning: Reasoning) -> None:
-    assert _reasoning(effort, thinking) == reasoning
+    assert read_reasoning(effort, thinking) == reasoning
 
 
 @pytest.mark.parametrize("thinking", ["", "on", "1023", "-5", "4e3", "²", "１０２４x", "lots", "9" * 5000])
 def test_any_other_word_about_thinking_is_told(thinking: str) -> None:
     with pytest.raises(UsageError, match="--thinking takes off, adaptive or a number of tokens from 1024"):
-        _reasoning(None, thinking)
+        read_reasoning(None, thinking)
 
 
 def test_a_flag_is_stronger_than_settings() -> None:

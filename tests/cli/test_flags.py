@@ -88,7 +88,7 @@ def test_numbers_and_choices() -> None:
     assert parsed.whole("max_budget_usd") is None
     assert parsed.number("max_budget_usd") == 0.5
     assert parsed.number("max_seconds") == 10
-    assert "takes one of low, medium, high, max; got 'extreme'" in wrong("--effort", "extreme")
+    assert "takes one of low, medium, high, xhigh, max; got 'extreme'" in wrong("--effort", "extreme")
     assert "takes a number; got '1.5'" in wrong("--max-turns", "1.5")
 
 

@@ -36,16 +36,18 @@ SCRIPT = """\
 ]
 """
 REPAIR = (
-    Reply("I look at the code and its test.", calls=(Call("read", {"path": "calc.py\ntest_calc.py"}),)),
-    Reply(calls=(Call("edit", {"path": "calc.py", "old": "(len(values) - 1)", "new": "len(values)"}),)),
+    Reply("I look at the code and its test.", calls=(Call("Read", {"file_path": "calc.py\ntest_calc.py"}),)),
+    Reply(
+        calls=(Call("Edit", {"file_path": "calc.py", "old_string": "(len(values) - 1)", "new_string": "len(values)"}),)
+    ),
     Reply("mean() divided by one less than the number of values; it now divides by their number."),
 )
 SPOIL = (
-    Reply(calls=(Call("shell", {"command": "sed -i s/2/3/ test_calc.py"}),)),
+    Reply(calls=(Call("Bash", {"command": "sed -i s/2/3/ test_calc.py"}),)),
     *(Reply("The test passes now."),) * 3,
 )
 HOOK = (
-    Reply(calls=(Call("write", {"path": ".github/workflows/ci.yml", "content": "on: push\n"}),)),
+    Reply(calls=(Call("Write", {"file_path": ".github/workflows/ci.yml", "content": "on: push\n"}),)),
     Reply("I may not write the workflow without your approval."),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import cast
@@ -79,7 +80,7 @@ def outcomes() -> str:
 
 def tools() -> str:
     body: list[tuple[str, str, str]] = []
-    for tool in toolbox():
+    for tool in chain(*toolbox()):
         shape = cast("dict[str, dict[str, dict[str, str]]]", tool.spec.parameters)
         needed = cast("list[str]", tool.spec.parameters.get("required", []))
         arguments = [

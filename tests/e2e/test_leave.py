@@ -23,7 +23,7 @@ def test_a_question_is_answered_once_and_for_nothing_else(place: Place, serve: S
     place.commit()
     ended = place.task(server, prompt="Add a workflow").expect(8, "needs_approval")
     (question,) = ended.result["assay"]["questions"]
-    assert question["tool"] == "write"
+    assert question["tool"] == "Write"
     assert "+name: ci" in question["shown"]
     printed = question["allow"].split()
     assert printed[:2] == ["assay", "-p"], "what is printed works as it is"
@@ -46,7 +46,7 @@ def test_a_question_is_answered_once_and_for_nothing_else(place: Place, serve: S
 def test_the_text_of_a_question_says_how_to_allow_it(place: Place, serve: Serve) -> None:
     server = serve([Reply("I write.", calls=(WRITE,)), Reply("I may not.")])
     ended = place.run(server, "-p", "Add a workflow").expect(8)
-    assert "needs approval: write: .github is a protected name" in ended.err
+    assert "needs approval: Write: .github is a protected name" in ended.err
     assert "  | +name: ci" in ended.err
     assert "allow this once: assay -p --resume" in ended.err
     forked = place.run(server, "-p", "x", "--continue", "--fork-session", "--approve", "a" * 16).expect(2)

@@ -109,7 +109,7 @@ def test_a_call_that_needs_a_person(place: Place, serve: Serve) -> None:
     server = serve([Reply("I write.", calls=(Call("@write", {"path": ".git/hooks/post-commit", "content": "x"}),)),
                     Reply("I may not.")])  # fmt: skip
     ended = place.task(server, prompt="Add a hook").expect(8, "needs_approval")
-    assert [call["tool_name"] for call in ended.result["permission_denials"]] == ["write"]
+    assert [call["tool_name"] for call in ended.result["permission_denials"]] == ["Write"]
     assert not (place.project / ".git").exists()
 
 

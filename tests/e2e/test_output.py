@@ -49,7 +49,7 @@ def test_stream_json_tells_the_whole_story(place: Place, serve: Serve, dialect: 
     lines = place.run(server, "-p", "Repair calc.py", *words, dialect=dialect).lines
     init, *middle, result = lines
     assert (init["type"], init["subtype"], init["cwd"]) == ("system", "init", str(place.project))
-    assert set(init["tools"]) >= {"read", "edit", "shell"}
+    assert set(init["tools"]) >= {"Read", "Edit", "Bash"}
     kinds = [line["type"] for line in middle if line["type"] != "stream_event"]
     assert kinds == ["assistant", "user"] * 5
     blocks = [block for line in middle if line["type"] == "assistant" for block in line["message"]["content"]]

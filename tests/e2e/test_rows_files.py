@@ -198,7 +198,7 @@ def test_a_file_of_1_gb_is_bounded(place: Place, serve: Serve, ignored: bool) ->
     place.write({"a.txt": "old\n", ".gitignore": "big.txt\n" if ignored else ""})
     calls = (
         Call("@read", {"path": "big.txt"}),
-        Call("search", {"pattern": "old"}),
+        Call("Grep", {"pattern": "old", "output_mode": "content"}),
         Call("@edit", {"path": "big.txt", "old": "first", "new": "second"}),
         Call("@edit", {"path": "a.txt", "old": "old", "new": "new"}),
     )
@@ -227,7 +227,7 @@ def test_a_tree_of_very_many_files_is_bounded(place: Place, serve: Serve) -> Non
     place.patience = FILES / 1000
     place.write({"a.txt": "old\n"})
     calls = (
-        Call("search", {"glob": "**/file99*.txt"}),
+        Call("Glob", {"pattern": "**/file99*.txt"}),
         Call("@read", {"path": "."}),
         Call("@edit", {"path": "a.txt", "old": "old", "new": "new"}),
     )
@@ -245,7 +245,7 @@ def test_names_with_control_characters_are_escaped_wherever_they_show(place: Pla
     names = ("a\nb.txt", "esc\x1b[2J.txt", "bell\x07.txt", os.fsdecode(b"latin-\xe9.txt"), "u\u202etxt.exe")
     for name in names:
         (place.project / name).write_text("needle\n")
-    calls = (Call("search", {"glob": "*"}), Call("search", {"pattern": "needle"}), Call("@read", {"path": "."}),
+    calls = (Call("Glob", {"pattern": "*"}), Call("Grep", {"pattern": "needle"}), Call("@read", {"path": "."}),
              Call("@shell", {"command": "ls"}))  # fmt: skip
     server = serve([Reply("I look.", calls=calls), Reply("Done.")])
     ended = place.run(server, "-p", "Look", "--verbose").expect(0)

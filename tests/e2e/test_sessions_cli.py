@@ -132,6 +132,6 @@ def test_settings_and_instructions_reach_the_model_and_the_policy(place: Place, 
     server = serve([Reply("I look.", calls=(Call("@shell", {"command": "ls -a"}),)), Reply("Done.")])
     ended = place.task(server, prompt="Look").expect(0, "answered")
     assert "Always speak of cheese." in server.requests[0].raw.decode()
-    assert [call["tool_name"] for call in ended.result["permission_denials"]] == ["shell"]
+    assert [call["tool_name"] for call in ended.result["permission_denials"]] == ["Bash"]
     assert "ignored permissions.allow" in ended.err
     assert "unknown key 'nonsense'" in ended.err

@@ -184,13 +184,13 @@ async def test_pip_in_the_sandbox_installs_from_a_mirror_over_tls(
 async def test_a_shell_call_that_heard_a_host_is_outside_text(tmp_path: Path) -> None:
     from assay.core.tool import ToolContext
     from assay.core.workspace import CommandResult
-    from assay.tools.shell import ShellTool
+    from assay.tools.bash import BashTool
 
     class Told:
         async def run(self, command: Command) -> CommandResult:
             return CommandResult(0, "x", 1, 0.1, network=("pypi.org",) if "pip" in command.argv[-1] else ())
 
     for line, label in (("pip install x", Label("external", "project")), ("ls", WORKSPACE)):
-        outcome = await ShellTool().run({"command": line}, ToolContext(Told(), {}))  # type: ignore[arg-type]
+        outcome = await BashTool().run({"command": line}, ToolContext(Told(), {}))  # type: ignore[arg-type]
         assert outcome.label == label
         assert outcome.debug.get("network", []) == (["pypi.org"] if "pip" in line else [])

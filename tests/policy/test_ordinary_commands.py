@@ -20,7 +20,7 @@ def lines(name: str) -> list[str]:
 
 
 async def verdict(line: str, gate: RuleGate = GATE) -> tuple[str, str]:
-    decision = await gate.decide("shell", (Effect("execute", line),), OUTSIDER)
+    decision = await gate.decide("Bash", (Effect("execute", line),), OUTSIDER)
     return decision.verdict, decision.rule
 
 
@@ -79,5 +79,5 @@ async def test_what_only_looks_ordinary(line: str, expected: str) -> None:
 )
 async def test_unconfined_the_line_is_all_there_is_to_go_by(line: str, clean: str, after: str) -> None:
     gate = RuleGate(Bounds("/work/project", unconfined_ok=True))
-    words = [(await gate.decide("shell", (Effect("execute", line),), label)).verdict for label in (WORKSPACE, OUTSIDER)]
+    words = [(await gate.decide("Bash", (Effect("execute", line),), label)).verdict for label in (WORKSPACE, OUTSIDER)]
     assert words == [clean, after]

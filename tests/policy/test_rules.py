@@ -36,8 +36,13 @@ def test_both_vocabularies() -> None:
     assert parse_rule("shell(ls)").covers("any", "execute")
     assert parse_rule("Edit").covers("write", "delete")
     assert parse_rule("Write(x)").covers("edit", "write")
-    assert parse_rule("Grep").covers("search", "read")
-    assert not parse_rule("Grep").covers("read", "read")
+    assert parse_rule("Grep").covers("Grep", "read")
+    assert not parse_rule("Grep").covers("Read", "read")
+    assert parse_rule("search").covers("Grep", "read")
+    assert parse_rule("Search").covers("Glob", "read")
+    assert not parse_rule("search").covers("Read", "read")
+    assert parse_rule("LS").covers("Read", "read")
+    assert parse_rule("Task").covers("Agent", "none")
     assert parse_rule("Bash(*)").pattern == ""
     assert parse_rule("Read(**)").pattern == ""
 

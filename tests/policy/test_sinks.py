@@ -27,7 +27,7 @@ def gate(*found: Effect, mode="default", allow="", ask="", deny="", kept=None, *
 
 
 async def command(made: RuleGate, label: Label = WORKSPACE) -> Decision:
-    return await made.decide("shell", (Effect("execute", "do it"),), label)
+    return await made.decide("Bash", (Effect("execute", "do it"),), label)
 
 
 async def verdict(made: RuleGate, label: Label = WORKSPACE) -> str:
@@ -96,7 +96,7 @@ async def test_protected_names_are_not_changed_by_commands() -> None:
     effect = Effect("write", ".github/workflows/ci.yml")
     decision = await command(gate(effect))
     assert (decision.verdict, decision.rule) == ("deny", "protected")
-    assert "edit or write" in decision.reason
+    assert "Edit or Write" in decision.reason
     assert await verdict(gate(effect, **UNCONFINED)) == "ask"
     assert await verdict(gate(effect, allow="Bash(do it)", **UNCONFINED)) == "ask"
     assert await verdict(gate(effect, allow="Edit(.github/**)", **UNCONFINED)) == "allow"
@@ -161,10 +161,10 @@ async def test_rules_on_files_and_hosts_hold_within_commands() -> None:
 
 async def test_accepting_edits_answers_ask_rules_on_ordinary_files() -> None:
     edit = (Effect("write", "a.py"),)
-    assert (await gate(ask="Edit").decide("edit", edit, WORKSPACE)).verdict == "ask"
-    assert (await gate(ask="Edit", mode="acceptEdits").decide("edit", edit, WORKSPACE)).verdict == "allow"
+    assert (await gate(ask="Edit").decide("Edit", edit, WORKSPACE)).verdict == "ask"
+    assert (await gate(ask="Edit", mode="acceptEdits").decide("Edit", edit, WORKSPACE)).verdict == "allow"
     hook = (Effect("write", ".git/hooks/x"),)
-    assert (await gate(mode="acceptEdits").decide("edit", hook, WORKSPACE)).verdict == "ask"
+    assert (await gate(mode="acceptEdits").decide("Edit", hook, WORKSPACE)).verdict == "ask"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_accepting_edits_answers_ask_rules_on_ordinary_files() -> None:
     ],
 )
 async def test_what_is_read_labels_the_result(path: str, label: Label) -> None:
-    assert (await gate().decide("read", (Effect("read", path),), WORKSPACE)).label == label
+    assert (await gate().decide("Read", (Effect("read", path),), WORKSPACE)).label == label
 
 
 async def test_what_an_unconfined_command_shows_labels_its_output() -> None:

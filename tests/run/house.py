@@ -48,7 +48,7 @@ class House:
         self.clock = FakeClock()
         self.gate = gate or NamedGate()
         self.approver: Approver = Once()
-        self.tools: dict[str, Tool] = {tool.spec.name: tool for tool in toolbox()}
+        self.tools: dict[str, Tool] = {tool.spec.name: tool for tool in toolbox().tools}
         self.seen: list[Seen] = []
         self.store: EventStore = MemoryStore(log=self.log, clock=self.clock)
 
@@ -74,11 +74,11 @@ def words(prompt: str) -> tuple[Text, ...]:
 
 
 def write(content: str = "good\n", path: str = "b.txt", identity: str = "") -> ToolCall:
-    return call("write", {"path": path, "content": content}, id=identity)
+    return call("Write", {"file_path": path, "content": content}, id=identity)
 
 
 def read(path: str = "a.txt") -> ToolCall:
-    return call("read", {"path": path})
+    return call("Read", {"file_path": path})
 
 
 def mend() -> list[Reply]:

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from assay.core.errors import InvalidArguments
 from assay.core.messages import Json
-from assay.run.answer import StructuredAnswer, first_breach
+from assay.core.schema import first_breach
+from assay.run.answer import ATTEMPTS, StructuredAnswer
+from assay.testing import call, reply
+from assay.tools.structured import StructuredOutputTool
+
+from .house import House, words
 
 _json = st.recursive(
     st.none()
@@ -91,8 +96,41 @@ def test_what_is_not_json_is_owed(text: str) -> None:
 
 def test_without_a_schema_any_text_will_do() -> None:
     answer = StructuredAnswer(None)
-    assert (answer.instruction, answer.owed("anything")) == ("", "")
+    assert (answer.instruction(), answer.owed("anything")) == ("", "")
 
 
 def test_the_instruction_shows_the_schema() -> None:
-    assert '{"type":"object"}' in StructuredAnswer({"type": "object"}).instruction
+    assert '{"type":"object"}' in StructuredAnswer({"type": "object"}).instruction()
+
+
+SHAPE: dict[str, Json] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def structured_house(*calls: dict[str, Json]) -> House:
+    house = House(*[reply("", [call("StructuredOutput", each)]) for each in calls], reply("that was it"))
+    house.tools["StructuredOutput"] = StructuredOutputTool(SHAPE)
+    return house
+
+
+async def test_an_answer_by_call_ends_the_turn_and_is_the_result() -> None:
+    house = structured_house({"n": "many"}, {"n": 3})
+    run = house.run(schema=SHAPE)
+    ended = await run.turn(words("count"))
+    assert (ended.verdict.outcome, ended.steps) == ("answered", 2)
+    assert run.state.structured == {"n": 3}
+    assert ended.text == '{"n":3}'
+    assert house.run(schema=SHAPE).state.structured == {"n": 3}
+
+
+async def test_wrong_answers_end_the_turn_after_some_attempts() -> None:
+    house = structured_house(*[{"n": f"wrong {number}"} for number in range(20)])
+    ended = await house.turn("count", schema=SHAPE)
+    assert ended.verdict.outcome in ("failed", "stuck")
+    assert ended.steps <= ATTEMPTS
+
+
+async def test_json_in_the_text_is_taken_as_well_from_a_model_that_does_not_call() -> None:
+    house = House(reply('{"n": 4}'))
+    house.tools["StructuredOutput"] = StructuredOutputTool(SHAPE)
+    ended = await house.turn("count", schema=SHAPE)
+    assert (ended.verdict.outcome, ended.text) == ("answered", '{"n": 4}')

@@ -33,7 +33,7 @@ from assay.testing import MemoryWorkspace, call, reply
 
 from .house import House, read, words, write
 
-SHELL = call("shell", {"command": "fetch it"})
+SHELL = call("Bash", {"command": "fetch it"})
 ROOT = "/project"
 
 
@@ -117,7 +117,7 @@ async def test_sending_after_hostile_text_ends_with_a_question_that_can_be_answe
     assert ended.verdict.outcome == "needs_approval"
     first, second = made.of(CallDecided)
     assert (first.decision.verdict, second.decision.verdict) == ("allow", "ask")
-    assert second.digest == digest_of("shell", SHELL.arguments, second.effects)
+    assert second.digest == digest_of("Bash", SHELL.arguments, second.effects)
     (question,) = made.run().state.questions
     assert question.digest == second.digest
     assert question.arguments == SHELL.arguments

@@ -130,7 +130,7 @@ async def test_wherever_it_was_killed_it_can_be_gone_on_with(cut: int, prompt: s
     new = house.events[cut:]
     assert isinstance(new[-1], TurnEnded)
     good = house.workspace.files["a.txt"] == b"good\n"
-    assert good <= any(each.name == "write" for each in pending)
+    assert good <= any(each.name == "Write" for each in pending)
     assert ended.verdict.outcome == ("verified" if good else "failed"), "whatever was said before the end came"
     results = {event.result.call: event.result for event in new if isinstance(event, CallFinished)}
     for each in unknown:
@@ -173,7 +173,7 @@ async def test_a_turn_that_was_over_is_no_longer_compared_with() -> None:
 async def test_an_approval_given_later_goes_on_with_the_same_turn() -> None:
 
     house = House(reply("", [write()]), "may not", reply("", [write()]), "now it is")
-    house.gate = NamedGate(write=Decision("ask", "protected"))
+    house.gate = NamedGate(Write=Decision("ask", "protected"))
     assert (await house.turn()).verdict.outcome == "needs_approval"
     house.gate = NamedGate()
     ended = await house.turn("you may")

@@ -175,17 +175,17 @@ async def test_budgets_clamp_how_much_may_be_written() -> None:
 
 
 async def test_what_needs_a_person_ends_as_such_when_there_is_none() -> None:
-    gate = NamedGate(write=Decision("ask", "a.txt is a protected name"))
+    gate = NamedGate(Write=Decision("ask", "a.txt is a protected name"))
     house = House(reply("", [write()]), "I may not", gate=gate)
     run = house.run()
     ended = await run.turn(words("go"))
     assert ended.verdict.outcome == "needs_approval"
-    assert ended.verdict.why == "write needs the user's approval: a.txt is a protected name"
-    assert [denied.name for denied in run.state.denials] == ["write"]
+    assert ended.verdict.why == "Write needs the user's approval: a.txt is a protected name"
+    assert [denied.name for denied in run.state.denials] == ["Write"]
 
 
 async def test_a_denial_alone_is_no_such_end() -> None:
-    house = House(reply("", [write()]), "then not", gate=NamedGate(write=Decision("deny", "no")))
+    house = House(reply("", [write()]), "then not", gate=NamedGate(Write=Decision("deny", "no")))
     assert (await house.turn()).verdict.outcome == "answered"
 
 
@@ -244,7 +244,7 @@ async def test_an_interrupt_ends_the_turn_in_order() -> None:
 
 
 async def test_an_interrupt_during_a_call_leaves_every_call_answered() -> None:
-    house = House(reply("", [call("shell", {"command": "make"}), write()]))
+    house = House(reply("", [call("Bash", {"command": "make"}), write()]))
     begun = asyncio.Event()
 
     async def slow(*_: object) -> object:

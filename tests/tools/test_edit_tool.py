@@ -17,7 +17,7 @@ from .double import Bench, text_of
 
 async def test_replaces_once_and_answers_briefly(bench: Bench) -> None:
     place = bench.put("a.py", "def f():\n    return 1\n")
-    outcome = await bench.call(EditTool(), path="a.py", old="return 1", new="return 2")
+    outcome = await bench.call(EditTool(), file_path="a.py", old_string="return 1", new_string="return 2")
     assert place.read_text() == "def f():\n    return 2\n"
     assert text_of(outcome) == "edited a.py: line 2"
     assert outcome.debug["diff"] == "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n def f():\n-    return 1\n+    return 2"
@@ -26,7 +26,7 @@ async def test_replaces_once_and_answers_briefly(bench: Bench) -> None:
 
 async def test_diff_headers_count_from_the_whole_file(bench: Bench) -> None:
     bench.put("n.txt", "".join(f"{number}\n" for number in range(1, 51)))
-    outcome = await bench.call(EditTool(), path="n.txt", old="40\n", new="forty\nand\n")
+    outcome = await bench.call(EditTool(), file_path="n.txt", old_string="40\n", new_string="forty\nand\n")
     assert "@@ -37,7 +37,8 @@" in str(outcome.debug["diff"])
     assert (outcome.debug["added"], outcome.debug["removed"]) == (2, 1)
     assert "lines 40-41" in text_of(outcome)
@@ -34,18 +34,18 @@ async def test_diff_headers_count_from_the_whole_file(bench: Bench) -> None:
 
 async def test_two_places_are_told_and_all_takes_them(bench: Bench) -> None:
     place = bench.put("a.txt", "x = 1\ny\nx = 1\n")
-    refused = await bench.call(EditTool(), path="a.txt", old="x = 1", new="x = 2")
+    refused = await bench.call(EditTool(), file_path="a.txt", old_string="x = 1", new_string="x = 2")
     assert refused.is_error
     assert "occurs 2 times (lines 1, 3)" in text_of(refused)
     assert place.read_text() == "x = 1\ny\nx = 1\n"
-    done = await bench.call(EditTool(), path="a.txt", old="x = 1", new="x = 2", all=True)
+    done = await bench.call(EditTool(), file_path="a.txt", old_string="x = 1", new_string="x = 2", replace_all=True)
     assert place.read_text() == "x = 2\ny\nx = 2\n"
     assert "2 places" in text_of(done)
 
 
 async def test_overlapping_matches_are_ambiguous(bench: Bench) -> None:
     bench.put("a.txt", "aaa")
-    assert "2 times" in text_of(await bench.call(EditTool(), path="a.txt", old="aa", new="b"))
+    assert "2 times" in text_of(await bench.call(EditTool(), file_path="a.txt", old_string="aa", new_string="b"))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ async def test_overlapping_matches_are_ambiguous(bench: Bench) -> None:
 )
 async def test_bytes_outside_the_span_stay(bench: Bench, data: bytes, old: str, new: str, result: bytes) -> None:
     place = bench.put("f.txt", data)
-    outcome = await bench.call(EditTool(), path="f.txt", old=old, new=new)
+    outcome = await bench.call(EditTool(), file_path="f.txt", old_string=old, new_string=new)
     assert not outcome.is_error, text_of(outcome)
     assert place.read_bytes() == result
 
@@ -114,7 +114,7 @@ def test_whatever_decodes_encodes_back(data: bytes) -> None:
 
 async def test_a_character_the_encoding_lacks_is_refused(bench: Bench) -> None:
     place = bench.put("f.txt", b"caf\xe9\n")
-    outcome = await bench.call(EditTool(), path="f.txt", old="caf", new="\u2192")
+    outcome = await bench.call(EditTool(), file_path="f.txt", old_string="caf", new_string="\u2192")
     assert outcome.is_error
     assert "Latin-1" in text_of(outcome)
     assert place.read_bytes() == b"caf\xe9\n"
@@ -122,9 +122,9 @@ async def test_a_character_the_encoding_lacks_is_refused(bench: Bench) -> None:
 
 async def test_refuses_what_changed_since_it_was_seen(bench: Bench) -> None:
     place = bench.put("a.txt", "one\n")
-    await bench.call(ReadTool(), path="a.txt")
+    await bench.call(ReadTool(), file_path="a.txt")
     place.write_text("one, by the user\n")
-    outcome = await bench.call(EditTool(), path="a.txt", old="one", new="two")
+    outcome = await bench.call(EditTool(), file_path="a.txt", old_string="one", new_string="two")
     assert outcome.is_error
     assert "changed since you saw it" in text_of(outcome)
     assert place.read_text() == "one, by the user\n"
@@ -137,26 +137,26 @@ async def test_refuses_what_changes_in_the_last_moment(bench: Bench) -> None:
         raise ChangedMeanwhile("a.txt: changed")
 
     bench.workspace.write_file = too_late
-    outcome = await bench.call(EditTool(), path="a.txt", old="one", new="two")
+    outcome = await bench.call(EditTool(), file_path="a.txt", old_string="one", new_string="two")
     assert "nothing was written" in text_of(outcome)
 
 
 async def test_empty_old_creates_and_never_overwrites(bench: Bench) -> None:
-    outcome = await bench.call(EditTool(), path="new/deep.txt", old="", new="hi\r\n")
+    outcome = await bench.call(EditTool(), file_path="new/deep.txt", old_string="", new_string="hi\r\n")
     assert text_of(outcome) == "created new/deep.txt"
     assert (bench.root / "new/deep.txt").read_bytes() == b"hi\r\n"
-    assert (await bench.call(EditTool(), path="new/deep.txt", old="", new="x")).is_error
+    assert (await bench.call(EditTool(), file_path="new/deep.txt", old_string="", new_string="x")).is_error
     bench.put("empty", "")
-    assert not (await bench.call(EditTool(), path="empty", old="", new="x")).is_error
+    assert not (await bench.call(EditTool(), file_path="empty", old_string="", new_string="x")).is_error
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"path": "a.txt", "old": "one", "new": "one"}, "the same"),
-        ({"path": "gone.txt", "old": "one", "new": "two"}, "no such file"),
-        ({"path": "bin", "old": "one", "new": "two"}, "not a text file"),
-        ({"path": "../x", "old": "one", "new": "two"}, "outside"),
+        ({"file_path": "a.txt", "old_string": "one", "new_string": "one"}, "the same"),
+        ({"file_path": "gone.txt", "old_string": "one", "new_string": "two"}, "no such file"),
+        ({"file_path": "bin", "old_string": "one", "new_string": "two"}, "not a text file"),
+        ({"file_path": "../x", "old_string": "one", "new_string": "two"}, "outside"),
     ],
 )
 async def test_refusals_say_why(bench: Bench, arguments: dict[str, str], words: str) -> None:
@@ -169,10 +169,10 @@ async def test_refusals_say_why(bench: Bench, arguments: dict[str, str], words: 
 
 async def test_broken_syntax_is_told_and_kept(bench: Bench) -> None:
     place = bench.put("a.py", "def f():\n    return (1)\n")
-    outcome = await bench.call(EditTool(), path="a.py", old="(1)", new="(1")
+    outcome = await bench.call(EditTool(), file_path="a.py", old_string="(1)", new_string="(1")
     assert "Python syntax error in line 2" in text_of(outcome)
     assert "return (1\n" in place.read_text()
-    again = await bench.call(EditTool(), path="a.py", old="def f", new="def g")
+    again = await bench.call(EditTool(), file_path="a.py", old_string="def f", new_string="def g")
     assert "error" not in text_of(again)
 
 
@@ -186,7 +186,7 @@ async def test_broken_syntax_is_told_and_kept(bench: Bench) -> None:
 )
 async def test_other_formats(bench: Bench, path: str, before: str, old: str, new: str, words: str) -> None:
     bench.put(path, before)
-    text = text_of(await bench.call(EditTool(), path=path, old=old, new=new))
+    text = text_of(await bench.call(EditTool(), file_path=path, old_string=old, new_string=new))
     assert words in text
     assert ("error" in text) == bool(words)
 
@@ -228,11 +228,14 @@ class TestNearMisses:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"path": "a", "old": "x"}, "'new' is missing"),
-        ({"path": "a", "old": "x", "new": "y", "file": 1}, "no 'file'; the arguments are path, old, new, all"),
-        ({"path": 1, "old": "x", "new": "y"}, "path: expected 'str', got 'int'"),
-        ({"path": "", "old": "x", "new": "y"}, "name of a file"),
-        ({"path": "a\0b", "old": "x", "new": "y"}, "name of a file"),
+        ({"file_path": "a", "old_string": "x"}, "'new_string' is missing"),
+        (
+            {"file_path": "a", "old_string": "x", "new_string": "y", "file": 1},
+            "no 'file'; the arguments are file_path, old_string, new_string, replace_all",
+        ),
+        ({"file_path": 1, "old_string": "x", "new_string": "y"}, "file_path: expected 'str', got 'int'"),
+        ({"file_path": "", "old_string": "x", "new_string": "y"}, "name of a file"),
+        ({"file_path": "a\0b", "old_string": "x", "new_string": "y"}, "name of a file"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments: dict[str, object], words: str) -> None:

@@ -13,10 +13,10 @@ from assay._version import __version__
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
-from assay.app.messages.cut import cut_at
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
+from assay.app.reasoning import read_reasoning
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
 from assay.context.instructions import instruction_fragments
@@ -27,12 +27,13 @@ from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.events import Rewound
-from assay.core.model import EFFORTS, Effort, Model, Reasoning
+from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.run.asked import Asked, Once
 from assay.run.run import Run, RunOptions, RunParts
+from assay.run.toolset import Toolset
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
@@ -84,12 +85,17 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=gate.mode == "plan")
+        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
+        offered = Toolset(tools.tools, tools.deferred)
+        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+            from assay.tools.structured import StructuredOutputTool
+
+            offered.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            {tool.spec.name: tool for tool in tools},
+            offered,
             gate,
             clock,
             approver,
@@ -99,7 +105,13 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
-        task = Task(run, model, wish, notices, approved)
+
+        def new_store() -> SessionLog:
+            fresh = sessions.create(str(wish.directory))
+            stack.callback(fresh.close)
+            return fresh
+
+        task = Task(run, model, wish, notices, new_store, approved)
         task.models, task.gate = models, gate
         yield task
 
@@ -109,7 +121,7 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         system_text(wish.system, wish.append_system),
         instructions,
         _budget(wish, settings),
-        _reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
+        read_reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
         wish.schema,
         (*settings.checks, *wish.checks),
         settings.unprotected,
@@ -224,7 +236,11 @@ def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
     if wish.session_id and not wish.fork:
         raise UsageError("--session-id with --continue or --resume needs --fork-session")
     identity = wish.session or sessions.latest(directory)
-    upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops) if wish.resume_at else None
+    upto: int | None = None
+    if wish.resume_at:
+        from assay.app.messages.cut import cut_at
+
+        upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops)
     if wish.fork:
         return sessions.fork(identity, upto=upto, session=wish.session_id)
     store = sessions.open(identity)
@@ -247,7 +263,7 @@ def make_gate(
         readable=readable,
         confined=confined,
         unconfined_ok=wish.no_sandbox,
-        commands_read_only=mode == "plan",
+        commands_read_only=True,
         attended=wish.host is not None and wish.host.approver is not None,
         ours=(str(paths.config), str(paths.state), str(paths.data)),
         hosts=tuple(hosts),
@@ -290,14 +306,3 @@ def _budget(wish: Wish, settings: Settings) -> Budget:
         asked.dollars or settings.max_budget_usd,
         asked.seconds or settings.max_seconds,
     )
-
-
-def _reasoning(effort: str | None, thinking: str | None) -> Reasoning:
-    level: Effort | None = "max" if effort == "xhigh" else next((word for word in EFFORTS if word == effort), None)
-    if thinking is None:
-        return Reasoning(effort=level)
-    if thinking in ("off", "adaptive"):
-        return Reasoning("off" if thinking == "off" else "adaptive", effort=level)
-    if thinking.isascii() and thinking.isdigit() and len(thinking) < 10 and int(thinking) >= 1024:
-        return Reasoning("budget", int(thinking), level)
-    raise UsageError(f"--thinking takes off, adaptive or a number of tokens from 1024; got '{thinking}'")

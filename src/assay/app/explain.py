@@ -83,11 +83,11 @@ def is_imagined(text: str) -> bool:
 def _imagined(text: str) -> tuple[str, Effect]:
     match = _WHAT_IF.fullmatch(text.strip())
     if match is None:
-        return "shell", Effect("execute", text.strip())
+        return "Bash", Effect("execute", text.strip())
     name, argument = match[1].lower(), match[2]
     if name not in _KINDS:
         raise UsageError(f"assay explain knows {', '.join(sorted(_KINDS))}; got '{match[1]}'")
     kind = _KINDS[name]
-    tool = {"execute": "shell", "write": "edit"}.get(kind, name)
+    tool = {"execute": "Bash", "write": "Edit", "read": "Read"}.get(kind, "WebFetch")
     target = argument.removeprefix("domain:") if kind == "network" else argument
     return tool, Effect(kind, target)  # type: ignore[arg-type]  # the values of _KINDS are kinds of effects

@@ -131,9 +131,3 @@ class Permissions(Protocol):
     def update(self, updates: list[Table]) -> None:
         """Apply permission updates (addRules, setMode, ...). Raises `UsageError`."""
         ...
-
-
-class Rewinder(Protocol):
-    async def rewind_files(self, message: str, dry_run: bool = False) -> Table:
-        """Make the files as they were before the user's message `message`. Raises `UsageError`."""
-        ...

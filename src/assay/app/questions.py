@@ -43,7 +43,7 @@ def allowing(question: Question, session: str) -> str:
 
 def shown(question: Question, workspace: Workspace) -> list[str]:
     """The diff of an edit, else what the gate weighed: destinations, paths and command lines."""
-    if question.tool in ("edit", "write"):
+    if question.tool.lower() in ("edit", "write"):
         return _some(_diff(question.arguments, workspace))
     told = [
         f"{each.effect.kind} {each.effect.target[:400]}".strip()
@@ -62,11 +62,13 @@ def _some(texts: Iterator[str]) -> list[str]:
 def _diff(arguments: dict[str, Json], workspace: Workspace) -> Iterator[str]:
     from difflib import unified_diff
 
-    path = str(arguments.get("path", ""))
+    # Sessions of earlier versions named these otherwise.
+    path = str(arguments.get("file_path") or arguments.get("path") or "")
     if "content" in arguments:
         before, after = _text(path, workspace), str(arguments["content"])
     else:
-        before, after = str(arguments.get("old", "")), str(arguments.get("new", ""))
+        before = str(arguments.get("old_string") or arguments.get("old") or "")
+        after = str(arguments.get("new_string") or arguments.get("new") or "")
     diff = unified_diff(before.splitlines(), after.splitlines(), f"a/{path}", f"b/{path}", lineterm="")
     yield from diff
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from assay._version import __version__
-from assay.app.host import Host, Library, Permissions, Rewinder, Servers, Tasks
+from assay.app.host import Host, Library, Permissions, Servers, Tasks
 from assay.app.messages.messages import Messages
 from assay.app.models import Models
+from assay.app.reasoning import read_reasoning
 from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
@@ -27,7 +28,9 @@ from assay.core.policy import EXTERNAL, OPERATOR, Label, Question
 from assay.policy.bounds import PERMISSION_MODES, PermissionMode
 from assay.policy.gate import RuleGate
 from assay.run.answer import StructuredAnswer
+from assay.run.rewind import Rewinding
 from assay.run.run import Run
+from assay.sessions.log import SessionLog
 
 
 class Wish(Struct, frozen=True):
@@ -88,11 +91,21 @@ _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 class Task:
     """A run with what a surface needs around it."""
 
-    def __init__(self, run: Run, model: Model, wish: Wish, notices: list[str], approved: Sequence[Question] = ()):
+    def __init__(
+        self,
+        run: Run,
+        model: Model,
+        wish: Wish,
+        notices: list[str],
+        new_store: Callable[[], SessionLog],
+        approved: Sequence[Question] = (),
+    ):
         self.run = run
         self.wish = wish
         self._approved = approved
+        self._new_store = new_store
         self._piped = wish.piped
+        self._reasoning = run.options.reasoning
         self.notices = notices
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
@@ -108,7 +121,6 @@ class Task:
         self.mcp: Servers | None = None
         self.library: Library | None = None
         self.permissions: Permissions | None = None
-        self.rewinder: Rewinder | None = None
 
     @property
     def session(self) -> str:
@@ -149,6 +161,11 @@ class Task:
     def confined(self) -> bool:
         return self.run.parts.workspace.confined
 
+    def set_thinking(self, thinking: str | None) -> None:
+        """Think as `--thinking` has it from the next request on; None for what was said at the start."""
+        reasoning = read_reasoning(self.wish.effort, thinking) if thinking else self._reasoning
+        self.run.options = replace(self.run.options, reasoning=reasoning)
+
     async def say(
         self,
         parts: tuple[Text | Image, ...],
@@ -178,11 +195,48 @@ class Task:
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
         """The result object of a turn, which whoever listens to `messages` gets, too."""
-        structured: Json = None
-        if self.answer:
-            with contextlib.suppress(InvalidArguments):
-                structured = self.answer.read(ended.text)
-        return self.messages.end(ended, self.run.state.denials, structured, self.questions())
+        return self.messages.end(ended, self.run.state.denials, self.structured(ended), self.questions())
+
+    async def rewind(
+        self, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False
+    ) -> Rewinding:
+        """Go back to before the turn `to` (a message's id, a turn's, or its place; the last one when empty). Raises
+        `UsageError` and `WorkspaceError`."""
+        self._between_turns("rewinding")
+        from assay.run.rewind import rewind
+
+        return await rewind(self.run, to, files=files, conversation=conversation, dry=dry)
+
+    def compact(self, focus: str = "") -> bool:
+        """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
+        self._between_turns("compacting")
+        return self.run.compact(focus)
+
+    def clear(self) -> str:
+        """Begin a new session in this place; returns its id. The old one stays as it is."""
+        self._between_turns("clearing")
+        self.run.renew(self._new_store())
+        self.messages.session = self.session
+        return self.session
+
+    def context_usage(self) -> dict[str, Json]:
+        """What fills the window now, by category, for programs (claude-agent-sdk, `get_context_usage`)."""
+        from assay.app.usage import context_usage
+
+        return context_usage(self.run)
+
+    def _between_turns(self, what: str) -> None:
+        if self.run.busy:
+            raise UsageError(f"a turn is under way; interrupt it before {what}")
+
+    def structured(self, ended: TurnEnded) -> Json:
+        """The answer in the shape that was asked for; None when none was, or it did not come."""
+        if self.run.state.structured is not None or self.answer is None:
+            return self.run.state.structured
+        try:
+            return self.answer.read(ended.text)
+        except InvalidArguments:
+            return None
 
     def questions(self) -> list[dict[str, Json]]:
         """What this turn asked and nobody answered, for programs."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 from assay.core.events import (
     CallDecided,
@@ -21,8 +22,10 @@ from assay.core.events import (
     EvidenceRecorded,
     InputReceived,
     ModelReplied,
+    TaskEnded,
+    TaskStarted,
 )
-from assay.core.messages import AssistantMessage, Image, Text, ToolCall
+from assay.core.messages import AssistantMessage, Image, Json, Text, ToolCall, ToolResult
 from assay.core.model import estimate_tokens
 from assay.core.store import Record
 
@@ -34,7 +37,14 @@ _DONE_CAP = 6_000
 _CHANGED_CAP = 3_000
 _SAID_CAP = 4_000
 _PROVED_CAP = 2_000
-_STANDING = frozenset({"environment", "instructions", "schema"})
+_TOLD_CAP = 6_000
+_PLAN_CAP = 12_000
+_SKILL_CAP = 16_000
+_SKILLS = 4
+"""How many skills that were called for stay, the newest."""
+_STANDING = frozenset({"environment", "instructions", "schema", "rules", "style"})
+_TOLD = frozenset({"hook", "task", "approval", "memory"})
+"""Owners of context that stays in short."""
 
 
 class Compactor:
@@ -51,9 +61,9 @@ class Compactor:
             keeps = record.event.keeps_from
             self._distil(next((i for i, each in enumerate(self._recent) if each.number >= keeps), 0))
 
-    def compact(self, keep_tokens: int) -> Compacted | None:
+    def compact(self, keep_tokens: int, focus: str = "") -> Compacted | None:
         """An event, to be recorded, that keeps about `keep_tokens` of the newest steps verbatim and distils what is
-        before them.
+        before them. `focus`: words of the user about what matters.
 
         None when there is nothing to gain: fewer than two steps lie before the kept part, or, later on, no step that an
         earlier compaction had kept.
@@ -64,6 +74,8 @@ class Compactor:
             return None
         number = self._recent[keep_from].number
         self._distil(keep_from)
+        if focus.strip():
+            self._before.focus = _cut(focus.strip(), _SAID_CAP)
         return Compacted(self._before.text(), number)
 
     def _distil(self, count: int) -> None:
@@ -144,6 +156,12 @@ class _Distillate:
         self._changed = _Lines(_CHANGED_CAP, unique=True)
         self._proved = _Lines(_PROVED_CAP, unique=True)
         self._said = _Lines(_SAID_CAP)
+        self._told = _Lines(_TOLD_CAP, unique=True)
+        self._skills: dict[str, str] = {}
+        self._todos: list[str] = []
+        self._plan = ""
+        self._running: dict[str, str] = {}
+        self.focus = ""
 
     def apply(self, record: Record) -> None:
         match record.event:
@@ -151,6 +169,14 @@ class _Distillate:
                 self._ask(_wish(parts))
             case ContextAdded(owner=owner, text=text, source=source) if owner in _STANDING:
                 self._standing[owner, source] = text
+            case ContextAdded(owner=owner, text=text) if owner in _TOLD:
+                self._told.add(_cut(text, _TOLD_CAP // 2))
+            case ContextAdded(owner="skill", text=text, source=source):
+                self._learn(source, text)
+            case TaskStarted(task=task, what=what, description=description):
+                self._running[task] = f"{what} {task}: {description}"[:_LINE]
+            case TaskEnded(task=task):
+                self._running.pop(task, None)
             case ModelReplied(message=message) if message.failure is None:
                 self._calls = {call.id: call for call in message.calls}
                 if text := message.text.strip():
@@ -160,7 +186,10 @@ class _Distillate:
                     if effect.kind in ("write", "delete"):
                         self._changed.add(effect.target[:_LINE])
             case CallFinished(result=result, display=display):
-                self._done.add(_deed(self._calls.pop(result.call, None), display, failed=result.is_error))
+                call = self._calls.pop(result.call, None)
+                self._done.add(_deed(call, display, failed=result.is_error))
+                if call and not result.is_error:
+                    self._resolve(call, result)
             case CriteriaDeclared(criteria=criteria):
                 for item in criteria:
                     self._prove(f"criterion: {item.text}")
@@ -177,6 +206,25 @@ class _Distillate:
         else:
             self._asked.add(wish)
 
+    def _resolve(self, call: ToolCall, result: ToolResult) -> None:
+        """Calls whose point is what they leave in mind."""
+        match call.name:
+            case "TodoWrite":
+                self._todos = _todo_lines(call.arguments.get("todos"))
+            case "ExitPlanMode":
+                self._plan = _cut(str(call.arguments.get("plan") or ""), _PLAN_CAP) or self._plan
+            case "Skill":
+                text = "\n".join(part.text for part in result.content if isinstance(part, Text))
+                self._learn(str(call.arguments.get("skill") or ""), text)
+            case _:
+                pass
+
+    def _learn(self, name: str, text: str) -> None:
+        self._skills.pop(name, None)
+        self._skills[name] = _cut(text, _SKILL_CAP)
+        while len(self._skills) > _SKILLS:
+            del self._skills[next(iter(self._skills))]
+
     def _prove(self, line: str) -> None:
         self._proved.add(line[: 2 * _LINE])
 
@@ -185,9 +233,15 @@ class _Distillate:
             self._task or "",
             *self._asked.all(),
             *self._standing.values(),
+            *self._skills.values(),
+            _section("What the user wants kept in mind", [self.focus] if self.focus else []),
+            _section("The plan, approved by the user", [self._plan] if self._plan else []),
+            _section("The todo list", self._todos),
+            _section("Still running in the background", list(self._running.values())),
             _section("What was done so far, oldest first", self._done.all()),
             _section("Files changed so far", self._changed.all()),
             _section("Checks and criteria so far", self._proved.all()),
+            _section("What you were told meanwhile", self._told.all()),
             _section("What you said about it", self._said.all()),
             "[Earlier steps were distilled by the harness. Files may be read again; nothing needs to be redone.]",
         ]
@@ -211,6 +265,13 @@ def _deed(call: ToolCall | None, display: str, *, failed: bool) -> str:
     target = next((str(value) for value in call.arguments.values() if isinstance(value, str)), "") if call else ""
     line = f"{what}{target}".replace("\n", " ")[:_LINE]
     return f"- {line}{': ' + display[:_LINE] if display else ''}{' (failed)' if failed else ''}"
+
+
+def _todo_lines(todos: Json) -> list[str]:
+    if not isinstance(todos, list):
+        return []
+    rows = [cast("dict[str, Json]", row) for row in cast("list[Json]", todos) if isinstance(row, dict)]
+    return [f"- [{row.get('status')}] {str(row.get('content') or '')[:_LINE]}" for row in rows[:100]]
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -130,8 +130,8 @@ class Compacted(Struct, frozen=True, tag="compacted", tag_field="kind"):
 class Rewound(Struct, frozen=True, tag="rewound", tag_field="kind"):
     """The conversation, the files, or both were taken back. The log keeps what was; history no longer shows it."""
 
-    keeps_to: int = 0
-    """Number of the last record that history still shows; 0 when the conversation stays."""
+    keeps_to: int | None = None
+    """Number of the last record that history still shows; None when the conversation stays."""
     tree: str = ""
     """What the files were made equal to; empty when they stay."""
 

@@ -64,6 +64,7 @@ async def run_calls(ports: CallPorts, calls: Sequence[ToolCall]) -> list[CallFin
     the unanswered calls are logged as cut short first."""
     done: dict[int, CallFinished] = {}
     begun: set[str] = set()
+    calls = [_well_named(ports.tools, call) for call in calls]
     try:
         position = 0
         while position < len(calls):
@@ -82,6 +83,14 @@ async def run_calls(ports: CallPorts, calls: Sequence[ToolCall]) -> list[CallFin
                 _finish(ports, call, failed(f"stopped before it was done; {word}"), 0.0)
         raise
     return [done[index] for index in range(len(calls))]
+
+
+def _well_named(tools: Mapping[str, Tool], call: ToolCall) -> ToolCall:
+    """`call` by the name of the tool that it means: weak models write `bash` for `Bash`, and rules know the latter."""
+    if call.name in tools:
+        return call
+    meant = [name for name in tools if name.casefold() == call.name.casefold()]
+    return replace(call, name=meant[0]) if len(meant) == 1 else call
 
 
 _Prepared = tuple[ToolCall, "_Ready | ToolOutcome"]

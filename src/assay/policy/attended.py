@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from assay.core.policy import Weighed
 from assay.policy.bounds import PermissionMode
 
-_READERS = frozenset(
-    "[ basename cal cat cd cmp column comm cut date df diff dirname du echo env expr false file find fold getconf grep "
-    "egrep fgrep head hexdump hostname id join jq less ls lsof md5sum more nl nproc od paste printf printenv ps pwd "
-    "readlink realpath rev rg seq sha1sum sha256sum sleep sort stat strings sum tac tail test tr tree true tty type "
-    "uname uniq uptime wc whereis which whoami xxd yes :".split()
-)
-_GIT_READERS = frozenset(
-    "blame cat-file describe diff grep log ls-files ls-remote ls-tree merge-base reflog rev-list rev-parse shortlog "
-    "show status".split()
-)
+_READERS = frozenset((
+    "[", "basename", "cal", "cat", "cd", "cmp", "column", "comm", "cut", "date", "df", "diff", "dirname", "du",
+    "echo", "env", "expr", "false", "file", "find", "fold", "getconf", "grep", "egrep", "fgrep", "head", "hexdump",
+    "hostname", "id", "join", "jq", "less", "ls", "lsof", "md5sum", "more", "nl", "nproc", "od", "paste", "printf",
+    "printenv", "ps", "pwd", "readlink", "realpath", "rev", "rg", "seq", "sha1sum", "sha256sum", "sleep", "sort",
+    "stat", "strings", "sum", "tac", "tail", "test", "tr", "tree", "true", "tty", "type", "uname", "uniq", "uptime",
+    "wc", "whereis", "which", "whoami", "xxd", "yes", ":",
+))  # fmt: skip
+_GIT_READERS = frozenset((
+    "blame", "cat-file", "describe", "diff", "grep", "log", "ls-files", "ls-remote", "ls-tree", "merge-base",
+    "reflog", "rev-list", "rev-parse", "shortlog", "show", "status",
+))  # fmt: skip
 _WRITING_OPTIONS = {
     "find": ("-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprintf", "-fls"),
     "sort": ("--output",),
@@ -25,7 +27,7 @@ _WRITING_OPTIONS = {
     "git": ("--output", "--exec-path", "-c", "--config-env", "--ext-diff", "--textconv"),
     "rg": ("--pre",),
 }
-_FILERS = frozenset("mkdir touch rm rmdir mv cp sed ln".split())
+_FILERS = frozenset(["mkdir", "touch", "rm", "rmdir", "mv", "cp", "sed", "ln"])
 _CHANGES = frozenset({"write", "delete", "destroy"})
 
 

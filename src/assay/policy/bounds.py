@@ -22,7 +22,7 @@ class Bounds(Struct, frozen=True):
     unconfined_ok: bool = False
     """The user said `--no-sandbox`."""
     commands_read_only: bool = False
-    """Commands can't write in the workspace; what plan mode needs to run any."""
+    """Commands can't write in the workspace while the mode is `plan`; what that mode needs to run any."""
     attended: bool = False
     """Somebody is there to be asked, and wants to be: what is more than reading asks unless a rule covers it."""
     ours: tuple[str, ...] = ()

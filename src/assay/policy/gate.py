@@ -21,8 +21,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
-from msgspec.structs import replace
-
 from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Weighed
 from assay.policy.bounds import PERMISSION_MODES, Bounds, PermissionMode
 from assay.policy.labels import label_of
@@ -92,7 +90,6 @@ class RuleGate:
     def use_mode(self, mode: PermissionMode) -> None:
         """Decide by `mode` from now on."""
         self.mode = mode
-        self._bounds = replace(self._bounds, commands_read_only=mode == "plan")
         self._sinks = Sinks(self._bounds, mode, self._match)
 
     def _attended(self, weighed: list[Weighed], strictest: Weighed) -> Weighed:

@@ -32,7 +32,8 @@ _SUBJECTS: dict[str, Subject] = {
     "write": "write",
     "webfetch": "network",
 }
-_ALIASES = {"grep": "search", "glob": "search"}
+_MEANT = {"search": ("grep", "glob"), "ls": ("read",), "task": ("agent",)}
+"""Names that tools had or go by elsewhere, and the tools that a rule with such a name is about."""
 _RULE = re.compile(r"([A-Za-z_*][\w*.-]*)(?:\((.*)\))?", re.DOTALL)
 _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "command": ("execute",),
@@ -63,7 +64,8 @@ class Rule(Struct, frozen=True):
         """True when the rule has anything to say about an effect of this kind by this tool."""
         if self.subject != "tool":
             return kind in _KINDS[self.subject]
-        return wildcard(self.tool.lower(), tool.lower())
+        name = tool.lower()
+        return name in _MEANT.get(self.tool.lower(), ()) or wildcard(self.tool.lower(), name)
 
 
 class Rules(Struct, frozen=True):
@@ -105,8 +107,7 @@ def parse_rule(text: str) -> Rule:
         raise UsageError(f"permission rule {text[:80]!r}: patterns can't be negated; write a rule for the other list")
     if subject == "network" and pattern and not pattern.startswith("domain:"):
         raise UsageError(f"permission rule {text[:80]!r}: expected WebFetch(domain:HOST)")
-    tool = _ALIASES.get(name.lower(), name) if subject == "tool" else ""
-    return Rule(text.strip(), subject, tool, pattern)
+    return Rule(text.strip(), subject, name if subject == "tool" else "", pattern)
 
 
 def _allowing(rule: Rule) -> Rule:

@@ -110,7 +110,7 @@ class Sinks:
         if name := self._match.protected_part(place):
             if inner and self._bounds.confined:
                 why = (
-                    f"{name} is a protected name, which commands can't change; use edit or write, and a person decides"
+                    f"{name} is a protected name, which commands can't change; use Edit or Write, and a person decides"
                 )
                 return Weighed(effect, "deny", "protected", why, sink)
             why = f"{name} is a protected name: it can make others run something. Changing it needs approval"

@@ -21,6 +21,7 @@ from assay.core.errors import AssayError, StorageError, WorkspaceError
 from assay.core.events import (
     CallFinished,
     CheckFinished,
+    Checkpointed,
     CriteriaDeclared,
     Event,
     EvidenceRecorded,
@@ -48,6 +49,7 @@ from assay.run.state import State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
 from assay.run.window import Window
+from assay.sessions.fold import standing, taken_back
 
 """How often missing evidence goes back to the model before the turn ends as it is."""
 
@@ -104,8 +106,13 @@ class Run:
         self.bus = Bus()
         self.state = State()
         self.window = Window(parts.model.profile.context, self.next_input, self.record)
+        rewound = False
         for record in parts.store.records():
-            self._fold(record)
+            self.state.apply(record)
+            self.window.apply(record)
+            rewound = rewound or taken_back(record)
+        if rewound:
+            self._refold()
         self.schema = StructuredAnswer(options.schema)
         self.receipt = ""
         """Where the receipt of the last turn lies."""
@@ -138,6 +145,18 @@ class Run:
     def _fold(self, record: Record) -> None:
         self.state.apply(record)
         self.window.apply(record)
+        if taken_back(record):
+            self._refold()
+
+    def _refold(self) -> None:
+        """Know only what the conversation still shows; but whoever once read something has read it."""
+        label = self.state.label
+        self.state = State()
+        self.window = Window(self.parts.model.profile.context, self.next_input, self.record)
+        for record in standing(self.parts.store.records):
+            self.state.apply(record)
+            self.window.apply(record)
+        self.state.label = self.state.label.join(label)
 
     def progress(self, phase: str, text: str) -> None:
         self.bus.emit(Progress(phase, text))
@@ -148,6 +167,33 @@ class Run:
         self._interrupted = True
         if self._task:
             self._task.cancel()
+
+    @property
+    def store(self) -> EventStore:
+        return self.parts.store
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.parts.workspace
+
+    def renew(self, store: EventStore) -> None:
+        """Go on in another session, with nothing of this one before the model. The label stays: what this process has
+        read, its files may hold."""
+        label = self.state.label
+        self.parts.store.close()
+        self.parts = replace(self.parts, store=store)
+        self._refold()
+        self.state.label = self.state.label.join(label)
+
+    @property
+    def busy(self) -> bool:
+        """A turn is under way."""
+        return self._task is not None
+
+    def compact(self, focus: str = "") -> bool:
+        """Compact now rather than when the window is full; `focus` is kept word for word. False when there is nothing
+        to gain."""
+        return self.window.shrink(0, focus)
 
     def use_model(self, model: Model) -> None:
         """The next request goes to `model`."""
@@ -195,8 +241,12 @@ class Run:
         task = self._task = asyncio.current_task()
         self._began = self.parts.clock.monotonic()
         self._verdict = None
+        resumed = self.state.open and self.state.touched
         self._open(InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {}))
         try:
+            if resumed and parts:
+                # The frame stays that of the turn that was cut short; going back needs to know this moment, too.
+                self.record(Checkpointed("", await self.parts.workspace.snapshot()))
             stop = _INTERRUPTED if self._interrupted else await self._stop_of(strategy or tool_loop)
             return await self._settle(stop)
         except asyncio.CancelledError:
@@ -233,6 +283,11 @@ class Run:
         ports = AskPorts(clock=self.parts.clock, record=self.record, show=self.bus.emit)
         return await ask(self.parts.model, request, self.spent.steps + 1, ports)
 
+    def owed_answer(self, text: str) -> str:
+        """What the model still owes of the shape that its answer must have; "" when there is none, or it was met by a
+        call or by `text`."""
+        return "" if self.state.structured is not None else self.schema.owed(text)
+
     async def conclude(self) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
         outcome of its own."""
@@ -251,7 +306,7 @@ class Run:
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
-        decision = await self.parts.gate.decide("shell", (Effect("execute", command),), self.state.label)
+        decision = await self.parts.gate.decide("Bash", (Effect("execute", command),), self.state.label)
         return decision.verdict == "allow"
 
     async def _prove(self) -> Verdict:
@@ -305,7 +360,7 @@ class Run:
                 verdict = await self.proof.with_diff(verdict, await self.start_tree())
         if self.state.asked_in_vain and verdict.outcome in _BLOCKED:
             verdict = replace(verdict, outcome="needs_approval", why=self.state.asked_in_vain)
-        if verdict.outcome == "answered" and self.schema.owed(self.state.last_text):
+        if verdict.outcome == "answered" and self.owed_answer(self.state.last_text):
             verdict = replace(verdict, outcome="failed", why="the answer does not meet the JSON schema")
         if self.parts.mask:
             verdict = masked(self.parts.mask, verdict)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import json
+
 from assay.core.budget import Spent
 from assay.core.check import Criterion, OutcomeName
 from assay.core.events import (
@@ -19,11 +21,12 @@ from assay.core.events import (
     TaskEnded,
     TurnEnded,
 )
-from assay.core.messages import AssistantMessage, Image, Message, Text, ToolCall, Usage
+from assay.core.messages import AssistantMessage, Image, Json, Message, Text, ToolCall, Usage
 from assay.core.model import estimate_tokens
 from assay.core.policy import OPERATOR, Label, Question
 from assay.core.store import Record
 from assay.loop.calls import APPROVED
+from assay.run.answer import TOOL
 from assay.run.asked import Asked
 from assay.sessions.fold import History
 
@@ -74,6 +77,8 @@ class State:
         self.denials: list[ToolCall] = []
         self._digests: dict[str, str] = {}
         self.last_text = ""
+        self.structured: Json = None
+        """The answer of this turn that was given by a call, in the shape that the user asked for."""
         self.selected = 0
 
     def messages(self) -> Sequence[Message]:
@@ -182,7 +187,7 @@ class State:
             self.asked_now.setdefault(event.digest, said)
 
     def _finished(self, event: CallFinished) -> None:
-        self._open_calls.pop(event.result.call, None)
+        call = self._open_calls.pop(event.result.call, None)
         self._begun.discard(event.result.call)
         self.seen.update(event.seen)
         self.loaded += [name for name in event.loads if name not in self.loaded]
@@ -190,6 +195,9 @@ class State:
             self.unjudged = self._last_reply
         if event.finish and isinstance(summary := event.debug.get("summary"), str) and summary:
             self.last_text = summary
+        if call and call.name == TOOL and not event.result.is_error:
+            self.structured = call.arguments
+            self.last_text = json.encode(call.arguments).decode()
         self.added_tokens += sum(
             estimate_tokens(part.text) if isinstance(part, Text) else _IMAGE_TOKENS for part in event.result.content
         )

@@ -16,7 +16,8 @@ from assay.core.tool import ToolContext
 from assay.loop.calls import APPROVED, CallPorts, run_calls
 from assay.loop.limits import Limits
 from assay.loop.stuck import Stuck
-from assay.loop.turn import Middleware, Stop, TurnPorts, run_turn
+from assay.loop.turn import Answered, Middleware, Stop, TurnPorts, run_turn
+from assay.run.answer import ATTEMPTS, NO_ANSWER, TOOL
 from assay.run.checkpoint import refs_before
 from assay.run.masked import mask_file
 
@@ -40,7 +41,7 @@ class Steps:
         run = self.run
         if not run.state.has_context:
             await self._introduce()
-        if (text := run.schema.instruction or (run.state.schema and _ANY_FORM)) != run.state.schema:
+        if (text := run.schema.instruction(TOOL in run.tools) or (run.state.schema and _ANY_FORM)) != run.state.schema:
             run.record(ContextAdded("schema", text, label=OPERATOR))
         if not run.state.frame:
             run.framing()
@@ -56,6 +57,7 @@ class Steps:
             Limits(run.options.budget, lambda: run.spent, run.next_input, run.parts.model.profile.price),
             run.window,
             Stuck(),
+            Answers(),
         ]
         return await run_turn(
             TurnPorts(
@@ -161,11 +163,22 @@ class Steps:
             self._continuations += 1
             return "Your reply was cut off by the output limit. Go on exactly where it stopped."
         verdict = await self.run.conclude()
-        owed = verdict.missing or self.run.schema.owed(message.text)
+        owed = verdict.missing or self.run.owed_answer(message.text)
         if owed and self._rounds < GATE_ROUNDS:
             self._rounds += 1
             return owed
         return ""
+
+
+class Answers(Middleware):
+    """Ends a turn whose answer never comes in the shape that was asked for."""
+
+    def __init__(self) -> None:
+        self._wrong = 0
+
+    async def after_calls(self, answered: Sequence[Answered]) -> Stop | None:
+        self._wrong += sum(call.name == TOOL and done.result.is_error for call, done in answered)
+        return Stop("failed", NO_ANSWER) if self._wrong >= ATTEMPTS else None
 
 
 def _gives_leave_to_send(decision: Decision) -> bool:

@@ -33,11 +33,12 @@ class Window(Middleware):
             self.shrink(int(KEEP * self.context))
         return None
 
-    def shrink(self, keep_tokens: int) -> bool:
+    def shrink(self, keep_tokens: int, focus: str = "") -> bool:
         """Compact so that about `keep_tokens` stay verbatim, or fewer when that gains nothing: our count is rough, and
-        what is full by the provider's may look half empty by ours. False when nothing can be gained at all."""
+        what is full by the provider's may look half empty by ours. `focus` is what the user wants kept in mind. False
+        when nothing can be gained at all."""
         for keep in (keep_tokens, keep_tokens // 4, keep_tokens // 16, 0):
-            if event := self._compactor.compact(keep):
+            if event := self._compactor.compact(keep, focus):
                 self._record(event)
                 return True
         return False

@@ -155,13 +155,13 @@ def _script(place: Place, stage: Stage, attempts: Sequence[Attempt]) -> dict[str
     faults: list[object] = []
     if stage == "compacted":
         replies += [
-            {"text": "I look around.", "calls": [_call("shell", {"command": f"seq {n}000 {n}999"}, f"toolu-fill-{n}")]}
+            {"text": "I look around.", "calls": [_call("Bash", {"command": f"seq {n}000 {n}999"}, f"toolu-fill-{n}")]}
             for n in range(1, _lead(stage) + 1)
         ]
         faults = [{"name": "too_long", "after": _lead(stage)}]
     for attempt in attempts:
         words = place.words(attempt.mark)
-        wanted = [*({"tool": "shell", "command": PRELUDE + line} for line in attempt.run), *attempt.calls]
+        wanted = [*({"tool": "Bash", "command": PRELUDE + line} for line in attempt.run), *attempt.calls]
         calls: list[object] = []
         for number, each in enumerate(wanted):
             arguments = cast("dict[str, object]", filled_all(dict(each), words))

@@ -33,7 +33,7 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What success would mean, in words."""
     seen: Seen
     run: tuple[str, ...] = ()
-    """Command lines, one call of `shell` each."""
+    """Command lines, one call of `Bash` each."""
     calls: tuple[dict[str, object], ...] = ()
     """Other calls: `tool` and its arguments."""
     at: tuple[str, ...] = ()

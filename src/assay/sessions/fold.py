@@ -6,7 +6,7 @@ Each is pure: the same records give the same state. Records of unknown kinds nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from assay.core.events import (
     Framed,
     InputReceived,
     ModelReplied,
+    Rewound,
     SessionStarted,
     TurnEnded,
 )
@@ -46,6 +47,20 @@ def fold(records: Iterable[Record], *folds: Fold) -> None:
     for record in records:
         for each in folds:
             each.apply(record)
+
+
+def taken_back(record: Record) -> bool:
+    """True for a record that takes the conversation back."""
+    return isinstance(record.event, Rewound) and record.event.keeps_to is not None
+
+
+def standing(read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+    """The records that the conversation still shows, of a log that is read twice: what a `Rewound` took back is left
+    out, with it."""
+    rewinds = [(each.event.keeps_to, each.number) for each in read() if isinstance(each.event, Rewound)]
+    for record in read():
+        if not any(keeps is not None and keeps < record.number <= at for keeps, at in rewinds):
+            yield record
 
 
 class _Entry(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The edit tool: exact search and replace, once unless told otherwise, that touches no byte it was not asked to."""
+"""The Edit tool: exact search and replace, once unless told otherwise, that touches no byte it was not asked to."""
 
 from typing import TYPE_CHECKING
 
@@ -22,23 +22,23 @@ _PLACES = 1_000
 
 
 class EditArguments(Struct, forbid_unknown_fields=True):
-    path: str
-    old: str
-    new: str
-    all: bool = False
+    file_path: str
+    old_string: str
+    new_string: str
+    replace_all: bool = False
 
 
 class EditTool:
     def __init__(self) -> None:
-        self.spec = tool_spec("edit", EditArguments)
+        self.spec = tool_spec("Edit", EditArguments)
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
-        asked = read_arguments("edit", arguments, EditArguments)
-        return (Effect("write", tidy(asked.path)),)
+        asked = read_arguments("Edit", arguments, EditArguments)
+        return (Effect("write", tidy(asked.file_path)),)
 
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
-        asked = read_arguments("edit", arguments, EditArguments)
-        path = relative(tidy(asked.path), context.workspace.root)
+        asked = read_arguments("Edit", arguments, EditArguments)
+        path = relative(tidy(asked.file_path), context.workspace.root)
         try:
             return _edit(path, asked, context)
         except ChangedMeanwhile:
@@ -50,30 +50,30 @@ class EditTool:
 def _edit(path: str, asked: EditArguments, context: ToolContext) -> ToolOutcome:
     from assay.tools.textfile import decode
 
-    old, new = asked.old.replace("\r\n", "\n"), asked.new.replace("\r\n", "\n")
+    old, new = asked.old_string.replace("\r\n", "\n"), asked.new_string.replace("\r\n", "\n")
     try:
         content = context.workspace.read_file(path, FILE_BYTES)
     except FileMissing:
-        return _create(path, asked.new, None, context) if not old else refused(f"{path}: no such file")
+        return _create(path, asked.new_string, None, context) if not old else refused(f"{path}: no such file")
     if not old:
         if content.data:
-            return refused(f"{path}: exists and is not empty, so `old` can't be empty")
-        return _create(path, asked.new, content.stamp, context)
+            return refused(f"{path}: exists and is not empty, so old_string can't be empty")
+        return _create(path, asked.new_string, content.stamp, context)
     if old == new:
-        return refused(f"{path}: `old` and `new` are the same; nothing to do")
+        return refused(f"{path}: old_string and new_string are the same; nothing to do")
     if context.seen.get(path, content.stamp.digest) != content.stamp.digest:
         return refused(f"{path}: changed since you saw it (by someone else, or a command). Read it again, then edit.")
     file = decode(content.data)
     if file is None:
-        return refused(f"{path}: not a text file; edit it with shell")
+        return refused(f"{path}: not a text file; edit it with Bash")
     places = _places(file.view, old)
     if not places:
         from assay.tools.nearmiss import near_misses
 
-        return refused(f"{path}: `old` is not in the file. {near_misses(file.view, old)}")
-    if len(places) > 1 and not asked.all:
-        return refused(f"{path}: {_positions(file, places)}. Add lines around it to `old`, or set all.")
-    return _replace(path, asked.all, (old, new), (file, content), context)
+        return refused(f"{path}: old_string is not in the file. {near_misses(file.view, old)}")
+    if len(places) > 1 and not asked.replace_all:
+        return refused(f"{path}: {_positions(file, places)}. Add lines around it to old_string, or set replace_all.")
+    return _replace(path, asked.replace_all, (old, new), (file, content), context)
 
 
 def _replace(
@@ -121,4 +121,4 @@ def _positions(file: "TextFile", places: list[int]) -> str:
     lines = list(dict.fromkeys(file.line_at(place) for place in places[:10]))
     count = f"more than {_PLACES}" if len(places) > _PLACES else str(len(places))
     more = ", …" if len(places) > 10 else ""
-    return f"`old` occurs {count} times (line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}{more})"
+    return f"old_string occurs {count} times (line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}{more})"

@@ -1,46 +1,62 @@
-"""File name patterns as ripgrep reads them: `*`, `**`, `?`, `[abc]`, `{a,b}`; without a slash, at any depth."""
+"""The Glob tool: names of files."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
-import re
+from msgspec import Struct
+
+from assay.core.errors import WorkspaceError
+from assay.core.messages import Json, Text
+from assay.core.policy import Effect
+from assay.core.tool import ToolContext, ToolOutcome
+from assay.tools.bound import one_line, refused, visible
+from assay.tools.listed import LISTED, files_below, outside
+from assay.tools.paths import nothing, relative, tidy
+from assay.tools.schema import read_arguments, tool_spec
+
+NAMED = 100
 
 
-def glob_regex(glob: str) -> re.Pattern[str]:
-    """A pattern to `fullmatch` workspace-relative paths with. What makes no sense, as `[a` or `[z-a]`, is literal."""
-    rooted = "/" in glob.rstrip("/")
-    name = glob.lstrip("/").rstrip("/")
-    # A name that matches a directory means what lies in it.
-    around = ("" if rooted else "(?:.*/)?") + "{}(?:/.*)?"
-    try:
-        return re.compile(around.replace("{}", _translated(name)), re.DOTALL)
-    except re.error:
-        return re.compile(around.replace("{}", re.escape(name)), re.DOTALL)
+class GlobArguments(Struct, forbid_unknown_fields=True):
+    pattern: str
+    path: str = "."
 
 
-def _translated(glob: str) -> str:
-    out: list[str] = []
-    at = 0
-    while at < len(glob):
-        rest = glob[at:]
-        if rest.startswith("**/"):
-            out.append("(?:.*/)?")
-            at += 3
-        elif rest.startswith("**"):
-            out.append(".*")
-            at += len(rest) - len(rest.lstrip("*"))
-        elif rest[0] in "*?":
-            out.append("[^/]*" if rest[0] == "*" else "[^/]")
-            at += 1
-        elif rest[0] == "[" and (closed := re.match(r"\[[!^]?\]?[^\]/]*\]", rest)):
-            inner = closed.group()[1:-1]
-            negated = inner[:1] in ("!", "^")
-            members = re.sub(r"([\\\[\]&~|^])", r"\\\1", inner[negated:])
-            out.append(f"[{'^' if negated else ''}{members}]")
-            at += closed.end()
-        elif rest[0] == "{" and (closed := re.match(r"\{([^{}]*)\}", rest)):
-            out.append("(?:" + "|".join(_translated(part) for part in closed.group(1).split(",")) + ")")
-            at += closed.end()
-        else:
-            out.append(re.escape(rest[0]))
-            at += 1
-    return "".join(out)
+class GlobTool:
+    """Names what the project does not ignore. `hides` tells which files policy keeps from the model."""
+
+    def __init__(self, hides: Callable[[str], bool] = nothing) -> None:
+        self.spec = tool_spec("Glob", GlobArguments)
+        self._hides = hides
+
+    def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
+        asked = read_arguments("Glob", arguments, GlobArguments)
+        return (Effect("read", tidy(asked.path or ".")),)
+
+    async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
+        asked = read_arguments("Glob", arguments, GlobArguments)
+        workspace = context.workspace
+        path = relative(tidy(asked.path or "."), workspace.root)
+        pattern = relative(asked.pattern, workspace.root).removeprefix("./")
+        if outside(path) or outside(pattern):
+            return refused(f"{asked.path}: Glob looks only into the project; use Bash for other places")
+        try:
+            files = await files_below(workspace, path)
+        except WorkspaceError as error:
+            return refused(str(error))
+        partial = len(files) >= LISTED
+        below = "" if path == "." or pattern.startswith(f"{path}/") else f"{path}/"
+        fits = _fitting(pattern)
+        found = [file for file in files if not self._hides(file) and fits(file.removeprefix(below))]
+        rows = [visible(file) for file in found[:NAMED]]
+        if len(found) > NAMED:
+            rows.append(f"[… {len(found) - NAMED} more; narrow pattern or path]")
+        if partial:
+            rows.append(f"[only the first {LISTED} files of the project were looked at]")
+        display = one_line(f"Glob {asked.pattern}: {len(found)} files")
+        return ToolOutcome((Text("\n".join(rows) or "no such files"),), display, {"files": len(found)})
+
+
+def _fitting(pattern: str) -> Callable[[str], object]:
+    from assay.tools.patterns import glob_regex
+
+    return glob_regex(pattern).fullmatch if pattern else bool

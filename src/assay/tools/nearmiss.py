@@ -25,7 +25,7 @@ def near_misses(view: str, old: str) -> str:
     wanted = old.strip("\n").split("\n")
     unnumbered = [re.sub(r"^\s*\d+\t", "", line, count=1) for line in wanted]
     if unnumbered != wanted and "\n".join(unnumbered) in view:
-        return "`old` holds the line numbers of the read view; leave them out."
+        return "old_string holds the line numbers of the Read view; leave them out."
     start = _same_but_space(lines, wanted)
     if start >= 0:
         return _space_difference(lines, wanted, start)
@@ -69,7 +69,7 @@ def _space_difference(lines: list[str], wanted: list[str], start: int) -> str:
         if line != real and not inner:
             return (
                 f"It matches {there} but for white space. Line {start + offset + 1} of the file is "
-                f"{_quoted(real)}, `old` has {_quoted(line)}."
+                f"{_quoted(real)}, old_string has {_quoted(line)}."
             )
     return f"It matches {there} but for the empty lines or white space at its ends."
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TypeVar, cast, get_args, get_origin
+from typing import Literal, TypeVar, cast, get_args, get_origin
 
 from msgspec import Struct, ValidationError, convert
 
@@ -16,13 +16,13 @@ _PLAIN = {str: "string", int: "integer", bool: "boolean"}
 _AT = re.compile(r" - at `\$\.?(.*)`$")
 
 
-def tool_spec(name: str, arguments: type[Struct]) -> ToolSpec:
-    """The spec of tool `name`, whose text lies in `NAME.md` beside this file: the description, an empty line, then one
-    line `argument: what it is` for each argument that needs words."""
-    text = Path(__file__).with_name(f"{name}.md").read_text("utf-8")
+def tool_spec(name: str, arguments: type[Struct], without: tuple[str, ...] = ()) -> ToolSpec:
+    """The spec of tool `name`, whose text lies in `name.md` beside this file: the description, an empty line, then one
+    line `argument: what it is` for each argument that needs words. `without`: arguments not to be offered."""
+    text = Path(__file__).with_name(f"{name.lower()}.md").read_text("utf-8")
     description, _, rest = text.partition("\n\n")
     notes = dict(line.split(": ", 1) for line in rest.splitlines() if line)
-    return ToolSpec(name, description.replace("\n", " ").strip(), _object(arguments, notes))
+    return ToolSpec(name, description.replace("\n", " ").strip(), _object(arguments, notes, without))
 
 
 def read_arguments(tool: str, arguments: dict[str, Json], kind: type[Arguments]) -> Arguments:
@@ -45,20 +45,21 @@ def _explain(message: str, kind: type[Struct]) -> str:
     if what.startswith("Object missing required field"):
         return f"{where + ': ' if where else ''}{what.rsplit(' ', 1)[-1]} is missing"
     if what.startswith("Object contains unknown field") and not where:
-        return f"there is no {what.rsplit(' ', 1)[-1]}; the arguments are {', '.join(kind.__struct_fields__)}"
+        return f"there is no {what.rsplit(' ', 1)[-1]}; the arguments are {', '.join(kind.__struct_encode_fields__)}"
     return f"{where or 'arguments'}: {what[:1].lower()}{what[1:]}"
 
 
-def _object(kind: type[Struct], notes: dict[str, str]) -> dict[str, Json]:
+def _object(kind: type[Struct], notes: dict[str, str], without: tuple[str, ...] = ()) -> dict[str, Json]:
     types: dict[str, object] = kind.__annotations__
-    fields = kind.__struct_fields__
+    names = kind.__struct_encode_fields__
     properties: dict[str, Json] = {}
-    for field in fields:
+    for field, name in zip(kind.__struct_fields__, names, strict=True):
         shape = _shape(types[field])
-        if field in notes:
-            shape["description"] = notes[field]
-        properties[field] = shape
-    required = list(fields[: len(fields) - len(kind.__struct_defaults__)])
+        if name in notes:
+            shape["description"] = notes[name]
+        if name not in without:
+            properties[name] = shape
+    required = list(names[: len(names) - len(kind.__struct_defaults__)])
     schema: dict[str, Json] = {"type": "object", "properties": properties}
     # An empty list is valid but costs tokens in every request.
     return schema | {"required": required} if required else schema
@@ -66,5 +67,9 @@ def _object(kind: type[Struct], notes: dict[str, str]) -> dict[str, Json]:
 
 def _shape(of: object) -> dict[str, Json]:
     if get_origin(of) is list:
-        return {"type": "array", "items": _object(cast("type[Struct]", get_args(of)[0]), {})}
+        return {"type": "array", "items": _shape(get_args(of)[0])}
+    if get_origin(of) is Literal:
+        return {"type": "string", "enum": [choice for choice in get_args(of) if choice]}
+    if isinstance(of, type) and issubclass(of, Struct):
+        return _object(of, {})
     return {"type": _PLAIN[cast("type", of)]}

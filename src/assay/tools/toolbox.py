@@ -1,27 +1,34 @@
-"""Which tools a run offers, by the names that people type: ours, or those of the `claude` command."""
+"""Which tools a run offers, by the names that people type."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from assay.core.tool import Tool
+from assay.tools.bash import Background, BashTool, never
 from assay.tools.paths import nothing
 
-NAMES = ("read", "edit", "write", "shell", "search", "finish")
+NAMES = ("Bash", "Read", "Edit", "Write", "Glob", "Grep", "TodoWrite", "finish")
 _OTHER_NAMES = {
-    "bash": "shell",
-    "grep": "search",
-    "glob": "search",
-    "ls": "read",
-    "multiedit": "edit",
+    "shell": ("Bash",),
+    "search": ("Glob", "Grep"),
+    "ls": ("Read",),
+    "multiedit": ("Edit",),
 }
 
 
-def tool_named(name: str) -> str:
-    """Our name for `Bash`, `shell`, `Read`, ...; empty when it is none of the six."""
+class Toolbox(NamedTuple):
+    """Tools in an order that never changes: those of every request, and those that are loaded when asked for."""
+
+    tools: tuple[Tool, ...]
+    deferred: tuple[Tool, ...] = ()
+
+
+def tools_named(name: str) -> tuple[str, ...]:
+    """The tools that somebody means by `Bash`, `bash`, `shell`, `search`, ...; empty when it is none of ours."""
     plain = name.strip().lower()
-    plain = _OTHER_NAMES.get(plain, plain)
-    return plain if plain in NAMES else ""
+    return _OTHER_NAMES.get(plain) or tuple(own for own in NAMES if own.lower() == plain)
 
 
 def toolbox(
@@ -29,44 +36,56 @@ def toolbox(
     disallowed: Sequence[str] = (),
     *,
     hides: Callable[[str], bool] = nothing,
-    read_only: bool = False,
-) -> tuple[Tool, ...]:
-    """The tools of a run, in an order that never changes.
+    read_only: Callable[[], bool] = never,
+    background: Background | None = None,
+) -> Toolbox:
+    """The tools of a run.
 
     `tools`: only these (`--tools`); None or `default` for all. `disallowed`: bare names to leave out
     (`--disallowedTools`); a rule with a pattern, as `Bash(rm:*)`, is policy's and leaves the tool in. Names that are
     none of ours are passed over. `finish` comes with any other tool unless disallowed. `hides`: files that policy
-    keeps from the model. `read_only`: plan mode, commands can't write, and edit and write are not offered.
+    keeps from the model. `read_only`: asked before each command, which can't write while it says so (plan mode).
+    `background`: starts commands that go on after their call.
     """
-    wanted = set(NAMES) if tools is None or "default" in tools else {tool_named(name) for name in tools} - {""}
-    if read_only:
-        wanted -= {"edit", "write"}
+    wanted = set(NAMES) if tools is None or "default" in tools else _all_named(tools)
     if wanted:
         wanted.add("finish")
-    wanted -= {tool_named(name) for name in disallowed}
-    if wanted == {"finish"} and "finish" not in {tool_named(name) for name in tools or ()}:
+    wanted -= _all_named(disallowed)
+    if wanted == {"finish"} and "finish" not in _all_named(tools or ()):
         wanted.clear()
-    return tuple(_made(name, hides, read_only) for name in NAMES if name in wanted)
+    made = [_made(name, hides, read_only, background) for name in NAMES if name in wanted]
+    return Toolbox(tuple(made))
 
 
-def _made(name: str, hides: Callable[[str], bool], read_only: bool) -> Tool:
+def _all_named(names: Sequence[str]) -> set[str]:
+    return {own for name in names for own in tools_named(name)}
+
+
+def _made(
+    name: str, hides: Callable[[str], bool], read_only: Callable[[], bool], background: Background | None
+) -> Tool:
     from assay.tools.edit import EditTool
     from assay.tools.finish import FinishTool
+    from assay.tools.glob import GlobTool
+    from assay.tools.grep import GrepTool
     from assay.tools.read import ReadTool
-    from assay.tools.search import SearchTool
-    from assay.tools.shell import ShellTool
+    from assay.tools.todo import TodoTool
     from assay.tools.write import WriteTool
 
     match name:
-        case "read":
+        case "Bash":
+            return BashTool(read_only, background)
+        case "Read":
             return ReadTool(hides)
-        case "edit":
+        case "Edit":
             return EditTool()
-        case "write":
+        case "Write":
             return WriteTool()
-        case "shell":
-            return ShellTool(read_only)
-        case "search":
-            return SearchTool(hides)
+        case "Glob":
+            return GlobTool(hides)
+        case "Grep":
+            return GrepTool(hides)
+        case "TodoWrite":
+            return TodoTool()
         case _:
             return FinishTool()

@@ -1,4 +1,4 @@
-"""The write tool: new files, and whole files that the model has read."""
+"""The Write tool: new files, and whole files that the model has read."""
 
 from msgspec import Struct
 
@@ -13,21 +13,21 @@ from assay.tools.schema import read_arguments, tool_spec
 
 
 class WriteArguments(Struct, forbid_unknown_fields=True):
-    path: str
+    file_path: str
     content: str
 
 
 class WriteTool:
     def __init__(self) -> None:
-        self.spec = tool_spec("write", WriteArguments)
+        self.spec = tool_spec("Write", WriteArguments)
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
-        asked = read_arguments("write", arguments, WriteArguments)
-        return (Effect("write", tidy(asked.path)),)
+        asked = read_arguments("Write", arguments, WriteArguments)
+        return (Effect("write", tidy(asked.file_path)),)
 
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
-        asked = read_arguments("write", arguments, WriteArguments)
-        path = relative(tidy(asked.path), context.workspace.root)
+        asked = read_arguments("Write", arguments, WriteArguments)
+        path = relative(tidy(asked.file_path), context.workspace.root)
         try:
             return _write(path, asked.content, context)
         except ChangedMeanwhile:
@@ -47,7 +47,7 @@ def _write(path: str, text: str, context: ToolContext) -> ToolOutcome:
         return written(path, f"created {path}", (None, text), stamp)
     seen = context.seen.get(path)
     if seen is None and content.data:
-        return refused(f"{path}: exists, and you have not read it. Read it first, or use edit.")
+        return refused(f"{path}: exists, and you have not read it. Read it first, or use Edit.")
     if seen is not None and seen != content.stamp.digest:
         return refused(f"{path}: changed since you saw it (by someone else, or a command). Read it again, then write.")
     file = decode(content.data)

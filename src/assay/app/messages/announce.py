@@ -28,7 +28,7 @@ def announce(task: Task) -> dict[str, Json]:
         cwd=str(task.wish.directory),
         tools=_listed(_PUBLIC_NAMES.get(name, name) for name in task.run.tools),
         mcp_servers=[{"name": each.get("name"), "status": each.get("status")} for each in servers],
-        model=task.profile.model,
+        model=task.messages.name(task.profile.name),
         permissionMode=task.mode,
         slash_commands=_listed(commands),
         apiKeySource=key,

@@ -1,7 +1,7 @@
 """A session as public messages: what every surface shows, and transcripts are made of. One projection of events.
 
-Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included (those
-have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
+Each message is a dictionary with `type`, `session_id` and `uuid`. Listeners get all of them, sub-agents' included
+(those have a `parent_tool_use_id`), in order and before the work goes on; what a listener does not want, it leaves.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from assay.app.messages.ids import uuid_of
 from assay.app.messages.partial import Draft
 from assay.app.messages.result import API_ERROR, Totals, api_failure, hosted_result, result_object
 from assay.app.messages.tooluse import tool_use_result
+from assay.core.check import Verdict
 from assay.core.events import (
     AttemptFinished,
     CallFinished,
@@ -50,10 +51,14 @@ class Messages:
         """Results are worded as programs that know the `claude` command expect them."""
         self.totals = Totals()
         """Of the turn."""
-        self._whole = Totals()
+        self.whole = Totals()
         """Of this process, sub-agents included."""
         self._listeners: list[Listener] = []
         self._main: Voice | None = None
+
+    def name(self, model: str) -> str:
+        """What a model is called: for hosts, one of Anthropic's as they know it, without the provider."""
+        return model.removeprefix("anthropic/") if self.hosted else model
 
     @property
     def heard(self) -> bool:
@@ -70,9 +75,9 @@ class Messages:
             self._main = voice
         bus.subscribe(voice)
 
-    def emit(self, kind: str, fields: Frame, uuid: str = "") -> Frame:
-        """Hand a message of type `kind` to all listeners; returns it."""
-        frame: Frame = {"type": kind, **fields, "session_id": self.session, "uuid": uuid or new_id()}
+    def emit(self, kind: str, fields: Frame, uuid: str = "", session: str = "") -> Frame:
+        """Hand a message of type `kind` to all listeners; returns it. `session`: if it is another one's."""
+        frame: Frame = {"type": kind, **fields, "session_id": session or self.session, "uuid": uuid or new_id()}
         for listener in self._listeners:
             listener(frame)
         return frame
@@ -96,17 +101,27 @@ class Messages:
         result = result_object(ended, totals, self.session, self.profile(), denials, structured, questions=questions)
         if self.hosted:
             result = hosted_result(result, ended, totals)
-        if (main := self._main) and main.said:
-            result["user_message_uuid"] = main.said.uuid
-            if main.said.origin:
-                result["origin"] = main.said.origin
-        result["total_cost_usd"] = self._whole.cost
-        result["modelUsage"] = self._whole.by_model_object(self.profile())
+        if said := self._main.said if self._main else None:
+            result["user_message_uuid"] = said.uuid
+            if said.origin:
+                result["origin"] = said.origin
+        return self._result(result)
+
+    def local(self, text: str, command: str, origin: Frame) -> Frame:
+        """The result of a slash command of ours that needed no model."""
+        ended = TurnEnded("", Verdict("answered", "a command of the session"), text, 0, 0.0, 0.0)
+        result = result_object(ended, Totals(), self.session, self.profile(), [])
+        return self._result({**result, "local_command": command, **({"origin": origin} if origin else {})})
+
+    def _result(self, result: Frame) -> Frame:
+        result["total_cost_usd"] = self.whole.cost
+        usage = self.whole.by_model_object(self.profile())
+        result["modelUsage"] = {self.name(model): told for model, told in usage.items()}
         return self.emit("result", {key: value for key, value in result.items() if key != "type"})
 
     def count(self, event: ModelReplied, *, main: bool) -> None:
         fallback = self.profile().model
-        self._whole.add(event, fallback)
+        self.whole.add(event, fallback)
         if main:
             self.totals.add(event, fallback)
 
@@ -162,7 +177,7 @@ class Voice:
             self._close(None)
             if draft.text:
                 content: list[Json] = [block(Text(draft.text))]
-                message = assistant(draft.id, out.profile().model, content, None, Usage())
+                message = assistant(draft.id, out.name(out.profile().name), content, None, Usage())
                 self._emit("assistant", message=message, aborted=True)
         if ended.verdict.outcome == "interrupted":
             said: list[Json] = [block(Text("[The user stopped this turn.]"))]
@@ -176,7 +191,7 @@ class Voice:
     # --- streams ------------------------------------------------------------------------------------------------------
 
     def _delta(self, delta: TextDelta | ThinkingDelta | CallDelta) -> None:
-        draft = self._draft = self._draft or Draft(self._out.profile().model)
+        draft = self._draft = self._draft or Draft(self._out.name(self._out.profile().name))
         for event in draft.delta(delta):
             self._event(event)
 
@@ -185,7 +200,7 @@ class Voice:
             self._emit("stream_event", event=event)
 
     def _close(self, message: AssistantMessage | None) -> Draft:
-        draft = self._draft or Draft(self._out.profile().model)
+        draft = self._draft or Draft(self._out.name(self._out.profile().name))
         self._draft = None
         for event in draft.end(message):
             self._event(event)
@@ -236,7 +251,11 @@ class Voice:
         self._calls.update((call.id, call) for call in message.calls)
         for part, piece in enumerate(message.parts):
             made = assistant(
-                draft.id, message.model or SYNTHETIC, [block(piece)], STOPS.get(message.stop), message.usage
+                draft.id,
+                self._out.name(message.model) or SYNTHETIC,
+                [block(piece)],
+                STOPS.get(message.stop),
+                message.usage,
             )
             self._emit("assistant", uuid_of(self._out.session, number, part), message=made)
 

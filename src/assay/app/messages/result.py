@@ -15,6 +15,7 @@ from assay.core.events import ModelReplied, TurnEnded
 from assay.core.ids import new_id
 from assay.core.messages import Failure, Json, ToolCall, Usage
 from assay.core.model import Profile
+from assay.run.answer import NO_ANSWER
 
 _FINE = frozenset({"answered", "verified", "partial", "unverified"})
 
@@ -88,6 +89,8 @@ def result_object(
         subtype = "error_max_turns" if "--max-turns" in verdict.why else "error_max_budget_usd"
     elif not fine and verdict.outcome not in _API_FAILURES:
         subtype = "error_during_execution"
+        if verdict.why == NO_ANSWER:
+            subtype = "error_max_structured_output_retries"
     result: dict[str, Json] = {
         "type": "result",
         "subtype": subtype,
@@ -144,7 +147,8 @@ def _terminal_reason(ended: TurnEnded, totals: Totals, subtype: str) -> str:
         case "interrupted":
             return "aborted_tools" if totals.stop == "calls" else "aborted_streaming"
         case _ if totals.failure is None:
-            return "completed"
+            stuck = subtype == "error_max_structured_output_retries"
+            return "structured_output_retry_exhausted" if stuck else "completed"
         case _:
             return "prompt_too_long" if totals.failure.kind == "context_too_long" else "api_error"
 

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "models": "the catalogue, and the local model store: list, pull, where, serve",
     "check": "discover and run this project's checks, print the evidence table; no model",
     "held": "what commands did to protected names and was taken back: list, show, apply, drop",
+    "rewind": "take a session back to before a turn: its files, its conversation, or both",
     "doctor": "prove what works here: providers, local model, sandbox, terminal",
     "explain": "why a call was decided as it was, or how one would be: assay explain 'Bash(git push)'",
     "demo": "the main job, end to end, on a real project",
@@ -109,6 +110,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from assay.surfaces.cli.held import run_held
 
         return run_held
+    if name == "rewind":
+        from assay.surfaces.cli.rewind import run_rewind
+
+        return run_rewind
     if name == "doctor":
         from assay.surfaces.cli.doctor import run_doctor
 

@@ -34,7 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--script", type=Path, metavar="FILE", help="replies, rules and faults as JSON")
-    what.add_argument("--job", choices=["five-step", "echo"], help="a built-in job that fits any agent's tools")
+    jobs = ["five-step", "echo", "obedient"]
+    what.add_argument("--job", choices=jobs, help="a built-in job that fits any agent's tools, or what the prompt says")
     parser.add_argument("--turns", type=int, default=50, metavar="N", help="turns of the echo job (50)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="make the five-step job's paths absolute, below DIR")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="a fault; repeatable; see below")
@@ -53,6 +54,10 @@ def _scripted(arguments: argparse.Namespace) -> Scripted:
         return five_step(cast("Path | None", arguments.root))
     if arguments.job == "echo":
         return echo(cast(int, arguments.turns))
+    if arguments.job == "obedient":
+        from assay.testing.server.obedient import obedient
+
+        return obedient
     return Reply("Hello from the scripted server.")
 
 

@@ -9,40 +9,43 @@ from msgspec import structs
 
 from assay.core.errors import InvalidArguments
 from assay.core.workspace import Command, CommandResult
+from assay.tools.bash import SHOWN, BashTool
 from assay.tools.bound import head_tail, one_line, plain, visible
 from assay.tools.condense import condense
-from assay.tools.shell import SHOWN, ShellTool
 
 from .double import Bench, text_of
 
 
 async def test_output_alone_when_all_is_well(bench: Bench) -> None:
-    outcome = await bench.call(ShellTool(), command="echo hi; pwd")
+    outcome = await bench.call(BashTool(), command="echo hi; pwd")
     assert text_of(outcome) == f"hi\n{bench.root}"
     assert not outcome.is_error
-    assert text_of(await bench.call(ShellTool(), command="true")) == "(no output)"
+    assert text_of(await bench.call(BashTool(), command="true")) == "(no output)"
 
 
 async def test_the_exit_code_comes_first(bench: Bench) -> None:
-    outcome = await bench.call(ShellTool(), command="echo no; exit 3")
+    outcome = await bench.call(BashTool(), command="echo no; exit 3")
     assert text_of(outcome) == "exit 3\nno"
     assert outcome.is_error
     assert outcome.debug["exit"] == 3
 
 
 async def test_a_time_out_is_told(bench: Bench) -> None:
-    outcome = await bench.call(ShellTool(), command="sleep 30", timeout=1)
-    assert text_of(outcome) == "timed out after 1 s and was stopped\nso far"
+    outcome = await bench.call(BashTool(), command="sleep 30", timeout=1000)
+    assert text_of(outcome) == "timed out after 1 s and was stopped (timeout is in milliseconds)\nso far"
 
 
 async def test_timeouts_have_limits_and_plan_mode_is_passed_on(bench: Bench) -> None:
-    await bench.call(ShellTool(read_only=True), command="true", timeout=99_999)
-    await bench.call(ShellTool(), command="true", timeout=-1)
-    assert [(command.timeout, command.read_only) for command in bench.workspace.commands] == [(600, True), (1, False)]
+    await bench.call(BashTool(lambda: True), command="true", timeout=9_999_999)
+    await bench.call(BashTool(), command="true", timeout=-1)
+    assert [(command.timeout, command.read_only) for command in bench.workspace.commands] == [
+        (600, True),
+        (0.001, False),
+    ]
 
 
 async def test_long_output_is_cut_and_kept(bench: Bench) -> None:
-    outcome = await bench.call(ShellTool(), command="seq 1 5000; echo end")
+    outcome = await bench.call(BashTool(), command="seq 1 5000; echo end")
     text = text_of(outcome)
     assert len(text) < SHOWN + 300
     assert text.startswith("1\n2\n")
@@ -53,7 +56,7 @@ async def test_long_output_is_cut_and_kept(bench: Bench) -> None:
 
 
 async def test_very_long_output_is_counted_exactly(bench: Bench) -> None:
-    outcome = await bench.call(ShellTool(), command="seq -w 1 100000; echo end")
+    outcome = await bench.call(BashTool(), command="seq -w 1 100000; echo end")
     text = text_of(outcome)
     shown = sum(len(row) + 1 for row in text.split("\n") if row.isdigit()) + len("end")
     assert f"{700_004 - shown:,} of 700,004 bytes left out" in text
@@ -63,7 +66,7 @@ async def test_very_long_output_is_counted_exactly(bench: Bench) -> None:
 @pytest.mark.parametrize("command", ["", "  ", "a\0b"])
 def test_no_command(command: str) -> None:
     with pytest.raises(InvalidArguments):
-        ShellTool().effects({"command": command})
+        BashTool().effects({"command": command})
 
 
 @pytest.mark.parametrize(
@@ -182,7 +185,7 @@ async def test_what_was_taken_back_is_told(bench: Bench, monkeypatch: pytest.Mon
         return structs.replace(await run(command), held=(".vscode/tasks.json", *(f"d{n}/.env" for n in range(9))))
 
     monkeypatch.setattr(bench.workspace, "run", taken)
-    outcome = await bench.call(ShellTool(), command="true")
+    outcome = await bench.call(BashTool(), command="true")
     last = text_of(outcome).splitlines()[-1]
     assert last.startswith("[held for review, not in the workspace: .vscode/tasks.json, d0/.env")
     assert last.endswith("and 2 more]")
@@ -191,6 +194,6 @@ async def test_what_was_taken_back_is_told(bench: Bench, monkeypatch: pytest.Mon
 
 
 async def test_a_terminal_is_asked_for(bench: Bench) -> None:
-    await bench.call(ShellTool(), command="true", tty=True)
-    await bench.call(ShellTool(), command="true")
+    await bench.call(BashTool(), command="true", tty=True)
+    await bench.call(BashTool(), command="true")
     assert [command.terminal for command in bench.workspace.commands] == [(24, 80), None]

@@ -1,8 +1,10 @@
-"""The shell tool: one command line in the workspace, its output bounded."""
+"""The Bash tool: one command line in the workspace, its output bounded."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.core.errors import InvalidArguments, WorkspaceError
 from assay.core.ids import new_id
@@ -17,46 +19,64 @@ SHOWN = 8_000
 """Characters of output that the model gets."""
 KEPT = 64_000
 """Bytes that are looked at to choose them."""
-LONGEST = 600
+LONGEST = 600_000
+"""Milliseconds."""
 TERMINAL = (24, 80)
 """Rows and columns of the private terminal of a command that asked for one."""
 MOST_HELD = 8
 """Paths of held changes that are named."""
 
 
-class ShellArguments(Struct, forbid_unknown_fields=True):
+Background = Callable[[Command, str, ToolContext], Awaitable[ToolOutcome]]
+"""Starts a command that goes on after its call; the text says what it is, in the model's words. Its `timeout` is the
+one that the model asked for, 0 for none."""
+
+
+class BashArguments(Struct, forbid_unknown_fields=True):
     command: str
-    timeout: int = 120
+    timeout: int = 120_000
+    description: str = ""
+    run_in_background: bool = False
     tty: bool = False
 
 
-class ShellTool:
-    """Runs commands. With `read_only` (plan mode) the workspace itself is not writable for them."""
+def never() -> bool:
+    return False
 
-    def __init__(self, read_only: bool = False) -> None:
-        self.spec = tool_spec("shell", ShellArguments)
+
+class BashTool:
+    """Runs commands. While `read_only` says so (plan mode) the workspace itself is not writable for them."""
+
+    def __init__(self, read_only: Callable[[], bool] = never, background: Background | None = None) -> None:
+        self.spec = tool_spec("Bash", BashArguments, without=() if background else ("run_in_background",))
         self._read_only = read_only
+        self._background = background
         self._shell = ""
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
-        asked = read_arguments("shell", arguments, ShellArguments)
+        asked = read_arguments("Bash", arguments, BashArguments)
         if not asked.command.strip() or "\0" in asked.command:
-            raise InvalidArguments("shell: command: expected a command line")
+            raise InvalidArguments("Bash: command: expected a command line")
         return (Effect("execute", asked.command),)
 
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
-        asked = read_arguments("shell", arguments, ShellArguments)
-        seconds = min(max(asked.timeout, 1), LONGEST)
+        asked = read_arguments("Bash", arguments, BashArguments)
+        seconds = min(max(asked.timeout, 1), LONGEST) / 1000
         self._shell = self._shell or _found_shell()
         spill = f"{context.spill}/{new_id()}.txt" if context.spill else ""
         command = Command(
             (self._shell, "-c", asked.command),
-            timeout=float(seconds),
+            timeout=seconds,
             limit=KEPT,
             spill=spill,
-            read_only=self._read_only,
+            read_only=self._read_only(),
             terminal=TERMINAL if asked.tty else None,
         )
+        if asked.run_in_background:
+            if self._background is None:
+                return refused("commands can't go on in the background here; run it without run_in_background")
+            patience = seconds if "timeout" in arguments else 0.0
+            return await self._background(replace(command, timeout=patience), asked.description, context)
         try:
             result = await context.workspace.run(command)
         except WorkspaceError as error:
@@ -70,7 +90,7 @@ def _found_shell() -> str:
     return which("bash") or "/bin/sh"
 
 
-def _told(command: str, seconds: int, result: CommandResult, spill: str) -> ToolOutcome:
+def _told(command: str, seconds: float, result: CommandResult, spill: str) -> ToolOutcome:
     from assay.tools.condense import condense
 
     clean = plain(result.output).strip("\n")
@@ -84,7 +104,8 @@ def _told(command: str, seconds: int, result: CommandResult, spill: str) -> Tool
     if where and brief != clean and len(brief) <= SHOWN and not missing:
         body += f"\n[all of it: {where}]"
     if result.timed_out:
-        status = f"timed out after {seconds} s and was stopped"
+        unit = "" if seconds >= 2 else " (timeout is in milliseconds)"
+        status = f"timed out after {seconds:g} s and was stopped{unit}"
     else:
         status = f"exit {result.exit_code}" if result.exit_code else ""
     held = _listed(result.held)
