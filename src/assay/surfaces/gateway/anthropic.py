@@ -212,11 +212,15 @@ def _reasoning(thinking: Table, effort: Json) -> Reasoning:
             return asked
 
 
+def _blocks(content: Json) -> list[Table]:
+    """The blocks of a content, which a string is one of."""
+    whole: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else rows(content)
+    return [table(block) for block in whole]
+
+
 def _message(item: Table) -> Message:
     role, content = item.get("role"), item.get("content")
-    blocks = (
-        [{"type": "text", "text": content}] if isinstance(content, str) else [table(each) for each in rows(content)]
-    )
+    blocks = _blocks(content)
     if role == "assistant":
         parts = tuple(part for block in blocks if (part := _assistant_part(block)))
         native: list[Json] = [{key: block[key] for key in block if key != "cache_control"} for block in blocks]
@@ -243,8 +247,7 @@ def _user_part(block: Table) -> UserPart | None:
     match block.get("type"):
         case "tool_result":
             content = block.get("content")
-            inner = [{"type": "text", "text": content}] if isinstance(content, str) else rows(content)
-            parts = tuple(part for each in inner if (part := _content(table(each))))
+            parts = tuple(part for each in _blocks(content) if (part := _content(each)))
             return ToolResult(word(block.get("tool_use_id")), parts, block.get("is_error") is True)
         case _:
             return _content(block)

@@ -138,6 +138,7 @@ def _socket(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen(128)
     except OSError as error:
         listening.close()
         raise UsageError(f"--port: {port} on this machine can't be used ({error.strerror})") from error
