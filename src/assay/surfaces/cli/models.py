@@ -51,7 +51,7 @@ def run_models(arguments: list[str]) -> int:
         case ["stop"]:
             return _stop(paths)
         case [action, *_]:
-            raise UsageError(f"assay models has no '{' '.join([action])}'; it has list, pull, where, serve, stop, gateway")
+            raise UsageError(f"assay models has no '{action}'; it has list, pull, where, serve, stop, gateway")
         case _:
             return 2
 

@@ -78,6 +78,10 @@ class Gateway:
         self._names = names
         self._memory = Memory()
 
+    async def aclose(self) -> None:
+        """Close the models that are kept open."""
+        await self._pool.aclose()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
