@@ -139,8 +139,8 @@ class Fate:
 
 
 class OpenGate:
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
-        del tool, effects, label
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
+        del tool, effects, label, arguments
         return Decision("allow")
 
 

@@ -32,6 +32,27 @@ make_venv() {
     command -v virtualenv >/dev/null 2>&1 && virtualenv -q -p "$1" "$venv"
 }
 
+# Programs in JavaScript that drive commands like ours, for the tests; without node these tests are left out, and say so.
+# Their optional packages are the other command itself, 250 MB of it.
+node_programs() {
+    if ! command -v npm >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm; } >/dev/null 2>&1 || true
+    fi
+    if ! command -v npm >/dev/null 2>&1; then
+        echo "setup: no npm; the tests with programs in JavaScript are left out" >&2
+        return 0
+    fi
+    mkdir -p "$venv/node"
+    npm install --prefix "$venv/node" --omit=optional --no-audit --no-fund --loglevel=error \
+        @anthropic-ai/claude-agent-sdk @zed-industries/claude-agent-acp >/dev/null ||
+        echo "setup: npm could not install what the tests with programs in JavaScript need" >&2
+}
+
+# The sources of the public client: its wheel brings another command along, which would be used in the place of ours.
+test_packages() {
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-binary claude-agent-sdk -e . --group test "$@"
+}
+
 if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || { echo "setup: Python 3.11 or later is needed; install it or set PYTHON=/path/to/python" >&2; exit 1; }
     echo "setup: making $venv with $python" >&2
@@ -41,11 +62,11 @@ fi
 echo "setup: installing what '$what' needs" >&2
 case $what in
     local) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[local]' ;;
-    test) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test ;;
+    test) test_packages && node_programs ;;
     # The guided fuzzer is built for some systems only; without it `make nightly` tries what it can.
-    fuzz) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test &&
+    fuzz) test_packages &&
         { "$venv/bin/python" -m pip install -q --disable-pip-version-check --group fuzz ||
             echo "setup: no guided fuzzer for this system" >&2; } ;;
-    check) "$venv/bin/python" -m pip install -q --disable-pip-version-check -e . --group test --group check ;;
+    check) test_packages --group check ;;
     *) echo "setup: nothing is known about '$what'" >&2; exit 2 ;;
 esac

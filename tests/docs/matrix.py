@@ -99,7 +99,6 @@ ROWS: dict[int, tuple[str, str]] = {
 
 NOTES = {
     16: "What was cut is asked for again; an argument list that merely ends is told to the model as invalid.",
-    32: "There are no sub-agents yet: a model that calls for one is told that there is no such tool.",
     42: "Nobody is asked for approval without a terminal, so there is no such moment to interrupt.",
     61: "There is no tool that takes a patch: a change is one exact replacement, in one file, at all places or none.",
 }

@@ -17,6 +17,7 @@ from typing import cast
 import assay.surfaces.cli
 from assay.app.flags import Flag
 from assay.core.check import EXIT_CODES
+from assay.core.web import Page, WebError
 from assay.models.catalog import load
 from assay.surfaces.cli.main import COMMANDS
 from assay.testing.server.faults import CATALOGUE
@@ -78,9 +79,16 @@ def outcomes() -> str:
     )
 
 
+class NoWeb:
+    """Is enough to have the tools told of that need a web."""
+
+    async def get(self, url: str, limit: int) -> Page:
+        raise WebError(url)
+
+
 def tools() -> str:
     body: list[tuple[str, str, str]] = []
-    for tool in chain(*toolbox()):
+    for tool in chain(*toolbox(web=NoWeb(), search=(NoWeb(), "https://localhost/?q={query}"))):
         shape = cast("dict[str, dict[str, dict[str, str]]]", tool.spec.parameters)
         needed = cast("list[str]", tool.spec.parameters.get("required", []))
         arguments = [

@@ -34,18 +34,6 @@ def shells(place: Place, serve: Serve, *commands: str, timeout: int = 60, words:
     return [result for turn in server.requests[-1].history for result in turn.results]
 
 
-@pytest.mark.row(32)
-@pytest.mark.parametrize("name", ["task", "Agent", "spawn_agent"])
-def test_a_model_that_calls_for_another_agent_is_told_there_is_none(place: Place, serve: Serve, name: str) -> None:
-    call = Call(name, {"prompt": "Call yourself.", "description": "more"})
-    server = serve([Reply("I delegate.", calls=(call, call)), Reply("Done.")])
-    place.task(server, prompt="Go").expect(0, "answered")
-    results = server.requests[-1].last.results
-    assert [result.is_error for result in results] == [True, True]
-    assert all(f"there is no tool '{name}'" in result.text for result in results)
-    assert len(server.requests) == 2
-
-
 @pytest.mark.row(33)
 @pytest.mark.parametrize("words", [(), ("--no-sandbox",)], ids=["confined", "unconfined"])
 def test_a_command_that_outlasts_its_limit_is_ended_and_told_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -21,7 +22,7 @@ FRAMES = st.dictionaries(st.text(max_size=8), VALUES, max_size=5)
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(st.lists(FRAMES, max_size=6), st.lists(st.integers(0, 10_000), max_size=12), st.sampled_from(["\n", "\r\n"]))

@@ -42,7 +42,7 @@ class NamedGate:
         self._words = words
         self.asked: list[str] = []
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments=None) -> Decision:
         self.asked.append(tool)
         await asyncio.sleep(0)
         return self._words.get(tool, Decision("allow"))

@@ -46,7 +46,7 @@ CHEAT = "-    return found\n+    return 3"
 
 
 class Permissive:
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
         return Decision("allow")
 
 

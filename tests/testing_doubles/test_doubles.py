@@ -103,7 +103,7 @@ class TestClocks(ClockConformance):
 class Cautious:
     """A gate that allows reading, asks about files inside, and denies the rest."""
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
         if all(effect.kind in ("read", "none") for effect in effects):
             return Decision("allow", weighed=tuple(Weighed(effect, "allow", "reading") for effect in effects))
         inside = all(effect.kind in ("read", "write") and not effect.target.startswith("/") for effect in effects)

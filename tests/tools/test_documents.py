@@ -100,9 +100,7 @@ async def test_pdftotext_serves_where_the_library_is_missing(
     assert "pdftotext: Syntax Error: bad" in text_of(await bench.call(ReadTool(), file_path="a.pdf"))
 
 
-@pytest.mark.parametrize(
-    ("pages", "found"), [("", (1, 10**6)), ("3", (3, 3)), (" 2 - 5 ", (2, 5)), ("8-", (8, 10**6))]
-)
+@pytest.mark.parametrize(("pages", "found"), [("", (1, 10**6)), ("3", (3, 3)), (" 2 - 5 ", (2, 5)), ("8-", (8, 10**6))])
 def test_page_ranges(pages: str, found: tuple[int, int]) -> None:
     assert page_range(pages) == found
 

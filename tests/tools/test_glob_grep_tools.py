@@ -187,6 +187,8 @@ def test_the_lines_found_are_lines_of_the_text(view: str, pattern: str, across: 
         ("a?c", "abc", True),
         ("[", "[", True),
         ("[z-a]", "x/[z-a]", True),
+        ("[+--]x", "a/-x", True),
+        ("[?--]", "[?--]", True),
     ],
 )
 def test_globs(glob: str, path: str, matches: bool) -> None:

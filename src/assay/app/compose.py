@@ -6,19 +6,26 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from assay._version import __version__
+from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
+from assay.app.mcp import make_servers, offer_search
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, find_paths
 from assay.app.reasoning import read_reasoning
+from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.task import Task, Wish
+from assay.app.web import make_search, make_web
 from assay.context.instructions import instruction_fragments
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
@@ -26,7 +33,6 @@ from assay.core.clock import Clock, SystemClock
 from assay.core.context import Fragment
 from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
-from assay.core.events import Rewound
 from assay.core.model import Model
 from assay.core.policy import Mask, Question
 from assay.models.client import HttpModel
@@ -37,6 +43,7 @@ from assay.run.toolset import Toolset
 from assay.sessions.fold import Status, fold
 from assay.sessions.index import Sessions, project_key
 from assay.sessions.log import SessionLog
+from assay.tools.tasks import Background
 from assay.tools.toolbox import toolbox
 from assay.workspace.local import Beside, LocalWorkspace
 from assay.workspace.sandbox.bubblewrap import Bubblewrap
@@ -66,7 +73,8 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         )
         stack.push_async_callback(models.aclose)
         _warm(model, stack)
-        store = _open_store(sessions, wish)
+        kept_in = open_sessions(sessions, wish, stack)
+        store = open_store(kept_in, wish)
         stack.callback(store.close)
         approved = _approved(wish, store, clock)
         approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
@@ -85,17 +93,26 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         if not workspace.confined:
             notices.append("commands run UNCONFINED (--no-sandbox)")
         instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        tools = toolbox(wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: gate.mode == "plan")
-        offered = Toolset(tools.tools, tools.deferred)
+        background, plans = Background(), lambda: gate.mode == "plan"
+        tools = toolbox(
+            wish.tools,
+            wish.disallowed,
+            hides=gate.hides,
+            read_only=plans,
+            background=background,
+            web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
+            search=make_search(settings.search, wish.environ) if settings.search else None,
+        )
+        toolset = Toolset(tools.tools, tools.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
-            offered.add(StructuredOutputTool(wish.schema))
+            toolset.add(StructuredOutputTool(wish.schema))
         parts = RunParts(
             store,
             model,
             workspace,
-            offered,
+            toolset,
             gate,
             clock,
             approver,
@@ -105,14 +122,35 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
             attached.run = run
+        outfit = Outfitter(
+            models.get,
+            settings.aliases,
+            wish.environ,
+            partial(_stricter, wish, settings, paths, kept, workspace.confined, str(store.spill)),
+            lambda quiet, its: (
+                toolbox(
+                    wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: quiet() or plans(), background=its
+                ).tools
+            ),
+            clock,
+        )
+        outfit.define(read_agents(wish.agents))
+        outfit.define(read_agents(wish.host.offered.get("agents")) if wish.host else ())
+        tasks = attach(run, outfit, background, wish.tools, wish.disallowed)
+        stack.push_async_callback(tasks.aclose)
 
         def new_store() -> SessionLog:
-            fresh = sessions.create(str(wish.directory))
+            fresh = kept_in.create(str(wish.directory))
             stack.callback(fresh.close)
             return fresh
 
         task = Task(run, model, wish, notices, new_store, approved)
-        task.models, task.gate = models, gate
+        task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
+        follow(task, store)
+        task.mcp = make_servers(wish, settings, paths, run, notices)
+        offer_search(run)
+        if task.mcp:
+            stack.push_async_callback(task.mcp.aclose)
         yield task
 
 
@@ -126,7 +164,12 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         (*settings.checks, *wish.checks),
         settings.unprotected,
         settings.protected,
+        _tokens(wish.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "")),
     )
+
+
+def _tokens(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else None
 
 
 @contextlib.asynccontextmanager
@@ -223,30 +266,9 @@ def _model_before(sessions: Sessions, wish: Wish) -> str | None:
     if wish.session is None or wish.base_url:
         return None
     status = Status()
-    fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
+    with contextlib.suppress(UsageError):  # it may lie elsewhere, or nowhere, which is told later
+        fold(sessions.read(wish.session or sessions.latest(str(wish.directory))).records(), status)
     return status.model or None
-
-
-def _open_store(sessions: Sessions, wish: Wish) -> SessionLog:
-    directory = str(wish.directory)
-    if wish.session is None:
-        if wish.fork:
-            raise UsageError("--fork-session goes with --continue or --resume ID")
-        return sessions.create(directory, wish.session_id)
-    if wish.session_id and not wish.fork:
-        raise UsageError("--session-id with --continue or --resume needs --fork-session")
-    identity = wish.session or sessions.latest(directory)
-    upto: int | None = None
-    if wish.resume_at:
-        from assay.app.messages.cut import cut_at
-
-        upto = cut_at(sessions.read(identity).records(), wish.resume_at, wish.resume_drops)
-    if wish.fork:
-        return sessions.fork(identity, upto=upto, session=wish.session_id)
-    store = sessions.open(identity)
-    if upto is not None:
-        store.append(Rewound(upto))
-    return store
 
 
 def make_gate(
@@ -271,6 +293,14 @@ def make_gate(
     )
     rules = rules_of(said, wish.allowed, wish.disallowed)
     return RuleGate(bounds, mode, rules, kept=kept)
+
+
+def _stricter(
+    wish: Wish, settings: Settings, paths: Paths, kept: Kept, confined: bool, spill: str, mode: PermissionMode
+) -> RuleGate:
+    """The gate of a sub-agent whose kind names a mode."""
+    wish = replace(wish, permission_mode=mode)
+    return make_gate(wish, settings, paths, kept, confined=confined, readable=(spill,))
 
 
 def _hosts(settings: Settings) -> dict[str, Host]:

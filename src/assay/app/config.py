@@ -1,12 +1,13 @@
 """Settings in layers, with trust.
 
 From weak to strong: the user's file, the project's `.assay/settings.json` and `.assay/settings.local.json`, what
-`--settings` names, flags. A project layer comes with the repository, so it may only tighten: add deny and ask rules and
-protected patterns, lower budgets. Whatever would loosen is ignored, with a notice, until the user lists the SHA-256
-of that very content under `trustedSettings` in their own file. An unknown key is reported and ignored, unless it looks
-like one of the policy. A malformed file, and a rule that is none or contradicts its own examples, are errors that name
-file and line, because a half-read policy is worse than none: no work is done by it. Who only wants to look is given the
-stricter reading, which keeps what denies and drops what allows.
+`--settings` names, flags. Right below each file of ours counts the one that the `claude` command has (`app.compat`).
+A project layer comes with the repository, so it may only tighten: add deny and ask rules and protected patterns, lower
+budgets. Whatever would loosen is ignored, with a notice, until the user lists the SHA-256 of that very content under
+`trustedSettings` in their own file. An unknown key is reported and ignored, unless it looks like one of the policy. A
+malformed file, and a rule that is none or contradicts its own examples, are errors that name file and line, because a
+half-read policy is worse than none: no work is done by it. Who only wants to look is given the stricter reading, which
+keeps what denies and drops what allows.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 from msgspec import Struct
 
 from assay.app.limits import CommandLimits
 from assay.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from assay.app.compat import Compat
 
 Mode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
 
@@ -78,17 +82,37 @@ class Settings(Struct, frozen=True, rename="camel"):
     not."""
     sandbox: SandboxSettings = SandboxSettings()
     """What confines commands; never a project's to say, trusted or not."""
+    mcp_servers: dict[str, object] = {}
+    """MCP servers that every session of the user has."""
+    enabled_mcpjson_servers: tuple[str, ...] = ()
+    """Servers of a project's `.mcp.json` that may start, by name."""
+    disabled_mcpjson_servers: tuple[str, ...] = ()
+    enable_all_project_mcp_servers: bool = False
+    search: str = ""
+    """The address of a search engine with `{query}` in it; the user's to say, as `sandbox`."""
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, dict[str, object]] = {}
     aliases: dict[str, str] = {}
     trusted_settings: tuple[str, ...] = ()
+    output_style: str | None = None
+    """How the model should answer: the name of a style."""
+    hooks: dict[str, object] = {}
+    """What is run at points of a session, by event (`policy.hooks` reads it)."""
+    disable_all_hooks: bool = False
+    plugins: tuple[str, ...] = ()
+    """Folders of plugins, as `--plugin-dir`."""
+    enabled_plugins: dict[str, bool] = {}
+    """Which of the installed plugins count, by `NAME@MARKETPLACE` or NAME."""
 
 
 _TIGHTENING = frozenset({
-    "protected", "egress", "limits", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds",
+    "protected", "egress", "limits", "max_turns", "max_tokens_total", "max_budget_usd", "max_seconds", "output_style",
 })  # fmt: skip
-_ADDING = frozenset({"checks", "protected", "unprotected", "environment", "trusted_settings"})
-_MERGING = frozenset({"providers", "models", "aliases"})
+_ADDING = frozenset({
+    "checks", "protected", "unprotected", "environment", "trusted_settings", "plugins", "enabled_mcpjson_servers",
+    "disabled_mcpjson_servers",
+})  # fmt: skip
+_MERGING = frozenset({"providers", "models", "aliases", "enabled_plugins", "mcp_servers"})
 _POLICY = frozenset({"permissions", "protected", "unprotected", "environment", "egress", "limits", "sandbox"})
 _STRICT_MODES = {"dontAsk": 1, "plan": 2}
 """Modes that are stricter than the default, and how much."""
@@ -100,38 +124,39 @@ def load_settings(
     sources: frozenset[str],
     extra: str | None = None,
     problems: list[str] | None = None,
+    compat: Compat | None = None,
 ) -> tuple[Settings, list[str]]:
     """Read and merge the layers named in `sources` (user, project, local), then `extra` (`--settings`: a path or JSON).
+    With `compat`, files of the `claude` command count, too, each right below ours.
 
     Returns the settings and notices for the person. Raises `UsageError` for a file that is not valid; with a list for
     `problems` it is told there instead, and the stricter reading of that file counts.
     """
     notices: list[str] = []
     merged = Settings()
-    trusted: tuple[str, ...] = ()
+    own = compat.user_file if compat else None
+    if compat and own and "user" in sources and (text := _read_if_any(own, notices)):
+        merged, model = compat.read(text, own, notices)
+        compat.accept(model)
     if "user" in sources and (text := _read(user_file)):
-        merged = _layer(text, str(user_file), notices, problems)
-        trusted = merged.trusted_settings
+        merged = _merge(merged, _layer(text, str(user_file), notices, problems))
+    trusted = merged.trusted_settings
     for source, name in (("project", "settings.json"), ("local", "settings.local.json")):
-        path = project / ".assay" / name
-        if source in sources and (text := _read(path)):
-            layer = _layer(text, str(path), notices, problems)
-            digest = f"sha256:{sha256(text).hexdigest()}"
-            if layer.egress.keys() - {"deny"}:
-                notices.append(f"{path}: ignored egress but for deny: hosts are allowed in {user_file} only")
-                deny = {key: value for key, value in layer.egress.items() if key == "deny"}
-                layer = msgspec.structs.replace(layer, egress=deny)
-            if layer.sandbox != SandboxSettings():
-                notices.append(f"{path}: ignored sandbox: what confines commands is set in {user_file} only")
-                layer = msgspec.structs.replace(layer, sandbox=SandboxSettings())
-            if digest not in trusted:
-                layer, loosening = _tightened(layer, merged)
-                if loosening:
-                    notices.append(
-                        f"{path}: ignored {', '.join(loosening)}, which would loosen what you set; "
-                        f'to trust this content, add "{digest}" to trustedSettings in {user_file}'
-                    )
+        if source not in sources:
+            continue
+        path = project / ".claude" / name
+        if compat and path != own and (text := _read_if_any(path, notices)):
+            layer, model = compat.read(text, path, notices)
+            layer, is_trusted = _allowed(layer, merged, text, path, user_file, trusted, notices)
+            if is_trusted:
+                compat.accept(model)
             merged = _merge(merged, layer)
+        path = project / ".assay" / name
+        if text := _read(path):
+            layer = _layer(text, str(path), notices, problems)
+            merged = _merge(merged, _allowed(layer, merged, text, path, user_file, trusted, notices)[0])
+    if compat:
+        compat.tell(notices)
     if extra:
         text = extra.encode("utf-8", "surrogateescape") if extra.lstrip().startswith("{") else _read(Path(extra))
         if text is None:
@@ -140,6 +165,38 @@ def load_settings(
             merged, _layer(text, "--settings" if extra.lstrip().startswith("{") else extra, notices, problems)
         )
     return merged, notices
+
+
+def _allowed(
+    layer: Settings,
+    merged: Settings,
+    text: bytes,
+    path: Path,
+    user_file: Path,
+    trusted: tuple[str, ...],
+    notices: list[str],
+) -> tuple[Settings, bool]:
+    """What a file of the project may say, and whether the user trusts its content."""
+    digest = f"sha256:{sha256(text).hexdigest()}"
+    if layer.egress.keys() - {"deny"}:
+        notices.append(f"{path}: ignored egress but for deny: hosts are allowed in {user_file} only")
+        deny = {key: value for key, value in layer.egress.items() if key == "deny"}
+        layer = msgspec.structs.replace(layer, egress=deny)
+    if layer.sandbox != SandboxSettings():
+        notices.append(f"{path}: ignored sandbox: what confines commands is set in {user_file} only")
+        layer = msgspec.structs.replace(layer, sandbox=SandboxSettings())
+    if layer.search:
+        notices.append(f"{path}: ignored search: where words are sent is set in {user_file} only")
+        layer = msgspec.structs.replace(layer, search="")
+    if digest in trusted:
+        return layer, True
+    layer, loosening = _tightened(layer, merged)
+    if loosening:
+        notices.append(
+            f"{path}: ignored {', '.join(loosening)}, which would loosen what you set; "
+            f'to trust this content, add "{digest}" to trustedSettings in {user_file}'
+        )
+    return layer, False
 
 
 def parse_sources(text: str | None) -> frozenset[str]:
@@ -160,6 +217,15 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
+
+
+def _read_if_any(path: Path, notices: list[str]) -> bytes | None:
+    """A file that is not ours: trouble with it is told."""
+    try:
+        return _read(path)
+    except UsageError as error:
+        notices.append(str(error))
+        return None
 
 
 def _layer(text: bytes, where: str, notices: list[str], problems: list[str] | None) -> Settings:
@@ -275,6 +341,8 @@ def _merge(weak: Settings, strong: Settings) -> Settings:
             values[field.name] = _merge_egress(low, high)
         elif field.name == "limits":
             values[field.name] = strong.limits.over(weak.limits)
+        elif field.name == "hooks":
+            values[field.name] = _merge_hooks(low, high)
         elif field.name in _ADDING:
             values[field.name] = tuple(dict.fromkeys((*low, *high)))
         elif field.name in _MERGING:
@@ -290,6 +358,16 @@ def _merge_egress(weak: dict[str, object], strong: dict[str, object]) -> dict[st
     from assay.app.egress import merged
 
     return merged(weak, strong)
+
+
+def _merge_hooks(weak: dict[str, object], strong: dict[str, object]) -> dict[str, object]:
+    """Those of both, event by event."""
+    merged = {**weak, **strong}
+    for event in weak.keys() & strong.keys():
+        low, high = weak[event], strong[event]
+        if isinstance(low, list) and isinstance(high, list):
+            merged[event] = [*cast("list[object]", low), *cast("list[object]", high)]
+    return merged
 
 
 def _merge_permissions(weak: Permissions, strong: Permissions) -> Permissions:

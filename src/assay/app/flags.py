@@ -85,6 +85,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--session-id", "text", "the id of the new session, a UUID", value="UUID"),
     Flag("--resume-session-at", "text", "with --resume: go on behind the message with this uuid", value="UUID"),
     Flag("--resume-drops-turn", "text", "and only if the turn left out is that of this message", value="UUID"),
+    Flag("--no-session-persistence", "switch", "keep nothing of the session"),
     Flag(
         "--approve",
         "repeat",

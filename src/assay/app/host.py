@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from msgspec import Struct
-
 from assay.core.errors import AssayError
 from assay.core.messages import Json
-from assay.core.policy import Approver, Label, Question
+from assay.core.policy import Approver, Question
+from assay.core.spawn import Wake
 
 Table = dict[str, Json]
 
@@ -40,14 +39,6 @@ class Host(Protocol):
         ...
 
 
-class Wake(Struct, frozen=True):
-    """A turn that nobody typed: something in the background has come to its end."""
-
-    prompt: str
-    origin: Table
-    label: Label
-
-
 class Tasks(Protocol):
     """Sub-agents and commands in the background."""
 
@@ -58,6 +49,11 @@ class Tasks(Protocol):
 
     async def woken(self) -> Wake:
         """Waits for the next wake-up and takes it."""
+        ...
+
+    async def next_wake(self, agents: float, commands: float) -> Wake | None:
+        """As `woken`, for whoever will leave: waits `agents` seconds for agents, `commands` when only commands are
+        alive. None when nothing came, or nothing can."""
         ...
 
     async def stop(self, task: str) -> bool:
@@ -84,8 +80,12 @@ class Servers(Protocol):
 
     async def toggle(self, name: str, enabled: bool) -> None: ...
 
-    async def replace(self, servers: Table) -> Table:
+    async def replace(self, servers: Table, /) -> Table:
         """Use these servers from now on; returns `added`, `removed` and `errors`."""
+        ...
+
+    def kill(self) -> None:
+        """End their processes at once: for a signal handler."""
         ...
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, json
 from msgspec.structs import replace
@@ -25,12 +26,18 @@ from assay.core.ids import new_id
 from assay.core.messages import Image, Json, Text
 from assay.core.model import Model, Profile
 from assay.core.policy import EXTERNAL, OPERATOR, Label, Question
+from assay.core.spawn import Wake
 from assay.policy.bounds import PERMISSION_MODES, PermissionMode
 from assay.policy.gate import RuleGate
 from assay.run.answer import StructuredAnswer
 from assay.run.rewind import Rewinding
 from assay.run.run import Run
 from assay.sessions.log import SessionLog
+
+if TYPE_CHECKING:
+    from assay.app.agents import Outfitter
+    from assay.sessions.claude.writer import Transcript
+    from assay.tools.mcp.inprocess import Bridge
 
 
 class Wish(Struct, frozen=True):
@@ -57,6 +64,10 @@ class Wish(Struct, frozen=True):
     effort: str | None = None
     thinking: str | None = None
     checks: tuple[str, ...] = ()
+    mcp_config: tuple[str, ...] = ()
+    strict_mcp: bool = False
+    mcp_bridge: Bridge | None = None
+    """Reaches MCP servers that live in the program that drives us."""
     no_sandbox: bool = False
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
@@ -74,17 +85,20 @@ class Wish(Struct, frozen=True):
     prompt_tool: str = ""
     """Who is asked: `stdio`, or an MCP tool."""
     agents: str | None = None
-    mcp_config: tuple[str, ...] = ()
-    strict_mcp: bool = False
     plugin_dirs: tuple[str, ...] = ()
     mirror: bool = False
     """Transcript lines go to the host, too."""
     host: Host | None = None
     """The program that drives us."""
+    persist: bool = True
+    """False: nothing of the session stays behind."""
     approve: tuple[str, ...] = ()
     """Digests, or beginnings of them, of questions of that session to which the answer is yes, once."""
 
 
+AGENTS_PATIENCE = 600.0
+COMMANDS_PATIENCE = 5.0
+"""Seconds that a program that is done waits for what goes on in the background."""
 _TROUBLE = frozenset({"usage", "auth", "unavailable", "storage", "no_sandbox"})
 
 
@@ -110,6 +124,8 @@ class Task:
         self.answer = StructuredAnswer(wish.schema) if wish.schema is not None else None
         self.version = __version__
         self._model = model
+        self.transcript: Transcript | None = None
+        """What tells this session to programs that read transcripts."""
         self.models: Models | None = None
         """The models that may be switched to; None when there is no choice."""
         self.gate: RuleGate | None = None
@@ -118,6 +134,8 @@ class Task:
         self.messages.follow(run.bus)
         # What helps a session and what a host can ask for; None where there is nothing.
         self.tasks: Tasks | None = None
+        self.outfit: Outfitter | None = None
+        """The kinds of agents that there are; more can be defined."""
         self.mcp: Servers | None = None
         self.library: Library | None = None
         self.permissions: Permissions | None = None
@@ -193,6 +211,15 @@ class Task:
         label = EXTERNAL if parts and self._piped else None
         return await self.run.turn(parts, strategy_for(self.profile), label, uuid=new_id())
 
+    async def next_wake(self) -> Wake | None:
+        """For a program that ends when its work is done: what in the background has ended since, waited for as long as
+        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`), and a few seconds for commands."""
+        if self.tasks is None or (not self.tasks.listing() and not self.tasks.pending):
+            return None
+        said = self.wish.environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS", "")
+        ceiling = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 12 else AGENTS_PATIENCE
+        return await self.tasks.next_wake(ceiling, min(ceiling, COMMANDS_PATIENCE))
+
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
         """The result object of a turn, which whoever listens to `messages` gets, too."""
         return self.messages.end(ended, self.run.state.denials, self.structured(ended), self.questions())
@@ -207,15 +234,18 @@ class Task:
 
         return await rewind(self.run, to, files=files, conversation=conversation, dry=dry)
 
-    def compact(self, focus: str = "") -> bool:
+    async def compact(self, focus: str = "") -> bool:
         """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
         self._between_turns("compacting")
-        return self.run.compact(focus)
+        return await self.run.compact(focus)
 
     def clear(self) -> str:
         """Begin a new session in this place; returns its id. The old one stays as it is."""
         self._between_turns("clearing")
-        self.run.renew(self._new_store())
+        store = self._new_store()
+        self.run.renew(store)
+        if self.transcript:
+            self.transcript.renew(store.session, store.records)
         self.messages.session = self.session
         return self.session
 
@@ -283,6 +313,8 @@ class Task:
             seen.append(number)
             if len(seen) > 1:
                 self.run.parts.workspace.kill()
+                if self.mcp:
+                    self.mcp.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)

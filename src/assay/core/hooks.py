@@ -33,9 +33,28 @@ class HookAnswer(Struct, frozen=True):
     """The turn is to end, for this reason."""
     messages: tuple[str, ...] = ()
     """Lines for the person."""
+    updates: tuple[dict[str, Json], ...] = ()
+    """Changes of the permissions of this session that go with an `allow`."""
+    interrupt: bool = False
+    """With `deny`: the turn is to end."""
 
 
 SILENT = HookAnswer()
+
+
+class HookReport(Struct, frozen=True):
+    """One hook began or ended; for whoever watches, never logged."""
+
+    hook: str
+    """Names this run of it."""
+    event: HookEvent
+    name: str
+    """`Event:matcher`."""
+    ended: bool = False
+    outcome: Literal["", "success", "error", "cancelled"] = ""
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int | None = None
 
 
 class Hooks(Protocol):

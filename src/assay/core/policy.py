@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -24,6 +25,9 @@ class Effect(Struct, frozen=True):
     is `git:origin` (`git:*` when the line names none), a package registry goes by its short name (`pypi`, `npm`); for
     `unknown`, what was not understood."""
 
+
+PERSON = Effect("none", "a person's answer")
+"""The effect of a call that is a question itself: whatever rules and modes say, a person has to answer it."""
 
 Integrity = Literal["operator", "workspace", "external"]
 """Who could have written it, from most to least trusted: the user; the project as it was found; anyone at all."""
@@ -114,8 +118,11 @@ class Approver(Protocol):
 class Gate(Protocol):
     """Contract: strictest verdict wins, what is not understood is `ask`, an error inside is `deny`. Never raises."""
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
-        """`label` is that of the session: the model's words are no better than what it has read."""
+    async def decide(
+        self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: Mapping[str, object] | None = None
+    ) -> Decision:
+        """`label` is that of the session: the model's words are no better than what it has read. `arguments` of the
+        call, for rules about them; without, such a rule is about every call."""
         ...
 
 

@@ -6,6 +6,7 @@ that the project does not ignore; equal content has an equal name.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -41,6 +42,8 @@ class Command(Struct, frozen=True):
     """Bytes of output kept in `CommandResult.output` (half head, half tail)."""
     spill: str = ""
     """An absolute path where the full output goes, up to the implementation's cap; empty to drop the middle."""
+    live: bool = False
+    """`spill` is written from the first byte on, as the output comes, and not only when it gets long."""
     read_only: bool = False
     """The workspace itself is not writable for this command."""
     terminal: tuple[int, int] | None = None
@@ -63,6 +66,44 @@ class CommandResult(Struct, frozen=True):
     """Protected paths that the command made or changed: taken out of the workspace again and kept aside for review."""
     stopped: str = ""
     """Which limit ended it, in words (memory, processes, file size, output); empty when none did."""
+
+
+class Process:
+    """A command under way, made by `Workspace.start`."""
+
+    def __init__(
+        self, running: Coroutine[None, None, CommandResult], output: str = "", network: set[str] | None = None
+    ):
+        import asyncio
+
+        self.output = output
+        """The file that its output goes to as it comes; empty when nothing is kept."""
+        self.network = set[str]() if network is None else network
+        """Hosts that answered meanwhile: what it prints and what it wrote to files may be theirs."""
+        self._task = asyncio.ensure_future(running)
+        # Whoever asks is told; nobody has to.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    @property
+    def done(self) -> bool:
+        return self._task.done()
+
+    async def wait(self, timeout: float | None = None) -> CommandResult | None:
+        """How it ended; None when `timeout` seconds went by first. Whoever stops waiting leaves it running. Raises what
+        `Workspace.run` raises."""
+        import asyncio
+
+        await asyncio.wait({self._task}, timeout=timeout)
+        if not self._task.done():
+            return None
+        return CommandResult(137, "", 0, 0.0) if self._task.cancelled() else self._task.result()
+
+    async def stop(self) -> None:
+        """End it with all that it started; returns when that is gone."""
+        import asyncio
+
+        self._task.cancel()
+        await asyncio.wait({self._task})
 
 
 ChangeKind = Literal["added", "modified", "deleted"]
@@ -92,6 +133,11 @@ class Workspace(Protocol):
         ...
 
     async def run(self, command: Command) -> CommandResult: ...
+
+    def start(self, command: Command) -> Process:
+        """Begin `command`, which goes on beside everything else until it ends, is stopped, or the workspace is closed;
+        it does not outlive this program either, however that ends."""
+        ...
 
     def read_file(self, path: str, limit: int | None = None) -> FileContent:
         """Raises `FileMissing`, `NotAFile`, `OutsideWorkspace`, `TooLarge` (over `limit` bytes)."""

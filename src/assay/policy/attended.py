@@ -8,26 +8,33 @@ from collections.abc import Sequence
 from assay.core.policy import Weighed
 from assay.policy.bounds import PermissionMode
 
-_READERS = frozenset((
+_READERS = frozenset({
     "[", "basename", "cal", "cat", "cd", "cmp", "column", "comm", "cut", "date", "df", "diff", "dirname", "du",
     "echo", "env", "expr", "false", "file", "find", "fold", "getconf", "grep", "egrep", "fgrep", "head", "hexdump",
-    "hostname", "id", "join", "jq", "less", "ls", "lsof", "md5sum", "more", "nl", "nproc", "od", "paste", "printf",
-    "printenv", "ps", "pwd", "readlink", "realpath", "rev", "rg", "seq", "sha1sum", "sha256sum", "sleep", "sort",
-    "stat", "strings", "sum", "tac", "tail", "test", "tr", "tree", "true", "tty", "type", "uname", "uniq", "uptime",
-    "wc", "whereis", "which", "whoami", "xxd", "yes", ":",
-))  # fmt: skip
-_GIT_READERS = frozenset((
-    "blame", "cat-file", "describe", "diff", "grep", "log", "ls-files", "ls-remote", "ls-tree", "merge-base",
-    "reflog", "rev-list", "rev-parse", "shortlog", "show", "status",
-))  # fmt: skip
+    "id", "join", "jq", "less", "ls", "lsof", "md5sum", "more", "nl", "nproc", "od", "paste", "printf", "printenv",
+    "ps", "pwd", "readlink", "realpath", "rev", "rg", "seq", "sha1sum", "sha256sum", "sleep", "sort", "stat",
+    "strings", "sum", "tac", "tail", "test", "tr", "tree", "true", "tty", "type", "uname", "uniq", "uptime", "wc",
+    "whereis", "which", "whoami", "xxd", "yes", ":",
+})  # fmt: skip
+_GIT_READERS = frozenset({
+    "blame", "cat-file", "describe", "diff", "grep", "log", "ls-files", "ls-remote", "ls-tree", "merge-base", "reflog",
+    "rev-list", "rev-parse", "shortlog", "show", "status",
+})  # fmt: skip
 _WRITING_OPTIONS = {
-    "find": ("-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprintf", "-fls"),
-    "sort": ("--output",),
+    "find": ("-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprint0", "-fprintf", "-fls"),
+    "sort": ("--output", "--compress-program"),
     "date": ("-s", "--set"),
-    "git": ("--output", "--exec-path", "-c", "--config-env", "--ext-diff", "--textconv"),
-    "rg": ("--pre",),
-}
-_FILERS = frozenset(["mkdir", "touch", "rm", "rmdir", "mv", "cp", "sed", "ln"])
+    "git": (
+        "--output", "--exec-path", "-c", "--config-env", "--ext-diff", "--textconv", "-O", "--open-files-in-pager",
+        "--filters",
+    ),
+    "rg": ("--pre", "--hostname-bin"),
+    "xxd": ("-r", "-revert"),
+    "file": ("-C", "--compile"),
+}  # fmt: skip
+_ONE_FILE = frozenset({"uniq", "xxd"})
+"""Programs that write to the second file they are given."""
+_FILERS = frozenset({"mkdir", "touch", "rm", "rmdir", "mv", "cp", "sed", "ln"})
 _CHANGES = frozenset({"write", "delete", "destroy"})
 
 
@@ -58,8 +65,9 @@ def _harmless(command: str, mode: PermissionMode) -> bool:
     name = words[0]
     if mode == "acceptEdits" and name in _FILERS:
         return True
-    taboo = _WRITING_OPTIONS.get(name, ())
-    if any(word == bad or word.startswith(f"{bad}=") for word in words[1:] for bad in taboo):
+    if any(_is_option(word, bad) for word in words[1:] for bad in _WRITING_OPTIONS.get(name, ())):
+        return False
+    if name in _ONE_FILE and sum(not word.startswith("-") for word in words[1:]) > 1:
         return False
     if name == "git":
         action = next((word for word in words[1:] if not word.startswith("-")), "")
@@ -69,3 +77,11 @@ def _harmless(command: str, mode: PermissionMode) -> bool:
     if name in ("sort", "tree"):
         return not any(word.startswith("-o") for word in words[1:])
     return name in _READERS
+
+
+def _is_option(word: str, option: str) -> bool:
+    """`word` is `option`, alone or with a value; a long one may be cut short."""
+    name = word.partition("=")[0]
+    if option.startswith("--"):
+        return len(name) > 3 and name.startswith("--") and option.startswith(name)
+    return name == option or (len(option) == 2 and option.isascii() and word.startswith(option))

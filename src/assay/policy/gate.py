@@ -19,9 +19,11 @@ Source: Meta's Agents Rule of Two; FIDES (information-flow control for agents).
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from assay.core.policy import OPERATOR, Decision, Effect, Label, Sink, Weighed
+from msgspec.structs import replace
+
+from assay.core.policy import OPERATOR, PERSON, Decision, Effect, Label, Sink, Weighed
 from assay.policy.bounds import PERMISSION_MODES, Bounds, PermissionMode
 from assay.policy.labels import label_of
 from assay.policy.matching import Matcher
@@ -64,14 +66,17 @@ class RuleGate:
     ) -> None:
         self.mode: PermissionMode = mode
         self._bounds = bounds
-        self._match = Matcher(bounds, rules or Rules())
+        self._rules = rules or Rules()
+        self._match = Matcher(bounds, self._rules)
         self._sinks = Sinks(bounds, mode, self._match)
         self._expand = expand or _effects_of
         self._kept = kept
 
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label) -> Decision:
+    async def decide(
+        self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: Mapping[str, object] | None = None
+    ) -> Decision:
         try:
-            weighed: list[Weighed] = []
+            weighed = self._by_arguments(tool, effects, arguments)
             best = OPERATOR
             for effect in effects or (Effect("none"),):
                 weighed += await self._weigh(tool, effect, label)
@@ -90,7 +95,51 @@ class RuleGate:
     def use_mode(self, mode: PermissionMode) -> None:
         """Decide by `mode` from now on."""
         self.mode = mode
-        self._sinks = Sinks(self._bounds, mode, self._match)
+        self._bounds = replace(self._bounds, commands_read_only=mode == "plan")
+        self._rebuild()
+
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The directories besides the workspace that may be changed."""
+        return self._bounds.added
+
+    @property
+    def attended(self) -> bool:
+        """Somebody is there to be asked, and wants to be."""
+        return self._bounds.attended
+
+    def use_rules(self, rules: Rules) -> None:
+        """Decide by `rules` from now on."""
+        self._rules = rules
+        self._rebuild()
+
+    def use_bounds(self, *, added: tuple[str, ...] | None = None, attended: bool | None = None) -> None:
+        """Other directories that may be changed; whether somebody is there to be asked."""
+        self._bounds = replace(
+            self._bounds,
+            added=self._bounds.added if added is None else added,
+            attended=self._bounds.attended if attended is None else attended,
+        )
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._match = Matcher(self._bounds, self._rules)
+        self._sinks = Sinks(self._bounds, self.mode, self._match)
+
+    def _by_arguments(
+        self, tool: str, effects: tuple[Effect, ...], arguments: Mapping[str, object] | None
+    ) -> list[Weighed]:
+        """What rules about arguments say."""
+        effect = effects[0] if effects else Effect("none")
+        verdict, rule = self._match.by_arguments(tool, arguments)
+        if not verdict:
+            return []
+        why = "is denied" if verdict == "deny" else "needs approval"
+        return [Weighed(effect, verdict, f"{verdict} {rule}", f"this use of {tool} {why} by the rule {rule}")]
 
     def _attended(self, weighed: list[Weighed], strictest: Weighed) -> Weighed:
         """With somebody there to ask, what is more than reading and covered by no rule or mode is asked."""
@@ -156,6 +205,8 @@ class RuleGate:
         sink: Sink = self._sinks.of(effect, inner=inner)
         if rule := self._match.denied(tool, effect):
             return Weighed(effect, "deny", f"deny {rule}", f"{said(effect)} is denied by the rule {rule}", sink)
+        if effect == PERSON:
+            return Weighed(effect, "ask", "person", f"{tool} is a question that a person answers", sink)
         fixed = self._sinks.fixed(effect, sink, label, inner=inner, leave=leave)
         if fixed is not None:
             return fixed

@@ -6,6 +6,9 @@
 | `Bash(text)` | that very command line; `Bash(text:*)`, `Bash(text *)` command lines that begin with those words; `*` elsewhere stands for anything |
 | `Read(glob)`, `Edit(glob)` | files, in gitignore's manner: `//absolute`, `~/of-home`, `/of-the-root`, `name-at-any-depth`, `dir/**`. `Edit` (also `Write`) covers every way to write a file |
 | `WebFetch(domain:host)` | a host; `*.host` its subdomains |
+| `mcp__server`, `mcp__server__*`, `mcp__server__tool` | the tools of an MCP server, or one |
+| `Agent(type)`, `Skill(name)` | sub-agents of that type, that skill; `Skill(name *)` with any arguments |
+| `Tool(argument:value)` | deny and ask only: calls of any other tool whose argument is that, `*` standing for anything |
 
 Each is said of an effect, so that it holds whichever tool has that effect.
 """  # noqa: E501 - a table row is one line
@@ -42,7 +45,9 @@ _KINDS: dict[Subject, tuple[EffectKind, ...]] = {
     "network": ("network",),
     "tool": (),
 }
+_OF_ONE_SERVER = re.compile(r"mcp__[^*]+?__.*")
 _LIMIT = 2_000
+_ARGUMENT = re.compile(r"\s*[A-Za-z_]\w*\s*:")
 
 
 class Rule(Struct, frozen=True):
@@ -57,6 +62,19 @@ class Rule(Struct, frozen=True):
     """Why it is there, in the user's words."""
 
     @property
+    def names(self) -> bool:
+        """The pattern is the name of a sub-agent's type or of a skill."""
+        return self.tool.lower() in ("agent", "task", "skill")
+
+    @property
+    def argument(self) -> tuple[str, str] | None:
+        """The argument that the rule is about, and its value; None when it is about none."""
+        if self.subject != "tool" or self.names or not _ARGUMENT.match(self.pattern):
+            return None
+        name, _, value = self.pattern.partition(":")
+        return name.strip(), value.strip()
+
+    @property
     def told(self) -> str:
         return f"{self.text} ({self.because})" if self.because else self.text
 
@@ -65,6 +83,8 @@ class Rule(Struct, frozen=True):
         if self.subject != "tool":
             return kind in _KINDS[self.subject]
         name = tool.lower()
+        if self.tool.lower().startswith("mcp__") and name.startswith(f"{self.tool.lower()}__"):
+            return True
         return name in _MEANT.get(self.tool.lower(), ()) or wildcard(self.tool.lower(), name)
 
 
@@ -112,8 +132,10 @@ def parse_rule(text: str) -> Rule:
 
 def _allowing(rule: Rule) -> Rule:
     """Raises `UsageError` for what is too wide to allow by."""
-    if "*" in rule.tool:
+    if "*" in rule.tool and not _OF_ONE_SERVER.fullmatch(rule.tool):
         raise UsageError(f"permission rule {rule.text[:80]!r}: tool names with * can deny or ask, not allow")
+    if rule.argument:
+        raise UsageError(f"permission rule {rule.text[:80]!r}: rules about an argument can deny or ask, not allow")
     return rule
 
 

@@ -19,6 +19,9 @@ from assay.policy.paths import Place, place_of, within
 _OURS = re.compile(r"(?:^|[\s/;&|('\"=])assay\b")
 _FILES = frozenset({"read", "write", "delete", "destroy"})
 _CHANGES = _FILES - {"read"}
+_CHANGES_ELSEWHERE = "mcp:"
+"""How the target of a call to an MCP server begins, unless a server that the user chose says that it only reads."""
+_SERVERS = ("mcp:", "mcp-read:")
 _DEVICES = frozenset(f"/dev/{name}" for name in ("null", "zero", "full", "tty", "stdin", "stdout", "stderr"))
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/fd", "/dev/shm")  # noqa: S108 - where commands write, not we
 
@@ -57,6 +60,9 @@ class Sinks:
         if effect.kind == "network" and _stopped(label) and label.secrecy == "secret" and not self._walled(inner):
             why = f"{said(effect)}: this session has read secrets and outside text; nothing leaves it"
             return Weighed(effect, "deny", "secret", why, sink)
+        if self._mode == "plan" and effect.kind == "network" and effect.target.startswith(_CHANGES_ELSEWHERE):
+            why = f"plan mode: {shown(effect.target)} may change things; present the plan instead"
+            return Weighed(effect, "deny", "mode plan", why, sink)
         if effect.kind not in _CHANGES:
             return None
         inside = within(place_of(effect.target, bounds.root), self._match.writable)
@@ -126,9 +132,15 @@ class Sinks:
         if inner and bounds.confined and "." in host and host not in bounds.hosts:
             # The proxy refuses it, and says how a user would allow it.
             return Weighed(effect, "allow", "confined: no such host", "", "egress")
+        if self._mode == "bypassPermissions" and host.startswith(_SERVERS):
+            # What a server says is always external, so the second call would be stopped by the first.
+            return Weighed(effect, "allow", f"mode {self._mode}", "", "egress")
         if _stopped(label):
             why = f"{said(effect)}: this session has read outside text and knows the project; sending needs approval"
             return Weighed(effect, "ask", "rule of two", why, "egress")
+        if host.startswith("mcp-read:") and not inner:
+            # The user chose that server, and it says that this tool changes nothing.
+            return Weighed(effect, "allow", "reads only", "", "egress")
         if host in bounds.hosts or (inner and bounds.confined):
             return Weighed(effect, "allow", "host of the settings", "", "egress")
         if inner and bounds.unconfined_ok:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from assay.core.hooks import HookReport
 from assay.core.model import ModelEvent
 from assay.core.store import Record
 
@@ -19,7 +20,18 @@ class Progress(Struct, frozen=True):
     text: str
 
 
-Seen: TypeAlias = Record | ModelEvent | Progress
+class ChildSeen(Struct, frozen=True):
+    """Something that happened in a sub-agent, at whatever depth; seen by whoever watches the session."""
+
+    task: str
+    agent: str
+    """Its kind."""
+    call: str
+    """The call that began it, one of its parent's."""
+    seen: Record | ModelEvent | Progress | HookReport
+
+
+Seen: TypeAlias = Record | ModelEvent | Progress | HookReport | ChildSeen
 Watcher = Callable[[Seen], None]
 
 

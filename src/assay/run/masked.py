@@ -18,6 +18,7 @@ from assay.core.events import (
     Event,
     EvidenceRecorded,
     Noticed,
+    TaskEnded,
 )
 from assay.core.messages import Json
 from assay.core.policy import OPERATOR, Mask
@@ -28,7 +29,7 @@ CHUNK = 1 << 17
 """Characters of a file that are looked at together."""
 OVERLAP = 1 << 14
 """Of these the next look sees again: no form of a secret is longer."""
-_HEARD = (CallFinished, CheckFinished, AttemptFinished, EvidenceRecorded, Noticed)
+_HEARD = (CallFinished, CheckFinished, AttemptFinished, EvidenceRecorded, Noticed, TaskEnded)
 
 
 def heard(mask: Mask, event: Event) -> Event:

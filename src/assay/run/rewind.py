@@ -58,18 +58,21 @@ def turns_of(records: Iterator[Record]) -> list[Turned]:
     """The turns of a session, oldest first, without those that were taken back."""
     found: list[Turned] = []
     running: set[str] = set()
+    begun = False
     for record in records:
         match record.event:
             case InputReceived() as event:
+                begun = True
                 found.append(Turned(record.number, event))
-            case Framed(tree=tree) | Checkpointed(call="", tree=tree) if found and not found[-1].start:
+            case Framed(tree=tree) | Checkpointed(call="", tree=tree) if begun and not found[-1].start:
                 found[-1].start = tree
             case TaskStarted(task=task):
                 running.add(task)
             case TaskEnded(task=task):
                 running.discard(task)
-            case TurnEnded(verdict=verdict) if found and not running:
-                found[-1].end = verdict.tree
+            case TurnEnded(verdict=verdict) if begun:
+                found[-1].end = "" if running else verdict.tree
+                begun = False
             case Rewound(keeps_to=int(keeps)):
                 found = [turn for turn in found if turn.number <= keeps]
             case _:
@@ -124,7 +127,7 @@ async def rewind(
         return plan
     if target and plan.files:
         # Durable before any file changes: who regrets it, or is stopped in the middle, finds everything there.
-        ports.record(Checkpointed("rewind", plan.checkpoint), durable=True)
+        ports.record(Checkpointed("", plan.checkpoint), durable=True)
         await workspace.restore(target)
         if plan.others:
             names = ", ".join(plan.others[:8])

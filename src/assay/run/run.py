@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,17 +40,21 @@ from assay.core.store import EventStore, Record
 from assay.core.tool import Tool
 from assay.core.workspace import Workspace
 from assay.loop.limits import request_tokens
-from assay.loop.turn import AskPorts, Stop, ask
+from assay.loop.turn import AskPorts, Middleware, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
+from assay.run.hooked import Halting, Hooked, Updates
 from assay.run.inputs import label_of
 from assay.run.masked import heard, masked
 from assay.run.proof import Proof
-from assay.run.state import State
+from assay.run.state import NOTIFICATION, State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
 from assay.run.window import Window
 from assay.sessions.fold import standing, taken_back
+
+if TYPE_CHECKING:
+    from assay.run.tasks import Tasks
 
 """How often missing evidence goes back to the model before the turn ends as it is."""
 
@@ -93,6 +98,8 @@ class RunOptions(Struct, frozen=True):
     """Patterns of protected paths that settings release."""
     guarded: tuple[str, ...] = ()
     """Patterns of further paths that settings protect."""
+    max_output: int | None = None
+    """Most tokens of one reply, where that is less than the model can write."""
 
 
 class Run:
@@ -104,8 +111,10 @@ class Run:
         self.tools = parts.tools if isinstance(parts.tools, Toolset) else Toolset(parts.tools.values())
         self.options = options
         self.bus = Bus()
+        self.middleware: list[Middleware] = []
+        """What others want done between the steps of each turn."""
         self.state = State()
-        self.window = Window(parts.model.profile.context, self.next_input, self.record)
+        self.window = Window(parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
         rewound = False
         for record in parts.store.records():
             self.state.apply(record)
@@ -129,6 +138,13 @@ class Run:
         self._frame: asyncio.Task[str] | None = None
         self._interrupted = False
         self.may_send = False
+        """The call that runs has leave to send, by a person or a rule."""
+        self.tasks: Tasks | None = None
+        """What goes on beside the turns of this session; None where nothing can."""
+        self.guards = Halting()
+        """Who has a say in calls besides the gate."""
+        if parts.hooks:
+            self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
         self._verdict: Verdict | None = None
 
@@ -152,7 +168,7 @@ class Run:
         """Know only what the conversation still shows; but whoever once read something has read it."""
         label = self.state.label
         self.state = State()
-        self.window = Window(self.parts.model.profile.context, self.next_input, self.record)
+        self.window = Window(self.parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
         for record in standing(self.parts.store.records):
             self.state.apply(record)
             self.window.apply(record)
@@ -167,6 +183,8 @@ class Run:
         self._interrupted = True
         if self._task:
             self._task.cancel()
+        if self.tasks:
+            self.tasks.interrupt(self)
 
     @property
     def store(self) -> EventStore:
@@ -190,25 +208,51 @@ class Run:
         """A turn is under way."""
         return self._task is not None
 
-    def compact(self, focus: str = "") -> bool:
+    async def compact(self, focus: str = "") -> bool:
         """Compact now rather than when the window is full; `focus` is kept word for word. False when there is nothing
-        to gain."""
-        return self.window.shrink(0, focus)
+        to gain, or a hook is against it."""
+        return await self.window.compact(0, "manual", focus)
 
     def use_model(self, model: Model) -> None:
         """The next request goes to `model`."""
         self.parts = replace(self.parts, model=model)
         self.window.context = model.profile.context
 
+    def use_hooks(self, hooks: Hooks, source: str, update: Updates | None = None) -> None:
+        """Let `hooks` speak from now on; see `Hooked`."""
+        self.guards = Hooked(self, hooks, source, update)
+
+    @property
+    def hooked(self) -> Hooked | None:
+        """The hooks of this session, if it has any."""
+        return self.guards if isinstance(self.guards, Hooked) else None
+
+    @property
+    def used(self) -> Spent:
+        """What this turn has used so far, with the sub-agents that ended in it."""
+        return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
+
     @property
     def spent(self) -> Spent:
-        """What this turn has used so far."""
-        return replace(self.state.spent, seconds=self.parts.clock.monotonic() - self._began)
+        """What counts against the budget: `used`, and what all that share it have used."""
+        return self.tasks.spent(self) if self.tasks else self.used
+
+    @property
+    def child(self) -> bool:
+        """This is a sub-agent: what it changed is judged with the session that it belongs to."""
+        return self.tasks is not None and self.tasks.root is not self
+
+    @property
+    def label(self) -> Label:
+        """Of what was put before the model of this session, and of what those know who work on the same files now."""
+        return self.tasks.label if self.tasks else self.state.label
 
     @property
     def outgoing(self) -> Label:
         """The label by which a proxy judges what the running command sends: the session's, but while a call runs that a
         person or a rule gave leave to send, nobody else has had a say in it."""
+        if self.tasks:
+            return self.tasks.outgoing
         return replace(self.state.label, integrity="workspace") if self.may_send else self.state.label
 
     def next_input(self) -> int:
@@ -239,11 +283,20 @@ class Run:
         """Carry out one input to its outcome. Empty `parts` go on with a turn that was cut short. `label`: of `parts`,
         when whoever hands them over knows more than they show (`label_of`). `uuid`, `origin`: see `InputReceived`."""
         task = self._task = asyncio.current_task()
-        self._began = self.parts.clock.monotonic()
+        if not self._began or (origin or {}).get("kind") != NOTIFICATION:
+            self._began = self.parts.clock.monotonic()
         self._verdict = None
         resumed = self.state.open and self.state.touched
-        self._open(InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {}))
+        received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
+        said: str | None = None
+        self.guards.halted = ""
         try:
+            refused, said = await self._submitted(received)
+            if refused:
+                return self._refuse(refused)
+            self._open(received)
+            if self.hooked:
+                self.hooked.tell("UserPromptSubmit", said)
             if resumed and parts:
                 # The frame stays that of the turn that was cut short; going back needs to know this moment, too.
                 self.record(Checkpointed("", await self.parts.workspace.snapshot()))
@@ -254,6 +307,8 @@ class Run:
                 raise
             if task:
                 task.uncancel()
+            if said is None:
+                self._open(received)
             return await self._close(_INTERRUPTED)
         finally:
             self._task = None
@@ -261,6 +316,8 @@ class Run:
             if self._frame:
                 self._frame.cancel()
                 self._frame = None
+            if self.tasks:
+                self.tasks.turned(self)
 
     async def _stop_of(self, strategy: Strategy) -> Stop:
         try:
@@ -306,10 +363,12 @@ class Run:
 
     async def _permits(self, command: str) -> bool:
         """The gate's word on a command that a model named as the check of a criterion."""
-        decision = await self.parts.gate.decide("Bash", (Effect("execute", command),), self.state.label)
+        decision = await self.parts.gate.decide("Bash", (Effect("execute", command),), self.label)
         return decision.verdict == "allow"
 
     async def _prove(self) -> Verdict:
+        if self.child:
+            return Verdict("answered", "judged with the session that sent it out")
         if not self.state.touched:
             if self.proof.user_checks:
                 tree = await self.start_tree()
@@ -322,7 +381,22 @@ class Run:
 
     # --- opening and closing a turn -------------------------------------------------------------------------------
 
+    async def _submitted(self, received: InputReceived) -> tuple[str, str]:
+        """Why hooks refuse an input, and what they say to it. What wakes the session by itself is no prompt."""
+        typed = received.origin.get("kind") != NOTIFICATION
+        words = "\n".join(part.text for part in received.parts if isinstance(part, Text) and typed)
+        return await self.hooked.submit(words) if self.hooked else ("", "")
+
+    def _refuse(self, reason: str) -> TurnEnded:
+        """A turn that a hook did not let begin: nothing of its input is kept."""
+        self.record(Noticed(f"a hook refused the prompt: {reason}"))
+        ended = TurnEnded(new_id(), Verdict("failed", reason), reason, 0, round(self.spent.seconds, 3), 0.0)
+        self.record(ended, durable=True)
+        return ended
+
     def _open(self, said: InputReceived) -> None:
+        if self.tasks:
+            self.tasks.miss(self)
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
@@ -354,7 +428,7 @@ class Run:
         verdict = (
             self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
         )
-        if not verdict.tree and self.state.touched and stop.outcome != "interrupted":
+        if not verdict.tree and self.state.touched and stop.outcome != "interrupted" and not self.child:
             # Without the figures the outcome is still what it is.
             with suppress(WorkspaceError):
                 verdict = await self.proof.with_diff(verdict, await self.start_tree())
@@ -368,7 +442,7 @@ class Run:
             self.record(EvidenceRecorded(row))
         if verdict.evidence and self.state.frame:
             self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
-        spent = self.spent
+        spent = self.used
         ended = TurnEnded(
             self.state.turn,
             verdict,

@@ -12,6 +12,7 @@ from assay.core.events import (
     AttemptFinished,
     CallDecided,
     CallFinished,
+    Checkpointed,
     Compacted,
     ContextAdded,
     CriteriaDeclared,
@@ -19,6 +20,7 @@ from assay.core.events import (
     InputReceived,
     ModelReplied,
     TaskEnded,
+    TaskStarted,
     TurnEnded,
 )
 from assay.core.messages import AssistantMessage, Image, Json, Message, Text, ToolCall, Usage
@@ -34,6 +36,10 @@ _FINAL: frozenset[OutcomeName] = frozenset({"answered", "verified", "partial", "
 """Outcomes after which a turn is over; after any other it can be gone on with."""
 _QUIET = frozenset({"read", "none"})
 _IMAGE_TOKENS = 1_500
+NOTIFICATION = "task-notification"
+"""The kind of origin of a turn that began because something in the background has ended."""
+SENT_ON = "subagent-stop"
+"""That of a sub-agent's turn that began because a hook would not let it end."""
 
 
 class State:
@@ -53,6 +59,14 @@ class State:
         self.asked = Asked()
         self.schema = ""
         """What the model was last told about the form of its answer."""
+        self.tasks: dict[str, TaskStarted] = {}
+        """What began and has not ended, as far as this log tells."""
+        self.ended: dict[str, tuple[TaskStarted, TaskEnded]] = {}
+        self.news: list[str] = []
+        """Tasks of the background that ended and of which the model was not told yet."""
+        self._idle = False
+        self._changed: tuple[str, float] = ("", 0.0)
+        """The tree before a sub-agent's first change between two turns, and when it was recorded."""
         self.last_usage: Usage | None = None
         self.added_tokens = 0
         """Tokens put into the history since the last reply, estimated."""
@@ -62,7 +76,7 @@ class State:
         self.turn = turn
         self.prompt = prompt
         self.frame = ""
-        self.framed_at = 0.0
+        self.framed_at: float = 0.0
         """When the frame was recorded, in seconds since the epoch."""
         self.open = bool(turn)
         self.spent = Spent()
@@ -83,6 +97,11 @@ class State:
 
     def messages(self) -> Sequence[Message]:
         return self._history.messages()
+
+    @property
+    def awaits_change(self) -> bool:
+        """Between two turns, of which the last is over, nothing was changed yet that the next one will be judged by."""
+        return self._idle and not self.open and not self._changed[0]
 
     @property
     def asked_in_vain(self) -> str:
@@ -112,7 +131,8 @@ class State:
         match record.event:
             case InputReceived() as event:
                 self._input(event)
-            case ContextAdded(owner=owner, text=text):
+            case ContextAdded(owner=owner, text=text, source=source):
+                self.news = [task for task in self.news if owner != "task" or task != source]
                 self.has_context = self.has_context or owner == "environment"
                 self.unjudged = None
                 self.schema = text if owner == "schema" else self.schema
@@ -136,24 +156,56 @@ class State:
             case AttemptFinished(result="green", number=number):
                 self.selected = number
                 self.touched = True
-            case TurnEnded(verdict=verdict):
-                self.open = verdict.outcome not in _FINAL
-                self.unjudged = self.unjudged if self.open else None
+            case Checkpointed(call=call, tree=tree) if call:
+                self.touched = True
+                if self._idle and not self._changed[0]:
+                    self._changed = tree, record.time
+            case TaskStarted() as event:
+                self.tasks[event.task] = event
+                self._begun.add(event.call)
+            case TaskEnded() as event:
+                self._task_ended(event)
+            case TurnEnded(verdict=verdict, turn=turn):
+                self._idle = True
+                # One that a hook refused was never opened, and closes nothing.
+                if turn == self.turn:
+                    self.open = verdict.outcome not in _FINAL
+                    self.unjudged = self.unjudged if self.open else None
             case _:
                 pass
 
     def _input(self, event: InputReceived) -> None:
-        # A turn that was cut short keeps its frame: evidence compares with the files before anything was changed.
-        frame, touched, spoken = (self.frame, self.touched, self.prompt) if self.open else ("", False, "")
-        framed_at = self.framed_at
+        changed, self._changed, self._idle = self._changed, ("", 0.0), False
         # The first part is the person's own words; what is attached behind it grants nothing.
         words = next((part.text for part in event.parts if isinstance(part, Text)), "")
         self.unjudged = None
-        self._reset(event.turn, f"{spoken}\n{words}".strip())
-        self.frame, self.touched, self.framed_at = frame, touched, framed_at
+        if event.origin.get("kind") in (NOTIFICATION, SENT_ON):
+            # Nobody asked for anything new: it is all one piece of work, with one budget, judged as a whole.
+            self.turn, self.open, self.touched = event.turn, True, self.touched or bool(changed[0])
+            if not self.frame:
+                self.frame, self.framed_at = changed
+        else:
+            # A turn that was cut short keeps its frame: evidence compares with the files before anything was changed.
+            was = (self.frame, self.framed_at) if self.open and self.frame else changed
+            touched = self.touched if self.open else bool(changed[0])
+            spoken = self.prompt if self.open or changed[0] else ""
+            self._reset(event.turn, f"{spoken}\n{words}".strip())
+            self.touched, (self.frame, self.framed_at) = touched, was
         self.added_tokens += sum(
             estimate_tokens(part.text) if isinstance(part, Text) else _IMAGE_TOKENS for part in event.parts
         )
+
+    def _task_ended(self, event: TaskEnded) -> None:
+        started = self.tasks.pop(event.task, None)
+        if started is None:
+            return
+        spent = self.spent
+        self.spent = Spent(spent.steps, spent.usage + event.usage, spent.dollars + (event.dollars or 0.0))
+        if started.what == "agent":
+            self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + event.dollars
+        self.ended[event.task] = (started, event)
+        if started.background:
+            self.news.append(event.task)
 
     def _reply(self, event: ModelReplied) -> None:
         message, spent = event.message, self.spent

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from assay.context.card import environment_card
+from assay.core.budget import Spent
 from assay.core.check import Criterion
 from assay.core.events import CallDecided, CallFinished, Checkpointed, ContextAdded, CriteriaDeclared
-from assay.core.messages import AssistantMessage, Failure, Json, ToolCall
+from assay.core.messages import AssistantMessage, Failure, Json, ToolCall, Usage
 from assay.core.model import ModelRequest
 from assay.core.policy import OPERATOR, Decision
 from assay.core.tool import ToolContext
@@ -43,7 +44,7 @@ class Steps:
             await self._introduce()
         if (text := run.schema.instruction(TOOL in run.tools) or (run.state.schema and _ANY_FORM)) != run.state.schema:
             run.record(ContextAdded("schema", text, label=OPERATOR))
-        if not run.state.frame:
+        if not run.state.frame and not run.child:
             run.framing()
         if pending := run.state.pending:
             await self._answer(pending)
@@ -54,10 +55,13 @@ class Steps:
                 return Stop(None)
             run.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
+            *(run.tasks.middleware(run) if run.tasks else ()),
+            *run.middleware,
             Limits(run.options.budget, lambda: run.spent, run.next_input, run.parts.model.profile.price),
             run.window,
             Stuck(),
             Answers(),
+            run.guards,
         ]
         return await run_turn(
             TurnPorts(
@@ -86,11 +90,16 @@ class Steps:
     def _request(self) -> ModelRequest:
         self.run.progress("think", "thinking")
         profile, budget, spent = self.run.parts.model.profile, self.run.options.budget, self.run.spent
-        room = [profile.max_output]
+        room, price = [profile.max_output], profile.price
+        others = self.run.tasks.promised(self.run) if self.run.tasks else Spent()
+        if self.run.options.max_output is not None:
+            room.append(self.run.options.max_output)
         if budget.tokens is not None:
-            room.append(budget.tokens - spent.usage.total - self.run.next_input())
-        if budget.dollars is not None and profile.price and profile.price.output:
-            room.append(int((budget.dollars - spent.dollars) / profile.price.output * 1_000_000))
+            room.append(budget.tokens - spent.usage.total - others.usage.total - self.run.next_input())
+        if budget.dollars is not None and price and price.output:
+            room.append(int((budget.dollars - spent.dollars - others.dollars) / price.output * 1_000_000))
+        if self.run.tasks and len(room) > 1:
+            self.run.tasks.promise(self.run, Usage(self.run.next_input(), output=max(min(room), 16)), price)
         return ModelRequest(
             self.run.options.system,
             self.run.tools.specs(self.run.state.loaded),
@@ -106,12 +115,13 @@ class Steps:
             CallPorts(
                 self.run.tools,
                 self.run.parts.gate,
-                lambda: self.run.state.label,
+                lambda: self.run.label,
                 self.run.parts.clock,
                 self._context,
                 self._record_call,
                 self.run.parts.approver,
                 self._before_effect,
+                self.run.guards,
             ),
             calls,
         )
@@ -127,7 +137,7 @@ class Steps:
             run.state.seen,
             run.parts.spill,
             call.id,
-            run.state.label,
+            run.label,
             lambda text: run.progress("call", text),
         )
 
@@ -138,7 +148,10 @@ class Steps:
             self.run.record(CriteriaDeclared(criteria))
 
     async def _before_effect(self, call: ToolCall, decision: Decision) -> None:
-        await self.run.proof.discover(await self.run.start_tree(), untouched=not self.run.state.touched)
+        if self.run.tasks and self.run.child:
+            await self.run.tasks.before_effect(self.run)
+        else:
+            await self.run.proof.discover(await self.run.start_tree(), untouched=not self.run.state.touched)
         if any(weighed.sink == "destroy" for weighed in decision.weighed):
             # What this session has done since the start of the turn is in no other snapshot.
             tree = await self.run.parts.workspace.snapshot()
@@ -150,11 +163,13 @@ class Steps:
         if failure.kind == "context_too_long" and self._compactions < _COMPACTIONS:
             self._compactions += 1
             keep = self.run.parts.model.profile.context // (4 << self._compactions)
-            return self.run.window.shrink(min(keep, max(self.run.next_input() // (2 << self._compactions), 500)))
+            return await self.run.window.compact(min(keep, max(self.run.next_input() // (2 << self._compactions), 500)))
         if failure.kind == "empty" and self._nudges < 1:
             self._nudges += 1
             self.run.record(ContextAdded("nudge", "Your last reply was empty. Make a call, or answer.", label=OPERATOR))
             return True
+        if self.run.hooked:
+            await self.run.hooked.failed(failure)
         return False
 
     async def _judge(self, message: AssistantMessage) -> str:
@@ -167,7 +182,7 @@ class Steps:
         if owed and self._rounds < GATE_ROUNDS:
             self._rounds += 1
             return owed
-        return ""
+        return await self.run.hooked.stop(message.text) if self.run.hooked else ""
 
 
 class Answers(Middleware):

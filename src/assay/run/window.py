@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from assay.context.compact import Compactor
 from assay.core.events import Compacted
@@ -15,23 +16,55 @@ KEEP = 0.25
 """Share of the context that stays verbatim."""
 
 
+class CompactionHooks(Protocol):
+    async def before_compaction(self, trigger: str, instructions: str = "") -> str:
+        """Why it must not be, or nothing."""
+        ...
+
+    async def after_compaction(self, trigger: str, summary: str) -> None: ...
+
+
+def _nobody() -> None:
+    return None
+
+
 class Window(Middleware):
     """Compacts the log's view when the next request would come near the model's context. A fold, too: it has to be
     given every record."""
 
-    def __init__(self, context: int, next_input: Callable[[], int], record: Callable[[Compacted], None]):
+    def __init__(
+        self,
+        context: int,
+        next_input: Callable[[], int],
+        record: Callable[[Compacted], None],
+        hooked: Callable[[], CompactionHooks | None] = _nobody,
+    ):
         self.context = context
         self._next_input = next_input
         self._record = record
+        self.summary = ""
+        """Of the last compaction."""
         self._compactor = Compactor()
+        self._hooked = hooked
 
     def apply(self, record: Record) -> None:
         self._compactor.apply(record)
 
     async def before_step(self) -> Stop | Inject | None:
         if self._next_input() > FULL_AT * self.context:
-            self.shrink(int(KEEP * self.context))
+            await self.compact(int(KEEP * self.context))
         return None
+
+    async def compact(self, keep_tokens: int, trigger: str = "auto", focus: str = "") -> bool:
+        """`shrink`, unless a hook is against it."""
+        hooks = self._hooked()
+        if hooks and await hooks.before_compaction(trigger, focus):
+            return False
+        if not self.shrink(keep_tokens, focus):
+            return False
+        if hooks:
+            await hooks.after_compaction(trigger, self.summary)
+        return True
 
     def shrink(self, keep_tokens: int, focus: str = "") -> bool:
         """Compact so that about `keep_tokens` stay verbatim, or fewer when that gains nothing: our count is rough, and
@@ -39,6 +72,7 @@ class Window(Middleware):
         when nothing can be gained at all."""
         for keep in (keep_tokens, keep_tokens // 4, keep_tokens // 16, 0):
             if event := self._compactor.compact(keep, focus):
+                self.summary = event.summary
                 self._record(event)
                 return True
         return False

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from assay.core.errors import ChangedMeanwhile, FileMissing, NotAFile, OutsideWorkspace, ReadOnly, TooLarge
-from assay.core.workspace import Change, ChangeKind, Command, CommandResult, FileContent, Stamp
+from assay.core.workspace import Change, ChangeKind, Command, CommandResult, FileContent, Process, Stamp
 
 Shell: TypeAlias = "Callable[[Command, MemoryWorkspace], Awaitable[CommandResult]]"
 """Answers commands; it may change `files` of the workspace that it is given."""
@@ -44,6 +44,18 @@ class MemoryWorkspace:
     async def run(self, command: Command) -> CommandResult:
         self.commands.append(command)
         return await self._shell(command, self)
+
+    def start(self, command: Command) -> Process:
+        return Process(self._lasting(command), command.spill if command.live else "")
+
+    async def _lasting(self, command: Command) -> CommandResult:
+        result = await self.run(command)
+        if command.live and command.spill:
+            from pathlib import Path
+
+            Path(command.spill).parent.mkdir(parents=True, exist_ok=True)
+            Path(command.spill).write_text(result.output)
+        return result
 
     def _path(self, path: str) -> str:
         if path.startswith(f"{self._root}/"):

@@ -1,7 +1,6 @@
 """The Bash tool: one command line in the workspace, its output bounded."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +11,7 @@ from assay.core.messages import Json, Text
 from assay.core.policy import EXTERNAL, WORKSPACE, Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, CommandResult
-from assay.tools.bound import head_tail, one_line, plain, refused
+from assay.tools.bound import head_tail, keep, one_line, plain, refused
 from assay.tools.schema import read_arguments, tool_spec
 
 SHOWN = 8_000
@@ -99,7 +98,7 @@ def _told(command: str, seconds: float, result: CommandResult, spill: str) -> To
     where = ""
     if missing or brief != clean or len(brief) > SHOWN:
         # The workspace spills what goes beyond KEPT; what is cut only here is kept here.
-        where = result.spill or (_spilled(spill, clean) if spill else "")
+        where = result.spill or (keep(spill, clean) if spill else "")
     body = head_tail(brief, SHOWN, missing, where)
     if where and brief != clean and len(brief) <= SHOWN and not missing:
         body += f"\n[all of it: {where}]"
@@ -133,12 +132,3 @@ def _told(command: str, seconds: float, result: CommandResult, spill: str) -> To
 def _listed(paths: tuple[str, ...]) -> str:
     shown = ", ".join(one_line(path, 80) for path in paths[:MOST_HELD])
     return f"{shown} and {len(paths) - MOST_HELD} more" if len(paths) > MOST_HELD else shown
-
-
-def _spilled(path: str, text: str) -> str:
-    """Writes `text` to `path`, which lies among the session's own files; returns `path`, or nothing if it can't."""
-    try:
-        Path(path).write_text(text, "utf-8", "replace")
-    except OSError:
-        return ""
-    return path

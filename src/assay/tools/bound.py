@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from assay.core.policy import WORKSPACE
 from assay.core.tool import ToolOutcome, failed
@@ -70,6 +71,15 @@ def head_tail(text: str, limit: int, total: int = 0, where: str = "") -> str:
 
 def _kept(where: str) -> str:
     return f"; all of it: {where}" if where else ""
+
+
+def keep(path: str, text: str) -> str:
+    """Writes `text` to `path`, which lies among the session's own files; returns `path`, or nothing if it can't."""
+    try:
+        Path(path).write_text(text, "utf-8", "replace")
+    except OSError:
+        return ""
+    return path
 
 
 def refused(message: str) -> ToolOutcome:

@@ -34,7 +34,8 @@ def _translated(glob: str) -> str:
         elif rest[0] == "[" and (closed := re.match(r"\[[!^]?\]?[^\]/]*\]", rest)):
             inner = closed.group()[1:-1]
             negated = inner[:1] in ("!", "^")
-            members = re.sub(r"([\\\[\]&~|^])", r"\\\1", inner[negated:])
+            # A second hyphen in a row is one day to mean a difference of sets.
+            members = re.sub(r"([\\\[\]&~|^]|(?<=-)-)", r"\\\1", inner[negated:])
             out.append(f"[{'^' if negated else ''}{members}]")
             at += closed.end()
         elif rest[0] == "{" and (closed := re.match(r"\{([^{}]*)\}", rest)):

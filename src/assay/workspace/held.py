@@ -12,8 +12,9 @@ import errno
 import os
 import re
 import stat
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 
 from msgspec import structs
@@ -55,6 +56,26 @@ class Guard:
         self._mounted: frozenset[str] = frozenset()
         self._running = 0
         self._lock = asyncio.Lock()
+        self._looking = threading.Lock()
+        """Held for a look and what follows from it, and while this program itself writes."""
+
+    @contextlib.contextmanager
+    def ours(self, path: str = "") -> Generator[None]:
+        """What becomes of `path` meanwhile, or of anything without one, is this program's doing and no command's."""
+        if not self._running:
+            yield
+            return
+        with self._looking:
+            try:
+                yield
+            finally:
+                now = self._watch.look()
+                for each in now.keys() | self._before.keys():
+                    if path in ("", each) or path.startswith(f"{each}/"):
+                        if each in now:
+                            self._before[each] = now[each]
+                        else:
+                            self._before.pop(each, None)
 
     async def begin(self) -> tuple[str, ...] | None:
         """A command is about to run. Returns the paths to mount read-only, None when others run: their view stays."""
@@ -91,6 +112,10 @@ class Guard:
 
     def _sweep(self, aside: Path, *, final: bool) -> list[str]:
         """Take back what is new. While commands run, what can't be done at once is left for the last time."""
+        with self._looking:
+            return self._taken_back(aside, final=final)
+
+    def _taken_back(self, aside: Path, *, final: bool) -> list[str]:
         now = self._watch.look()
         known = {identity[:2] for identity in self._before.values() if not identity.target}
         held: list[str] = []

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from assay.core.errors import FileMissing, NotAFile, OutsideWorkspace
-from assay.core.workspace import Change, Command, CommandResult, FileContent, Stamp
+from assay.core.workspace import Change, Command, CommandResult, FileContent, Process, Stamp
 from assay.workspace import copies, files
 from assay.workspace.environment import clean_environment
 from assay.workspace.process import Launch, Runner, Running, limited
@@ -121,37 +121,51 @@ class LocalWorkspace:
             return CommandResult(137, "", 0, 0.0)
         return await self._guard.watch(self._run(command))
 
+    def start(self, command: Command) -> Process:
+        """As the port says. What runs on keeps what is mounted as it is: protected names that come to be meanwhile are
+        taken back for review, unless this program wrote them."""
+        heard = set[str]()
+        return Process(self._listening(command, heard), command.spill if command.live else "", heard)
+
+    async def _listening(self, command: Command, heard: set[str]) -> CommandResult:
+        with self._egress.heard(heard) if self._egress else nullcontext():
+            return await self.run(command)
+
     async def _run(self, command: Command) -> CommandResult:
         """Raises `FileMissing`, `NotAFile` or `OutsideWorkspace` for a bad `cwd`. Without a sandbox, `read_only` binds
         nobody."""
         below = self._directory(command.cwd)
         sandbox = self._sandbox
         asked = (command.timeout, command.limit, command.spill)
+        lasting = command.live and command.terminal is None
         if sandbox is None:
             home = self._environ.get("HOME", "/")
             env = self._environment(home) | command.env
             cwd = f"{self._root}/{below}" if below else self._root
-            line = limited(command.argv, first=False)
-            return await self._runner.run(Launch(line, cwd, env, *asked, terminal=command.terminal))
+            line = limited(command.argv, first=False, tethered=lasting)
+            launch = Launch(line, cwd, env, *asked, terminal=command.terminal, fed=lasting, live=command.live)
+            return await self._runner.run(launch)
         inside = f"{self._view.root}/{below}" if below else self._view.root
         env = self._environment(sandbox.home) | command.env
         if isinstance(sandbox, Bubblewrap) and sandbox.resident:
             if self._egress:
                 env = self._environment(sandbox.home) | await self._egress.environment() | command.env
-            launch = Launch(command.argv, inside, env, *asked, terminal=command.terminal)
+            launch = Launch(command.argv, inside, env, *asked, terminal=command.terminal, live=command.live)
             with self._egress.heard() if self._egress else nullcontext(set[str]()) as heard:
                 result = await self._runner.run(launch, partial(self._begin, sandbox, read_only=command.read_only))
             result = msgspec.structs.replace(result, network=tuple(sorted(heard)))
             return _told(result, self._view.limits or machine_limits())
         self._equip()
-        line = limited(command.argv, first=sandbox.owns_processes)
+        lasting = lasting and not sandbox.owns_processes
+        line = limited(command.argv, first=sandbox.owns_processes, tethered=lasting)
         from assay.workspace.sandbox.container import Container  # few have one
 
         if isinstance(sandbox, Container):
-            launch = Launch(line, inside, env, *asked)
+            launch = Launch(line, inside, env, *asked, live=command.live)
             return await self._runner.run(launch, partial(sandbox.begin, self._view, read_only=command.read_only))
         argv = sandbox.argv(self._view, line, inside, read_only=command.read_only)
-        launch = Launch(argv, "/", env, *asked, sandbox.owns_processes, command.terminal, sandbox.calls)
+        owned = sandbox.owns_processes
+        launch = Launch(argv, "/", env, *asked, owned, command.terminal, sandbox.calls, lasting, command.live)
         return await self._runner.run(launch)
 
     async def _begin(self, sandbox: Bubblewrap, launch: Launch, *, read_only: bool) -> Running:
@@ -198,10 +212,17 @@ class LocalWorkspace:
         return files.read_file(self._top(path, (*self._beside.writable, *self._beside.readable)), path, limit)
 
     def write_file(self, path: str, data: bytes, expect: Stamp | None) -> Stamp:
-        return files.write_file(self._top(path, self._beside.writable), path, data, expect)
+        with self._by_us(path):
+            return files.write_file(self._top(path, self._beside.writable), path, data, expect)
 
     def delete_file(self, path: str, expect: Stamp) -> None:
-        files.delete_file(self._top(path, self._beside.writable), path, expect)
+        with self._by_us(path):
+            files.delete_file(self._top(path, self._beside.writable), path, expect)
+
+    def _by_us(self, path: str = "") -> AbstractContextManager[None]:
+        if self._guard is None:
+            return nullcontext()
+        return self._guard.ours(path.removeprefix(f"{self._root}/"))
 
     def _top(self, path: str, tops: tuple[str, ...]) -> str:
         """The directory that `path` is resolved beneath: the root, unless it lies in one beside it."""
@@ -238,12 +259,13 @@ class LocalWorkspace:
         changes = await self._trees.changes(now, tree)
         wanted = await self._trees.differences(now, tree)
         data = await self._trees.read(tree, [each.path for each in wanted if each.kind != "deleted"])
-        for each in wanted:
-            if each.kind == "deleted":
-                remove(self._root, each.path)
-        for each in wanted:
-            if each.path in data:
-                put_back(self._root, each.path, each.mode, data[each.path])
+        with self._by_us():
+            for each in wanted:
+                if each.kind == "deleted":
+                    remove(self._root, each.path)
+            for each in wanted:
+                if each.path in data:
+                    put_back(self._root, each.path, each.mode, data[each.path])
         return changes
 
     @asynccontextmanager

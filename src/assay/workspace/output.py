@@ -10,9 +10,9 @@ from pathlib import Path
 class Capture:
     """Takes bytes as they come. Memory stays within three times `limit` however much there is."""
 
-    def __init__(self, limit: int, spill: str = "", spill_cap: int = 50_000_000) -> None:
+    def __init__(self, limit: int, spill: str = "", spill_cap: int = 50_000_000, *, live: bool = False) -> None:
         """`limit` bytes are kept; `spill` is the absolute path of the file for all of it, up to `spill_cap` bytes, made
-        when more than `limit` comes."""
+        when more than `limit` comes, or at once when it is to be `live`."""
         self.total = 0
         self.spill = ""
         self._wanted = spill
@@ -21,6 +21,9 @@ class Capture:
         self._tail = bytearray()
         self._spill_left = spill_cap
         self._file = -1
+        if live and spill:
+            self._open(spill)
+            self._wanted = ""
 
     def _open(self, spill: str) -> None:
         """Begin the file with what came so far, all of which is still here."""

@@ -38,19 +38,23 @@ LIMITS = (
 )
 # A terminal becomes the one that controls the session when the session's first process opens it by name.
 REPLACE = '[ -t 0 ] && exec <"$(tty)"; exec "$@"'
+# For what may run on for long and is in no sandbox: our end of its input closes when we are gone, however that came,
+# and this watcher takes its process group along.
+TETHER = 'exec 4<&0 </dev/null; { read -r _ <&4; kill -KILL 0; } >/dev/null 2>&1 & exec 4<&-; exec "$@"'
 # The shell stays as the first process of a pid namespace: it takes in orphans, and when it ends, so does all the rest.
 # What it would say itself about the end of the command goes nowhere.
 ATTEND = 'exec 3>&2 2>/dev/null; (exec "$@") 2>&3 3>&-; exit $?'
 
 
-def limited(argv: tuple[str, ...], *, first: bool) -> tuple[str, ...]:
+def limited(argv: tuple[str, ...], *, first: bool, tethered: bool = False) -> tuple[str, ...]:
     """`argv` started by a shell that lowers what it may use: 8 GiB a file, 8,192 processes, no core dumps, and for
     each process three quarters of the machine's memory (as data: address space that is only reserved is free).
 
-    `first`: the shell will be the first process of a pid namespace.
+    `first`: the shell will be the first process of a pid namespace. `tethered`: its input is a pipe of ours (`fed`),
+    and it ends with us.
     """
     memory = f"ulimit -d {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') * 3 // 4 // 1024} 2>/dev/null; "
-    return ("/bin/sh", "-c", memory + LIMITS + (ATTEND if first else REPLACE), "sh", *argv)
+    return ("/bin/sh", "-c", memory + LIMITS + (ATTEND if first else TETHER if tethered else REPLACE), "sh", *argv)
 
 
 class Launch(NamedTuple):
@@ -70,6 +74,8 @@ class Launch(NamedTuple):
     """A filter of system calls that `argv`, a bubblewrap, is to install."""
     fed: bool = False
     """`argv` reads from a pipe that has nothing in it and ends when the command is given up, or we are gone."""
+    live: bool = False
+    """`spill` is written from the first byte on."""
 
 
 class Running(ABC):
@@ -85,7 +91,7 @@ class Running(ABC):
         self.eof = self.loop.create_future()
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._out = reading
-        self.capture = Capture(launch.limit, launch.spill)
+        self.capture = Capture(launch.limit, launch.spill, live=launch.live)
         os.set_blocking(reading, False)
         if sys.platform == "linux" and launch.terminal is None:
             import fcntl

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from assay.app.messages.blocks import STOPS, assistant, block, blocks
-from assay.app.messages.ids import uuid_of
 from assay.app.messages.partial import Draft
 from assay.app.messages.result import API_ERROR, Totals, api_failure, hosted_result, result_object
 from assay.app.messages.tooluse import tool_use_result
@@ -26,11 +25,11 @@ from assay.core.events import (
     TaskStarted,
     TurnEnded,
 )
-from assay.core.ids import new_id
+from assay.core.ids import message_uuid, new_id
 from assay.core.messages import AssistantMessage, Json, Text, ToolCall, Usage
 from assay.core.model import CallDelta, Profile, Retrying, TextDelta, ThinkingDelta
 from assay.core.store import Record
-from assay.run.bus import Bus, Progress, Seen
+from assay.run.bus import Bus, ChildSeen, Progress, Seen
 
 Frame = dict[str, Json]
 Listener = Callable[[Frame], None]
@@ -119,11 +118,13 @@ class Messages:
         result["modelUsage"] = {self.name(model): told for model, told in usage.items()}
         return self.emit("result", {key: value for key, value in result.items() if key != "type"})
 
-    def count(self, event: ModelReplied, *, main: bool) -> None:
+    def count(self, event: ModelReplied, *, main: bool, agent: str = "") -> None:
         fallback = self.profile().model
         self.whole.add(event, fallback)
         if main:
             self.totals.add(event, fallback)
+        else:
+            self.totals.add_agent(event, agent)
 
 
 class Voice:
@@ -138,14 +139,21 @@ class Voice:
         self._tasks: dict[str, TaskStarted] = {}
         self.said: InputReceived | None = None
         """What opened the turn."""
+        self._children: dict[str, Voice] = {}
 
     def __call__(self, seen: Seen) -> None:
+        if isinstance(seen, ChildSeen):
+            if seen.task not in self._children:
+                more: Frame = {"agent_id": seen.task, "subagent_type": seen.agent}
+                self._children[seen.task] = Voice(self._out, seen.call, more)
+            self._children[seen.task](seen.seen)
+            return
         self._count(seen)
         if not self._out.heard:
             return
         match seen:
-            case Record(event=event):
-                self._record(seen.number, event)
+            case Record():
+                self._record(seen)
             case TextDelta() | ThinkingDelta() | CallDelta():
                 self._delta(seen)
             case Retrying():
@@ -161,7 +169,7 @@ class Voice:
             case Record(event=InputReceived() as event):
                 self.said = event
             case Record(event=ModelReplied() as event):
-                self._out.count(event, main=not self._parent)
+                self._out.count(event, main=not self._parent, agent=str(self._more.get("subagent_type") or ""))
             case Record(event=CallFinished(debug=debug)) if not self._parent:
                 totals.add_held(debug)
             case Record(event=AttemptFinished(number=number, result=result)) if not self._parent:
@@ -221,15 +229,15 @@ class Voice:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _record(self, number: int, event: object) -> None:
-        out = self._out
+    def _record(self, record: Record) -> None:
+        out, event = self._out, record.event
         match event:
             case ModelReplied(message=message, role="solver"):
-                self._reply(number, message)
+                self._reply(record, message)
             case CallFinished():
-                self._result(number, event)
+                self._result(record, event)
             case InputReceived():
-                self._input(number, event)
+                self._input(record, event)
             case Compacted():
                 meta: Frame = {"trigger": "auto", "pre_tokens": out.totals.last_sent}
                 out.system("compact_boundary", compact_metadata=meta)
@@ -244,7 +252,10 @@ class Voice:
             case _:
                 pass
 
-    def _reply(self, number: int, message: AssistantMessage) -> None:
+    def _name(self, record: Record, part: int = 0) -> str:
+        return message_uuid(self._out.session, record.number, record.time, part)
+
+    def _reply(self, record: Record, message: AssistantMessage) -> None:
         draft = self._close(None if message.failure else message)
         if message.failure:
             return
@@ -257,9 +268,9 @@ class Voice:
                 STOPS.get(message.stop),
                 message.usage,
             )
-            self._emit("assistant", uuid_of(self._out.session, number, part), message=made)
+            self._emit("assistant", self._name(record, part), message=made)
 
-    def _result(self, number: int, event: CallFinished) -> None:
+    def _result(self, record: Record, event: CallFinished) -> None:
         result = event.result
         call = self._calls.pop(result.call, None)
         answer: Frame = {
@@ -271,13 +282,13 @@ class Voice:
         more: Frame = {}
         if (told := tool_use_result(call, event)) is not None:
             more["tool_use_result"] = told
-        self._emit("user", uuid_of(self._out.session, number), message={"role": "user", "content": [answer]}, **more)
+        self._emit("user", self._name(record), message={"role": "user", "content": [answer]}, **more)
 
-    def _input(self, number: int, event: InputReceived) -> None:
+    def _input(self, record: Record, event: InputReceived) -> None:
         only = event.parts[0] if len(event.parts) == 1 else None
         content: Json = only.text if isinstance(only, Text) else blocks(event.parts)
         more: Frame = {"origin": event.origin} if event.origin else {}
-        identity = event.uuid or uuid_of(self._out.session, number)
+        identity = event.uuid or self._name(record)
         self._emit("user", identity, message={"role": "user", "content": content}, isReplay=True, **more)
 
     def _started(self, event: TaskStarted) -> None:

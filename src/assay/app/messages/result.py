@@ -31,6 +31,8 @@ class Totals(Struct):
     stop: str = ""
     attempts: int = 0
     first_passed: bool = False
+    agents: int = 0
+    """Tokens that sub-agents used."""
     held: list[str] = []
     """Protected paths that commands made or changed and that were taken back."""
     failure: Failure | None = None
@@ -50,6 +52,13 @@ class Totals(Struct):
         self.stop = message.stop
         self.failure = message.failure
         self.last_sent = message.usage.sent
+
+    def add_agent(self, event: ModelReplied, kind: str) -> None:
+        """What a sub-agent used: part of all tokens, under a role of its own."""
+        tokens = event.message.usage.total
+        role = f"agent {kind}"
+        self.by_role[role] = self.by_role.get(role, 0) + tokens
+        self.agents += tokens
 
     @property
     def cost(self) -> float:
@@ -190,7 +199,7 @@ def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str
             "selected": ended.selected,
             "why": verdict.why,
         },
-        "tokens": {"total": totals.usage.total, "by_role": totals.by_role},
+        "tokens": {"total": totals.usage.total + totals.agents, "by_role": totals.by_role},
         "cost_known": ended.dollars is not None,
         "unchecked": list(verdict.unchecked),
         "questions": [],

@@ -20,7 +20,7 @@ from assay.app.wishes import read_wish
 from assay.core.check import EXIT_CODES
 from assay.core.errors import AssayError, UsageError
 from assay.core.events import TurnEnded
-from assay.core.messages import Json
+from assay.core.messages import Json, Text
 from assay.surfaces.cli.status import Status
 from assay.surfaces.cli.terminal import ascii_json, write_err, write_out
 
@@ -97,6 +97,10 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
         task.interrupt_on_signals()
         output.begin()
         ended = await task.turn(prompt, attached)
+        while ended.verdict.outcome != "interrupted" and (wake := await task.next_wake()):
+            output.between(ended)
+            output.begin()
+            ended = await task.say((Text(wake.prompt),), origin=wake.origin, label=wake.label)
         output.end(ended)
     return EXIT_CODES[ended.verdict.outcome]
 
@@ -114,6 +118,11 @@ class Output:
     def begin(self) -> None:
         if self._style == "stream-json":
             announce(self._task)
+
+    def between(self, ended: TurnEnded) -> None:
+        """A turn has ended, and another one follows by itself; who gets one result gets that of the last."""
+        if self._style == "stream-json":
+            self._task.conclude(ended)
 
     def end(self, ended: TurnEnded) -> None:
         held = self._task.messages.totals.held

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "check": "discover and run this project's checks, print the evidence table; no model",
     "held": "what commands did to protected names and was taken back: list, show, apply, drop",
     "rewind": "take a session back to before a turn: its files, its conversation, or both",
+    "mcp": "servers of tools: list, get, add, add-json, remove, login, logout",
     "doctor": "prove what works here: providers, local model, sandbox, terminal",
     "explain": "why a call was decided as it was, or how one would be: assay explain 'Bash(git push)'",
     "demo": "the main job, end to end, on a real project",
@@ -114,6 +115,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from assay.surfaces.cli.rewind import run_rewind
 
         return run_rewind
+    if name == "mcp":
+        from assay.surfaces.cli.mcp import run_mcp
+
+        return run_mcp
     if name == "doctor":
         from assay.surfaces.cli.doctor import run_doctor
 

@@ -14,12 +14,12 @@ NAMES = frozenset({"compact", "context", "cost", "model"})
 """`/clear` is a matter of the session, which is another one then."""
 
 
-def answer(task: Task, command: str) -> str | None:
+async def answer(task: Task, command: str) -> str | None:
     """What to say to a slash command; None when it is none of these."""
     name, _, rest = command.removeprefix("/").partition(" ")
     match name:
         case "compact":
-            done = task.compact(rest.strip())
+            done = await task.compact(rest.strip())
             return "Compacted." if done else "There is nothing yet that could be compacted."
         case "context":
             return _context(task)

@@ -37,8 +37,8 @@ def run(arguments: list[str]) -> int:
 
 
 async def _driven(parsed: Parsed) -> int:
-    from assay.app.messages.cut import ResumeRefused
     from assay.app.messages.result import failure_object
+    from assay.app.resume import NoConversation, ResumeRejected
     from assay.app.wishes import read_wish
     from assay.surfaces.host.pipes import Sink
     from assay.surfaces.host.session import Session
@@ -47,17 +47,14 @@ async def _driven(parsed: Parsed) -> int:
         os.getcwd()  # noqa: PTH109 - the question is whether it is there
     except OSError as error:
         raise UsageError(f"the current directory can't be used: {error.strerror}; change to one that exists") from error
-    if parsed.words:
+    if any(parsed.words):  # some clients give each switch a value, and that is empty
         raise UsageError("with --input-format stream-json, prompts come by standard input")
     wish = read_wish(parsed, Path.cwd())
     try:
         return await Session(parsed, wish).run()
-    except ResumeRefused as error:
-        result = failure_object(error, 0.0) | {"session_id": wish.session, "subtype": "error_during_execution"}
-        Sink(lambda: None).send(result)
+    except ResumeRejected as error:
+        Sink(lambda: None).send(failure_object(error, 0.0) | {"session_id": wish.session})
         return 1
-    except UsageError as error:
-        if wish.session and str(error).startswith("no session "):
-            complain(f"No conversation found with session ID: {wish.session}")
-            return 1
-        raise
+    except NoConversation as error:
+        complain(str(error))
+        return 1

@@ -51,15 +51,17 @@ class Sink:
     def __init__(self, gone: Callable[[], None]) -> None:
         self._gone = gone
         self.open = True
-        self.writing = False
-        """True while a write waits for the reader."""
+        self.writing = 0
+        """The number of the write that is under way, which may wait for the reader; 0 when none is."""
+        self._writes = 0
 
     def send(self, frame: Frame) -> None:
         """Never raises: a reader that left ends the session in order, by `gone`."""
         if not self.open:
             return
         data = memoryview(write_line(frame).encode("ascii"))
-        self.writing = True
+        self._writes += 1
+        self.writing = self._writes
         try:
             while data:
                 data = data[os.write(1, data) :]
@@ -67,7 +69,7 @@ class Sink:
             self.open = False
             self._gone()
         finally:
-            self.writing = False
+            self.writing = 0
 
 
 def complain(text: str) -> None:

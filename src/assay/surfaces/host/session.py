@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, cast
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from assay.app.task import Task, Wish
 
 _GONE = "the host closed the stream"
+_STUCK = 2.0
+"""Seconds that a write may wait for the host once a signal has come."""
 _ANSWERS = 60.0
 """Seconds that a host's program may take to answer when nobody says otherwise."""
 
@@ -115,7 +118,13 @@ class Session:
         self._task = task
         task.messages.hosted = True
         task.messages.partial = self._wanted.partial
+        if self._wish.mirror and task.transcript:
+            task.transcript.mirror = self._mirror
         task.messages.subscribe(lambda frame: self._wanted.pass_on(frame, self.offered, self._sink.send))
+
+    def _mirror(self, path: str, lines: list[Frame]) -> None:
+        entries = cast("list[Json]", lines)
+        self._sink.send({"type": "transcript_mirror", "filePath": path, "entries": entries})
 
     async def _turns(self) -> None:
         while (prompt := await self._next()) is not None:
@@ -195,7 +204,7 @@ class Session:
             announce(task)
             text: str | None = ""
         else:
-            text = answer(task, command)
+            text = await answer(task, command)
             if text is None:
                 return False
             announce(task)
@@ -331,14 +340,22 @@ class Session:
         asyncio.get_running_loop().call_soon(self._stop, self._code)
 
     def _catch_signals(self) -> None:
-        """The first signal ends the session in order; a second one, and one while the host does not read, at once."""
+        """The first signal ends the session in order; a second one, and one to which a host that reads no more leaves
+        no other way, at once."""
         loop = asyncio.get_running_loop()
 
+        def leave(code: int) -> None:
+            if self._task:
+                self._task.run.parts.workspace.kill()
+            os._exit(code)
+
         def caught(number: int, _frame: object) -> None:
-            if self._end is not None or self._sink.writing:
-                if self._task:
-                    self._task.run.parts.workspace.kill()
-                os._exit(128 + number)
+            if self._end is not None:
+                leave(128 + number)
+            if stuck := self._sink.writing:
+                late = threading.Timer(_STUCK, lambda: self._sink.writing == stuck and leave(128 + number))
+                late.daemon = True
+                late.start()
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._stop, 128 + number)
 

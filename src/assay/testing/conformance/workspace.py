@@ -325,6 +325,56 @@ class CommandConformance(Suite):
             results = await asyncio.gather(*(workspace.run(line) for line in lines))
             assert [result.output for result in results] == ["0\n", "1\n", "2\n", "3\n"]
 
+    async def test_a_started_command_runs_beside_others(self, tmp_path: Path) -> None:
+        async with self.workspace(tmp_path / "w") as workspace:
+            spill = str(tmp_path / "out" / "1.txt")
+            line = "echo first; while ! test -e go; do sleep 0.05; done; echo last; exit 3"
+            process = workspace.start(shell(line, timeout=60, spill=spill, live=True))
+            assert process.output == spill
+            await self.said(spill, "first\n")
+            assert await process.wait(0.05) is None
+            assert not process.done
+            assert (await workspace.run(shell("echo x > go; echo beside"))).output == "beside\n"
+            result = await process.wait(30)
+            assert result
+            assert (result.exit_code, result.output) == (3, "first\nlast\n")
+            assert Path(spill).read_text() == "first\nlast\n"
+            assert process.done
+            assert await process.wait() == result
+
+    async def test_a_started_command_can_be_stopped(self, tmp_path: Path) -> None:
+        async with self.workspace(tmp_path / "w") as workspace:
+            spill = str(tmp_path / "out.txt")
+            line = "echo here; while :; do echo x >> alive; sleep 0.05; done"
+            process = workspace.start(shell(line, timeout=60, spill=spill, live=True))
+            await self.begun(workspace)
+            await asyncio.wait_for(process.stop(), 30)
+            result = await process.wait()
+            assert result
+            assert result.exit_code == 137
+            await self.settled(workspace)
+            assert Path(spill).read_text() == "here\n"
+            assert (await workspace.run(shell("echo again"))).output == "again\n"
+
+    async def test_closing_ends_started_commands(self, tmp_path: Path) -> None:
+        async with self.workspace(tmp_path / "w") as workspace:
+            line = "trap '' HUP; (while :; do echo x >> alive; sleep 0.05; done) & sleep 60"
+            process = workspace.start(shell(line, timeout=60, spill=str(tmp_path / "out.txt"), live=True))
+            await self.begun(workspace)
+            await workspace.aclose()
+            result = await process.wait(30)
+            assert result
+            assert result.exit_code == 137
+            await self.settled(workspace)
+
+    async def said(self, path: str, text: str) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if Path(path).exists() and Path(path).read_text() == text:
+                return
+            await asyncio.sleep(0.02)
+        assert Path(path).read_text() == text
+
     async def test_a_copy_runs_commands_on_its_own_files(self, tmp_path: Path) -> None:
         async with self.workspace(tmp_path) as workspace:
             workspace.write_file("a", b"1", None)

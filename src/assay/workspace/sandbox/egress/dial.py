@@ -92,6 +92,17 @@ async def _resolved(host: str, port: int) -> list[str]:
     return await answer
 
 
+async def unfit(host: str, port: int) -> str:
+    """Why a proxy is not to be asked for `host`, as far as it can be told from here; a name that only the proxy can
+    resolve is left to it."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            addresses = await _resolved(host, port)
+    except (OSError, UnicodeError, TimeoutError):
+        return ""
+    return next(filter(None, (address_refused(address, private=False) for address in addresses)), "")
+
+
 async def dial(host: str, port: int, *, private: bool, tls: ssl.SSLContext | None, limit: int) -> Connection:
     """Connect to `host`. One address that may not be dialled refuses the name: what mixes them means no good.
 

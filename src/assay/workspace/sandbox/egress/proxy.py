@@ -121,9 +121,9 @@ class Egress:
         return self._outside
 
     @contextlib.contextmanager
-    def heard(self) -> Generator[set[str]]:
+    def heard(self, hosts: set[str] | None = None) -> Generator[set[str]]:
         """The hosts that answer while this is open: one command's, or those of any that run at the same time."""
-        hosts: set[str] = set()
+        hosts = set() if hosts is None else hosts
         self._listening.append(hosts)
         try:
             yield hosts

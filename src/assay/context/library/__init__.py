@@ -1,0 +1,1 @@
+"""Files that users already have: skills, commands, agents, output styles, plugins."""

@@ -1,0 +1,1 @@
+"""Sessions in the transcript format that programs around the `claude` command read and write: both ways."""
