@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from assay._version import __version__
 from assay.app.agents import Outfitter, attach, read_agents
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.hooks import end, make_hooks, tie
 from assay.app.kept import Kept, hidden_paths
 from assay.app.limits import limits_of
 from assay.app.mcp import make_servers, offer_search
@@ -108,6 +109,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             from assay.tools.structured import StructuredOutputTool
 
             toolset.add(StructuredOutputTool(wish.schema))
+        hooks = make_hooks(settings, wish, notices)
         parts = RunParts(
             store,
             model,
@@ -118,6 +120,7 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
             approver,
             str(store.spill),
             _mask(wish, settings),
+            hooks,
         )
         run = Run(parts, _options(wish, settings, instructions))
         if attached:
@@ -151,6 +154,21 @@ async def open_task(wish: Wish) -> AsyncGenerator[Task]:
         offer_search(run)
         if task.mcp:
             stack.push_async_callback(task.mcp.aclose)
+        task.hooks = hooks
+        if hooks or gate.attended:
+            from assay.app.permissions import Permissions
+
+            task.permissions = permissions = Permissions(task, gate, workspace, paths)
+            stack.callback(permissions.keep)
+        if gate.attended:
+            from assay.app.dialogs import add_dialogs
+
+            add_dialogs(task, gate, paths)
+        if wish.session is not None and wish.permission_mode is None:
+            task.resume_mode()
+        if hooks:
+            tie(hooks, task, "fork" if wish.fork else "startup" if wish.session is None else "resume")
+            stack.push_async_callback(end, hooks, task)
         yield task
 
 

@@ -18,6 +18,7 @@ from assay.core.events import (
     CriteriaDeclared,
     Framed,
     InputReceived,
+    ModeChanged,
     ModelReplied,
     TaskEnded,
     TaskStarted,
@@ -57,6 +58,8 @@ class State:
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
         self.asked = Asked()
+        self.mode = ""
+        """The permission mode that was changed to last."""
         self.schema = ""
         """What the model was last told about the form of its answer."""
         self.tasks: dict[str, TaskStarted] = {}
@@ -160,6 +163,8 @@ class State:
                 self.touched = True
                 if self._idle and not self._changed[0]:
                     self._changed = tree, record.time
+            case ModeChanged(mode=mode):
+                self.mode = mode
             case TaskStarted() as event:
                 self.tasks[event.task] = event
                 self._begun.add(event.call)
