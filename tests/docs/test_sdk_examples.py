@@ -102,7 +102,7 @@ def test_ask_before(stage: Stage) -> None:
 
 def test_sub_agents(stage: Stage) -> None:
     said = ran(stage, "sub_agents.py")
-    assert "main: I send the reader.\n" in said
+    assert "main: I send the reader.\nreader: It computes a mean.\n" in said
     assert said.endswith("main: calc.py has the mean, and it is wrong.\nanswered\nexit 0")
 
 

@@ -12,6 +12,7 @@ from assay.app.host import Servers
 from assay.core.errors import UsageError
 from assay.core.ids import new_id
 from assay.core.messages import Image, Json, Text
+from assay.run.rewind import Rewinding
 from assay.sdk.live import Live, Prompt
 from assay.sdk.messages import Message, ResultMessage
 from assay.sdk.options import Options, PermissionMode
@@ -117,6 +118,26 @@ class Client:
         """Use another model from the next request on, None for that of the start; returns its full name. Raises
         `UsageError` or `AuthError` for one that can't be had."""
         return self._alive.task.set_model(model)
+
+    async def rewind_files(self, user_message_id: str, *, dry_run: bool = False) -> dict[str, Json]:
+        """Make the files as they were before a message of yours, by its `uuid`; whatever changed them is taken back.
+        Returns `filesChanged`, `insertions` and `deletions`. Not during a turn. Raises `UsageError`."""
+        live = self._alive
+
+        async def work() -> Rewinding:
+            return await live.task.rewind(user_message_id, conversation=False, dry=dry_run)
+
+        done = await live.between_turns(work)
+        return {
+            "canRewind": True,
+            "filesChanged": [change.path for change in done.files],
+            "insertions": sum(change.added for change in done.files),
+            "deletions": sum(change.removed for change in done.files),
+        }
+
+    async def get_context_usage(self) -> dict[str, Json]:
+        """What fills the window now, by category."""
+        return self._alive.task.context_usage()
 
     async def stop_task(self, task_id: str) -> bool:
         """End a sub-agent or a command in the background; False when there is none of that id."""

@@ -101,13 +101,8 @@ class Equipment:
 
     def _update(self, updates: list[PermissionUpdate]) -> None:
         """What leave brought with it, to hold from now on."""
-        if not updates or self._task is None:
-            return
-        if self._task.permissions:
-            self._task.permissions.update([each.to_dict() for each in updates])
-        for each in updates:
-            if each.type == "setMode" and each.mode and not self._task.permissions:
-                self._task.set_mode(each.mode)
+        if updates and self._task:
+            self._task.allow([each.to_dict() for each in updates])
 
     def _suggest(self, question: Question) -> list[PermissionUpdate]:
         found = self._task.permissions.suggestions(question) if self._task and self._task.permissions else []

@@ -79,18 +79,18 @@ class ToolPermissionContext:
 class PermissionResultAllow:
     """Leave for this one call, or for the call as `updated_input` has it: that is judged anew."""
 
-    behavior: Literal["allow"] = "allow"
     updated_input: dict[str, Json] | None = None
     updated_permissions: list[PermissionUpdate] | None = None
+    behavior: Literal["allow"] = "allow"
 
 
 @dataclass
 class PermissionResultDeny:
     """`message` is what the model is told, word for word."""
 
-    behavior: Literal["deny"] = "deny"
     message: str = ""
     interrupt: bool = False
+    behavior: Literal["deny"] = "deny"
 
 
 PermissionResult: TypeAlias = PermissionResultAllow | PermissionResultDeny
