@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from assay.testing.server import Call, Reply, SeenRequest, serve_in_thread
 
-from .stage import REPAIR, Stage
+from .stage import REPAIR, ROOT, Stage
 from .test_examples import EXAMPLES, load
 
 TestSqliteStore = load("session_store.py").TestSqliteStore
@@ -131,3 +132,14 @@ def test_budget_and_receipt(stage: Stage) -> None:
 def test_in_process_server(stage: Stage) -> None:
     said = ran(stage, "in_process_server.py")
     assert said == "The deadline is Monday.\n[('notes', 'connected')]\n['the deadline is Monday']\nexit 0"
+
+
+FENCES = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "sdk.md").read_text("utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("number", range(len(FENCES)))
+def test_the_page_shows_what_runs(stage: Stage, number: int) -> None:
+    (stage.home / "shown.py").write_text(FENCES[number])
+    said = stage.run("python ../shown.py; echo exit $?")
+    assert said.endswith("exit 0\n"), said
+    assert said.count("\n") > 1, "it shows something"

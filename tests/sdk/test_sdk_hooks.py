@@ -14,6 +14,8 @@ from assay import (
     HookMatcher,
     InMemorySessionStore,
     Options,
+    ResultMessage,
+    TaskNotificationMessage,
     UserMessage,
     query,
 )
@@ -159,3 +161,31 @@ async def test_the_window_is_told(place: Place) -> None:
         usage = await client.get_context_usage()
         assert 0 < usage["totalTokens"] < usage["maxTokens"]
         assert usage["categories"]
+
+
+async def test_what_ends_in_the_background_wakes_a_conversation_and_a_single_task(place: Place) -> None:
+    def script(seen: SeenRequest) -> Reply:
+        if b"You only read." in seen.raw:
+            return Reply("It is empty.", delay=0.3)
+        if b"It is empty." in seen.raw:
+            return Reply("The reader says that it is empty.")
+        if seen.position == 0:
+            asked = {"description": "look", "prompt": "Look.", "subagent_type": "reader", "run_in_background": True}
+            return Reply("I ask.", calls=(Call("Agent", asked),))
+        return Reply("It is under way.")
+
+    agents = {"reader": AgentDefinition("Reads.", "You only read.", tools=["Read"])}
+    async with asyncio.timeout(60):
+        async with Client(place.options(script, agents=agents)) as client:
+            await client.query("look around")
+            ends = []
+            async for message in client.receive_messages():
+                if isinstance(message, ResultMessage):
+                    ends.append(message.result)
+                    if len(ends) == 2:
+                        break
+        assert ends == ["It is under way.", "The reader says that it is empty."]
+        seen = await all_of(query(prompt="look around", options=place.options(script, agents=agents)))
+        results_ = [message.result for message in seen if isinstance(message, ResultMessage)]
+        assert results_[-1] == "The reader says that it is empty."
+        assert any(isinstance(message, TaskNotificationMessage) for message in seen)

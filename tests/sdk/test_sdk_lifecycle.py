@@ -59,7 +59,8 @@ async def test_interrupting_ends_the_turn_and_the_session_goes_on(place: Place) 
         await client.query("run")
         receiving = asyncio.create_task(all_of(client.receive_response()))
         await started(place)
-        assert running("101")
+        while not running("101"):
+            await asyncio.sleep(0.02)
         await client.interrupt()
         result = (await receiving)[-1]
         assert result.outcome == "interrupted"

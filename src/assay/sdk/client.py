@@ -12,6 +12,7 @@ from assay.app.host import Servers
 from assay.core.errors import UsageError
 from assay.core.ids import new_id
 from assay.core.messages import Image, Json, Text
+from assay.core.policy import EXTERNAL
 from assay.run.rewind import Rewinding
 from assay.sdk.live import Live, Prompt
 from assay.sdk.messages import Message, ResultMessage
@@ -214,8 +215,10 @@ def prompt_of(said: str | dict[str, Json]) -> Prompt:
     parts = [part for block in cast("list[Json]", blocks or []) if (part := _part(block))]
     if not parts:
         raise UsageError('a message needs {"type": "user", "message": {"role": "user", "content": ...}}, and not empty')
-    origin = said.get("origin")
-    return Prompt(tuple(parts), str(said.get("uuid") or new_id()), cast("dict[str, Json]", origin) if origin else {})
+    origin = cast("dict[str, Json]", said.get("origin") or {})
+    # Words that come from no person are outsiders' text, and no commands.
+    label = None if origin.get("kind", "human") == "human" else EXTERNAL
+    return Prompt(tuple(parts), str(said.get("uuid") or new_id()), origin, label)
 
 
 def _part(block: Json) -> Text | Image | None:

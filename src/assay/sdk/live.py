@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from assay.app.host import Wake
 from assay.app.messages.announce import announce
 from assay.app.task import Task, Wish
 from assay.core.errors import AssayError, UsageError
@@ -72,6 +73,9 @@ class Live:
         self._busy = False
         self._finishing = False
         self._receipt = ""
+        self._stopped = False
+        self._wake: Prompt | None = None
+        """Came in the same moment as an order, which goes first."""
         self.equipment = Equipment(options)
 
     async def open(self) -> Task:
@@ -202,32 +206,55 @@ class Live:
         await self.equipment.flush()
 
     async def _next(self, task: Task) -> Prompt | _Job | None:
-        """What to do next; with no more prompts to come, what the background still wakes the session for."""
+        """What to do next: what the program wants, else what the background wakes the session for. With nothing more to
+        come from the program, None as soon as nothing can wake it."""
         if not self._finishing:
-            order = await self._orders.get()
+            order = await self._order(task)
             if order is not None or self._closed:
                 return order
             self._finishing = True
         if not self._orders.empty():
             return self._orders.get_nowait()
-        if self._closed or task.tasks is None or not task.tasks.pending:
+        if self._closed or self._stopped:
             return None
-        wake = await task.tasks.woken()
-        return Prompt((Text(wake.prompt),), origin=wake.origin, label=wake.label)
+        wake = await task.next_wake()
+        return _prompt(wake) if wake else None
+
+    async def _order(self, task: Task) -> Prompt | _Job | None:
+        """The next order, or a wake-up that comes before it."""
+        if self._wake is not None:
+            wake, self._wake = self._wake, None
+            return wake
+        if task.tasks is None or not self._orders.empty():
+            return await self._orders.get()
+        ordered = asyncio.create_task(self._orders.get())
+        woken = asyncio.create_task(task.tasks.woken())
+        try:
+            await asyncio.wait((ordered, woken), return_when=asyncio.FIRST_COMPLETED)
+            wake = _prompt(woken.result()) if woken.done() else None
+            if not ordered.done():
+                return wake
+            self._wake = wake
+            return ordered.result()
+        finally:
+            for waiting in (ordered, woken):
+                waiting.cancel()
+            await asyncio.wait((ordered, woken))
 
     async def _turn(self, task: Task, prompt: Prompt) -> None:
         if self._closed:
             return
         self._busy = True
         try:
+            parts = await _expanded(task, prompt)
             announce(task)
-            ended = await task.say(prompt.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
+            ended = await task.say(parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
         finally:
             self._busy = False
         for key, error in await self.equipment.flush():
             data: dict[str, Json] = {"type": "system", "subtype": "mirror_error", "key": dict(key), "error": error}
             self._out.put_nowait(MirrorErrorMessage("mirror_error", data, dict(key), error))
-        self._receipt = task.run.receipt
+        self._receipt, self._stopped = task.run.receipt, ended.verdict.outcome == "interrupted"
         task.conclude(ended)
 
     def _heard(self, frame: dict[str, Json]) -> None:
@@ -248,6 +275,19 @@ class Live:
         except AssayError as error:
             result.is_error, result.structured_output = True, None
             result.errors = [*(result.errors or []), f"the answer is no {name_of(self.options.output)}: {error}"]
+
+
+def _prompt(wake: Wake) -> Prompt:
+    return Prompt((Text(wake.prompt),), origin=wake.origin, label=wake.label)
+
+
+async def _expanded(task: Task, prompt: Prompt) -> tuple[Text | Image, ...]:
+    """The parts of a prompt; a slash command of the user's library is what it stands for."""
+    only = prompt.parts[0] if len(prompt.parts) == 1 else None
+    if task.library is None or prompt.label is not None or not isinstance(only, Text) or not only.text.startswith("/"):
+        return prompt.parts
+    expanded = await task.library.expand(only.text.strip())
+    return prompt.parts if expanded is None else (Text(expanded),)
 
 
 async def _settle(job: _Job) -> None:
