@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.app.messages.ids import uuid_of
 from assay.app.messages.messages import Messages
 from assay.app.messages.tooluse import tool_use_result
 from assay.core.check import Verdict
@@ -22,6 +21,7 @@ from assay.core.events import (
     TaskStarted,
     TurnEnded,
 )
+from assay.core.ids import message_uuid
 from assay.core.messages import AssistantMessage, Failure, Image, Text, Thinking, ToolCall, ToolResult, Usage
 from assay.core.model import CallDelta, Finished, Retrying, TextDelta, ThinkingDelta
 from assay.core.store import Record
@@ -265,12 +265,12 @@ def test_a_sub_agent_speaks_under_the_call_that_started_it() -> None:
 
 @given(st.integers(1, 2**40), st.integers(0, 4095), st.integers(1, 2**40), st.integers(0, 4095))
 def test_names_of_messages_are_stable_and_never_equal(one: int, part: int, other: int, another: int) -> None:
-    name = uuid_of(SESSION, one, part)
-    assert name == uuid_of(SESSION, one, part)
+    name = message_uuid(SESSION, one, part)
+    assert name == message_uuid(SESSION, one, part)
     assert (len(name), name[14]) == (36, "8")
     assert name != SESSION
-    assert (name == uuid_of(SESSION, other, another)) == ((one, part) == (other, another))
-    assert uuid_of("not a uuid", one, part) != name
+    assert (name == message_uuid(SESSION, other, another)) == ((one, part) == (other, another))
+    assert message_uuid("not a uuid", one, part) != name
 
 
 @pytest.mark.parametrize(
