@@ -37,9 +37,9 @@ from assay.sessions.log import SessionLog
 
 if TYPE_CHECKING:
     from assay.app.agents import Outfitter
+    from assay.policy.hooks.engine import HookEngine
     from assay.sessions.claude.writer import Transcript
     from assay.tools.mcp.inprocess import Bridge
-    from assay.policy.hooks.engine import HookEngine
 
 
 class Wish(Struct, frozen=True):
