@@ -230,6 +230,28 @@ async def test_a_server_of_this_process(place: Place) -> None:
         await result_of("hi", place.again(mcp_servers={"x": {"type": "sdk", "name": "x", "instance": object()}}))
 
 
+async def test_a_server_of_others(place: Place) -> None:
+    servers = {"gone": {"command": str(place.project / "no-such-server")}}
+    async with Client(place.options([Reply("hi")], mcp_servers=servers)) as client:
+        await client.query("hi")
+        await all_of(client.receive_response())
+        (status,) = (await client.get_mcp_status())["mcpServers"]
+        assert status["name"] == "gone"
+        assert status["status"] in ("failed", "pending")
+
+
+async def test_which_tools_there_are(place: Place) -> None:
+    for tools, wanted in (
+        ([], set()),
+        ({"type": "preset", "preset": "claude_code"}, {"Bash", "Edit"}),
+        (None, {"Bash"}),
+    ):
+        await result_of("hi", place.options([Reply("hi")], tools=tools))
+        names = {each.name for each in place.server.requests[0].tools}
+        assert wanted <= names
+        assert bool(names) == bool(wanted)
+
+
 async def test_budgets(place: Place) -> None:
     result = await result_of("write hello", place.options(WRITE, max_turns=1))
     assert result.outcome == "budget"

@@ -54,9 +54,9 @@ class Options:
     Names are those of the field's own Python client where it has the thing; docs/sdk.md has both tables.
     """
 
-    tools: Sequence[str | Tool | Callable[..., object]] | None = None
+    tools: Sequence[str | Tool | Callable[..., object]] | dict[str, Json] | None = None
     """Names of built-in tools, when not all are wanted, and tools of your own. Own tools alone leave the built-in ones
-    in."""
+    in, and so does a preset (`{"type": "preset", ...}`)."""
     allowed_tools: list[str] = field(default_factory=list[str])
     """Rules of calls that need no leave: `Bash(git log:*)`, `Edit`, the name of a tool."""
     disallowed_tools: list[str] = field(default_factory=list[str])
@@ -126,12 +126,16 @@ class Options:
             raise UsageError('output_format: expected {"type": "json_schema", "schema": {...}}')
         return cast("Schema", schema)
 
+    @property
+    def _listed(self) -> Sequence[str | Tool | Callable[..., object]] | None:
+        return None if isinstance(self.tools, dict) else self.tools
+
     def own_tools(self) -> list[Tool]:
         """The tools among `tools`, functions made into some."""
         from assay.sdk.tools import tool
 
         found: list[Tool] = []
-        for each in self.tools or ():
+        for each in self._listed or ():
             if isinstance(each, str):
                 continue
             spec = getattr(each, "spec", None)
@@ -140,7 +144,8 @@ class Options:
 
     def wish(self) -> Wish:
         """Raises `UsageError` for what makes no sense."""
-        names = tuple(each for each in self.tools or () if isinstance(each, str))
+        listed = self._listed
+        names = tuple(each for each in listed or () if isinstance(each, str))
         fallback = self.fallback_model
         directory = Path(self.directory or self.cwd or ".").expanduser().resolve()
         if not directory.is_dir():
@@ -157,7 +162,7 @@ class Options:
             permission_mode=self.permission_mode,
             allowed=tuple(self.allowed_tools),
             disallowed=tuple(self.disallowed_tools),
-            tools=names if names or (self.tools is not None and not self.tools) else None,
+            tools=names if names or (listed is not None and not listed) else None,
             budget=Budget(self.max_turns, self.max_tokens_total, self.max_budget_usd, self.max_seconds),
             system=replaced,
             append_system=appended,
