@@ -49,6 +49,7 @@ class SessionStoreConformance:
             await store.append(KEY, [given])
             given["uuid"] = "changed"
             loaded = await store.load(KEY)
+            assert loaded is not None
             assert loaded == [entry(1, event={"list": [1]})]
             loaded[0]["uuid"] = "changed"
             assert await store.load(KEY) == [entry(1, event={"list": [1]})]
