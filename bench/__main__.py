@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import copy, faults, growth, install, job, long, quiet, sandbox, start
+from bench import copy, faults, growth, host, install, job, long, quiet, sandbox, start
 from bench.peers import Peer, find_peers
 from bench.report import Report, machine, markdown, save
 
-NAMES = ("start", "job", "growth", "faults", "install", "long", "copy", "sandbox")
+NAMES = ("start", "host", "job", "growth", "faults", "install", "long", "copy", "sandbox")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench",
         description="Measure assay and other agents against one scripted server on loopback. Linux only.",
         epilog="BENCH_PEERS: folders where other agents are installed. BENCH_ASSAY: the assay program to measure. "
+        "BENCH_CLIENT: an interpreter with claude-agent-sdk, for host. "
         "BENCH_NICE: priority of what is measured, e.g. -10.",
     )
     parser.add_argument("what", nargs="*", metavar="|".join(NAMES), help="default: all")
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     single = [peer for peer in peers if not peer.name.startswith("assay-")]
     plans: dict[str, Callable[[list[Peer]], Report]] = {
         "start": lambda _: start.measure(single, asked.runs, resolver),
+        "host": lambda _: host.measure(single, asked.runs),
         "job": lambda every: job.measure(every, asked.runs, resolver),
         "growth": lambda _: growth.measure(single, turns, resolver),
         "faults": lambda _: faults.measure(single),

@@ -9,14 +9,17 @@ from msgspec.structs import replace
 
 from assay.app.compose import _budget
 from assay.app.config import Settings
+from assay.app.flags import parse
 from assay.app.model import LOCAL, LocalModel, make_model, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.app.reasoning import read_reasoning
 from assay.app.task import Wish
+from assay.app.wishes import read_wish
 from assay.core.budget import Budget
 from assay.core.clock import SystemClock
 from assay.core.errors import AuthError, UsageError
 from assay.core.model import Model, Reasoning
+from assay.models.catalog import load
 from assay.models.router import FallbackModel
 
 CLAUDE = {"ANTHROPIC_API_KEY": "sk-a"}
@@ -146,3 +149,26 @@ def test_a_flag_is_stronger_than_settings() -> None:
     assert _budget(plain, settings) == Budget(5, 100, 1.5, 60)
     assert _budget(replace(plain, budget=Budget(steps=9, seconds=3)), settings) == Budget(9, 100, 1.5, 3)
     assert _budget(plain, Settings()) == Budget()
+
+
+def test_variables_of_the_field_have_a_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wish(*words: str) -> tuple[str | None, str | None]:
+        made = read_wish(parse(list(words)), Path("/project"))
+        return made.thinking, made.effort
+
+    monkeypatch.setenv("MAX_THINKING_TOKENS", "8000")
+    monkeypatch.setenv("CLAUDE_CODE_EFFORT_LEVEL", "high")
+    assert wish() == ("8000", "high")
+    assert wish("--thinking", "disabled", "--effort", "low") == ("off", "low")
+    assert wish("--max-thinking-tokens", "0") == ("off", "high")
+    assert wish("--max-thinking-tokens", "5")[0] == "1024"
+    monkeypatch.setenv("MAX_THINKING_TOKENS", "many")
+    monkeypatch.setenv("CLAUDE_CODE_EFFORT_LEVEL", "extreme")
+    assert wish() == (None, None)
+
+
+def test_headers_of_the_users_own() -> None:
+    environ = {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_CUSTOM_HEADERS": "X-Team: a\nnonsense\nbad name: x\nx-b:c:d"}
+    _, endpoint = load().resolve("claude-haiku-4-5", environ=environ)
+    assert {"x-team": "a", "x-b": "c:d"}.items() <= endpoint.headers().items()
+    assert endpoint.extra == (("x-team", "a"), ("x-b", "c:d"))

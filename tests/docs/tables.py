@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from typing import cast
 
 import assay.surfaces.cli
+from assay.app.commands import BUILT_IN
 from assay.app.flags import Flag
 from assay.core.check import EXIT_CODES
 from assay.core.web import Page, WebError
@@ -130,6 +131,11 @@ def commands() -> str:
     return rows(("command", "what it does"), ((f"`assay {name}`", text) for name, text in COMMANDS.items()))
 
 
+def slash() -> str:
+    said = ((f"/{name} {hint}".strip(), what) for name, (what, hint) in BUILT_IN.items())
+    return rows(("command", "what it does"), ((f"`{call}`".replace("|", "\\|"), what) for call, what in said))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "outcomes": outcomes,
@@ -137,6 +143,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "providers": providers,
     "aliases": aliases,
     "faults": faults,
+    "slash": slash,
 }
 
 

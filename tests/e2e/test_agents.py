@@ -191,7 +191,8 @@ def test_twenty_agents_share_one_budget(place: Place, serve: Serve) -> None:
     server = serve(cast(BOSS=[Reply("", calls=calls), Reply("Waiting."), Reply("Enough.")], WORKER=[look]))
     ended = place.task(server, "--max-tokens-total", "120000", prompt="BOSS go")
     ended.expect(5, "budget")
-    assert ended.result["assay"]["tokens"]["total"] <= 120_000
+    # What a request sends is estimated before it is made.
+    assert ended.result["assay"]["tokens"]["total"] <= 121_000
     assert len(children(place)) == 20
     assert len(place.events("task_ended")) == 20
 
@@ -215,3 +216,28 @@ def test_agents_of_the_command_line(place: Place, serve: Serve) -> None:
     assert len(text) < 3_500
     wrong = place.run(None, "-p", "x", "--model", "local/none", "--agents", '{"a": {"prompt": "x"}}').expect(2)
     assert "agent a: description is missing" in wrong.err
+
+
+def test_an_agent_on_a_copy_hands_back_its_diff(place: Place, serve: Serve) -> None:
+    place.five_step()
+    fix = Call("@edit", {"path": "calc.py", "old": "return a - b", "new": "return a + b"})
+    look = Call("@read", {"path": "calc.py"})
+    worker = [Reply("", calls=(look,)), Reply("", calls=(fix,)), Reply("", calls=(Call("@shell", {"command": TRY}),))]
+    boss = [
+        Reply("", calls=(send("WORKER mend it", isolation="worktree"),)),
+        Reply("", calls=(Call("@shell", {"command": "python3 test_calc.py >/dev/null 2>&1 && echo too early"}),)),
+        Reply("It is ready to be taken over."),
+    ]
+    server = serve(cast(BOSS=boss, WORKER=[*worker, Reply("Mended.")]))
+    ended = place.task(server, prompt="BOSS go")
+    assert ended.code in (0, 10), repr(ended)
+    assert "a - b" in (place.project / "calc.py").read_text()
+    (patch,) = place.state.glob("sessions/*/*/agents/agent-*.patch")
+    assert "+    return a + b" in patch.read_text()
+    said = server.requests[-1].history[2].results[0].text
+    assert f"not here yet: calc.py. Take it over with: git apply {patch}" in said
+    tried = [result.text for seen in server.requests for turn in seen.history for result in turn.results]
+    assert "works" in tried, "its commands saw its own changes"
+
+
+TRY = "python3 test_calc.py >/dev/null 2>&1 && echo works"

@@ -433,22 +433,23 @@ def test_going_on_keeps_the_id_and_a_fork_has_its_own(place: Place, serve: Serve
 
 
 def test_resuming_in_the_middle(place: Place, serve: Serve) -> None:
+    dropped = "aaaaaaaa-0000-4000-8000-000000000002"
     server = serve(obedient)
     driven = Driven(place, server)
-    driven.say("Reply with exactly: one", uuid="p1")
+    driven.say("Reply with exactly: one", uuid="aaaaaaaa-0000-4000-8000-000000000001")
     driven.result()
     keep = driven.of("assistant")[-1]["uuid"]
-    driven.say("Reply with exactly: two", uuid="p2")
+    driven.say("Reply with exactly: two", uuid=dropped)
     session = driven.result()["session_id"]
     driven.end()
     cut = (f"--resume={session}", "--fork-session", f"--resume-session-at={keep}")
-    refused = Driven(place, server, *cut, "--resume-drops-turn=p9")
+    refused = Driven(place, server, *cut, "--resume-drops-turn=aaaaaaaa-0000-4000-8000-000000000009")
     refused.send(type="control_request", request_id="r", request={"subtype": "initialize"})
     result = refused.result()
     refused.end(1)
     assert (result["subtype"], result["is_error"]) == ("error_during_execution", True)
     assert result["result"].startswith("Resume rejected by --resume-drops-turn:")
-    forked = Driven(place, server, *cut, "--resume-drops-turn=p2")
+    forked = Driven(place, server, *cut, f"--resume-drops-turn={dropped}")
     forked.say("Reply with exactly: three")
     assert forked.result()["result"] == "three"
     forked.end()

@@ -113,6 +113,27 @@ def test_input_from_a_file(place: Place, serve: Serve) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["result"] == "hello"
 
 
+def test_pipes_that_do_not_wait(place: Place, serve: Serve) -> None:
+    """Some hosts hand over their own ends, which are set not to block."""
+    program = (
+        "import os, socket, subprocess, sys, time\n"
+        "ours, theirs = socket.socketpair()\n"
+        "theirs.setblocking(False); theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)\n"
+        "process = subprocess.Popen(sys.argv[1:], stdin=theirs, stdout=theirs); theirs.close()\n"
+        f"time.sleep(0.5); ours.sendall({PROMPT!r} + bytes([10])); time.sleep(1)\n"
+        "ours.shutdown(socket.SHUT_WR)\n"
+        "while piece := ours.recv(1000): os.write(1, piece)\n"
+        "sys.exit(process.wait(60))\n"
+    )
+    argv = place.argv(serve(Reply("word " * 40_000, chunk=4_000)), [*AS_CLIENTS_DO, "--include-partial-messages"])
+    done = subprocess.run(
+        [sys.executable, "-c", program, *argv], cwd=place.project, env=place.variables, capture_output=True, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+    frames = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(frames[-1]["result"]) > 100_000
+
+
 def test_a_host_that_dies_while_it_is_asked(place: Place, serve: Serve) -> None:
     driven = Driven(place, serve([TOUCH, Reply("then not")]), *ASKED)
     driven.say("do it")

@@ -259,7 +259,7 @@ def test_names_with_control_characters_are_escaped_wherever_they_show(place: Pla
 def test_a_change_that_half_applies_is_not_made(place: Place, serve: Serve) -> None:
     """One of two places is beyond what the encoding holds, or a file of two: what is refused changes nothing."""
     place.write({"a.txt": "caf\xe9 old\nold\n".encode("latin-1"), "b.txt": "old\n"})
-    beyond = Call("@edit", {"path": "a.txt", "old": "old", "new": "中", "all": True})
+    beyond = Call("@edit", {"path": "a.txt", "old": "old", "new": "中", "replace_all": True})
     patch = Call("apply_patch", {"patch": "--- a/b.txt\n+++ b/b.txt\n@@ -1 +1 @@\n-old\n+new\n"})
     server = serve([Reply("I edit.", calls=(beyond, patch)), Reply("No.")])
     place.task(server, prompt="Edit").expect(0, "answered")

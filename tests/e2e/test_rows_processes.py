@@ -25,7 +25,7 @@ CHILDREN = "setsid sleep 300 & (sleep 300 &); nohup sleep 300 >/dev/null 2>&1 & 
 
 def shells(place: Place, serve: Serve, *commands: str, timeout: int = 60, words: tuple[str, ...] = ()) -> list:
     """Results of these commands, each in a reply of its own, as the model gets them."""
-    calls = (Call("@shell", {"command": command, "timeout": timeout}) for command in commands)
+    calls = (Call("@shell", {"command": command, "timeout": timeout * 1000}) for command in commands)
     server = serve([*(Reply(f"Step {n}.", calls=(call,)) for n, call in enumerate(calls)), Reply("Done.")])
     ended = place.task(server, *words, prompt="Run it")
     assert ended.code in (0, 10), repr(ended)
@@ -166,7 +166,7 @@ def test_a_command_that_wants_a_terminal_gets_one_of_its_own(
     look = "test -t 0 && test -t 1 && echo yes; stty rows 11 cols 33; stty size; cat; echo x > /dev/tty"
     calls = (
         Call("@shell", {"command": look, "tty": True}),
-        Call("@shell", {"command": "trap '' HUP TERM; sleep 300 & wait; sleep 300", "tty": True, "timeout": 1}),
+        Call("@shell", {"command": "trap '' HUP TERM; sleep 300 & wait; sleep 300", "tty": True, "timeout": 1000}),
     )
     server = serve([*(Reply("I look.", calls=(call,)) for call in calls), Reply("Done.")])
     place.task(server, *words, prompt="Look")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from assay.app.web import LateWeb
 from assay.core.egress import Exchange, Host, Operation, Permit
 from assay.core.policy import EXTERNAL, WORKSPACE
 from assay.core.web import WebError, host_of
 from assay.policy.egress import EgressPolicy
+from assay.policy.tripwire import Tripwire
+from assay.testing.conformance.web import WebConformance
 from assay.workspace.web import LASTS, HttpWeb, proxy_for
 
 from .stage import Upstream, serving_tls
@@ -21,6 +26,23 @@ from .stage import Upstream, serving_tls
 def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     head = "".join(f"{line}\r\n" for line in headers)
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode() + body
+
+
+class TestHttpWeb(WebConformance):
+    @pytest.fixture
+    async def page(self) -> AsyncIterator[tuple[str, bytes]]:
+        async with Upstream(answer(b"ten bytes and more", "Content-Type: text/plain")).up() as host:
+            yield f"http://localhost:{host.port}/", b"ten bytes and more"
+
+    @pytest.fixture
+    def web(self) -> LateWeb:
+        return LateWeb(lambda: HttpWeb({}, private=frozenset({"localhost"})))
+
+    @pytest.fixture
+    def dead(self) -> str:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            return f"http://localhost:{taken.getsockname()[1]}/"
 
 
 def web(*names: str, **more: object) -> HttpWeb:
@@ -106,6 +128,16 @@ async def test_hosts_of_the_settings_are_judged_by_their_class() -> None:
             await here.get(f"{base}/v1/b", 100)
         assert [(note.host, note.status) for note in notes] == [("localhost", 200), ("localhost", 0), ("localhost", 0)]
         assert len(host.seen) == 1
+
+
+async def test_no_url_carries_a_known_secret() -> None:
+    secret = "s3cr3t-Value/with+signs"
+    async with Upstream().up() as host:
+        here = web(watch=Tripwire([secret]))
+        for part in (secret, base64.b64encode(secret.encode()).decode().strip("="), secret.encode().hex()):
+            with pytest.raises(WebError, match="a known secret"):
+                await here.get(f"http://localhost:{host.port}/?x={part}", 100)
+        assert host.seen == []
 
 
 async def test_certificates_are_verified(tmp_path: Path) -> None:

@@ -129,6 +129,18 @@ async def test_a_call_that_makes_no_sense_is_answered_and_never_meets_the_gate()
     assert (gate.asked, made.intents) == ([], [])
 
 
+async def test_a_name_in_another_case_is_the_tool_that_it_means() -> None:
+    gate = NamedGate()
+    made = Bench(SimpleTool("Read", "read"), SimpleTool("x", "read"), SimpleTool("X", "read"), gate=gate)
+    (result,) = await run_calls(made.ports, [c("read", "r")])
+    assert not result.result.is_error
+    assert gate.asked == ["Read"], "rules and hooks know the tool by its own name"
+    assert [event.tool for event in made.events if isinstance(event, CallDecided)] == ["Read"]
+    (own,) = await run_calls(made.ports, [c("x", "r")])
+    assert not own.result.is_error
+    assert gate.asked[-1] == "x"
+
+
 @pytest.mark.parametrize("error", [WorkspaceError("a.py: changed"), OSError(28, "No space left"), ValueError("bad")])
 async def test_trouble_in_a_tool_is_a_result(error: Exception) -> None:
     async def broken(arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:

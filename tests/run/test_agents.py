@@ -400,13 +400,22 @@ class Recorder:
             return HookAnswer(context=("mind the gap",))
         if event == "SubagentStop" and not data["stop_hook_active"]:
             return HookAnswer("block", "look again")
+        if event == "PreToolUse" and "agent_id" in data:
+            return HookAnswer("deny", "agents may not")
         return SILENT
 
 
 async def test_hooks_speak_when_an_agent_starts_and_stops(tmp_path: Path) -> None:
-    family = Family(parts(boss=[reply("", [agent("worker")]), "done"], worker=["first", "second"]), tmp_path)
+    worker = [reply("", [write()]), "first", "second"]
+    family = Family(parts(boss=[reply("", [agent("worker")]), "done"], worker=worker), tmp_path)
     hooks = family.hooks = Recorder()
     await family.turn("boss")
+    assert "b.txt" not in family.workspace.files, "its calls are guarded like the session's"
+    (refused,) = [event for event in family.child() if isinstance(event, CallFinished)]
+    assert "agents may not" in str(refused.result.content)
+    assert not {"SessionStart", "UserPromptSubmit", "Stop"} & {
+        event for event, _, data in hooks.fired if "agent_id" in data
+    }  # fmt: skip
     mine = [(event, data.get("last_assistant_message")) for event, _, data in hooks.fired if event.startswith("Sub")]
     assert mine == [("SubagentStart", None), ("SubagentStop", "first"), ("SubagentStop", "second")]
     assert family.of(TaskEnded)[0].summary == "second"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import stat
@@ -14,7 +15,7 @@ from assay.core.errors import InvalidArguments, WorkspaceError
 from assay.core.messages import Image
 from assay.tools.notebook import Notebook
 from assay.tools.notebookedit import NotebookEditTool
-from assay.tools.pdf import PAGES, page_range
+from assay.tools.pdf import PAGES, page_range, pdf_text
 from assay.tools.read import CHARACTERS, ReadTool
 
 from .double import Bench, text_of
@@ -109,6 +110,18 @@ def test_page_ranges(pages: str, found: tuple[int, int]) -> None:
 def test_page_ranges_that_make_no_sense(pages: str) -> None:
     with pytest.raises(InvalidArguments, match="pages"):
         ReadTool().effects({"file_path": "a.pdf", "pages": pages})
+
+
+@given(st.binary(max_size=60), st.integers(0, 900), st.integers(0, 60))
+def test_any_damage_to_a_document_is_survived(data: bytes, at: int, gone: int) -> None:
+    whole = pdf("first words", "second")
+    damaged = b"%PDF" + (whole[:at] + data + whole[at + gone :])[4:]
+    try:
+        pages = asyncio.run(pdf_text("a.pdf", damaged, (1, 2), 1_000, None))
+    except WorkspaceError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(pages.text) < 1_200
 
 
 def book(*cells: dict[str, object], minor: int = 5, indent: int | None = 1) -> str:

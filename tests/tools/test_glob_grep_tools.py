@@ -82,6 +82,13 @@ async def test_a_match_over_several_lines(bench: Bench) -> None:
     assert await _lines(bench, pattern="def f\\(.*?\\):") == "no matches"
 
 
+async def test_the_last_line_end_begins_no_line(bench: Bench) -> None:
+    bench.put("a", "x\n\ny\n")
+    bench.put("b", "")
+    assert await _lines(bench, pattern="^$") == "a\n2:"
+    assert await _lines(bench, pattern="\\n", multiline=True) == "a\n1:x\n2:\n3:y"
+
+
 async def test_a_page_of_matches(bench: Bench) -> None:
     bench.put("a", "hit\n" * 40)
     bench.put("b", "hit\n" * 3)

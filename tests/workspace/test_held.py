@@ -271,3 +271,25 @@ def test_names() -> None:
     assert not taken_back(".git", directory=True)
     assert not taken_back(".yarn", directory=True)
     assert taken_back(".vscode", directory=True)
+
+
+async def test_what_we_write_beside_a_command_is_not_taken_back(
+    boxed: LocalWorkspace | NoSandbox, root: Path, tmp_path: Path
+) -> None:
+    """A command goes on in the background; what a person approved meanwhile stays, what the command makes does not."""
+    workspace = ready(boxed)
+    if workspace is None:
+        return
+    line = "touch up; while ! test -e go; do sleep 0.05; done; mkdir -p .github; echo x > .github/theirs.yml; sleep 1"
+    process = workspace.start(shell(line, timeout=60, spill=str(tmp_path / "out.txt"), live=True))
+    async with asyncio.timeout(20):
+        while not (root / "up").exists():
+            await asyncio.sleep(0.02)
+    stamp = workspace.write_file(".envrc", b"ours\n", None)
+    workspace.write_file(".envrc", b"ours again\n", stamp)
+    workspace.write_file("go", b"", None)
+    result = await process.wait(30)
+    assert result
+    assert result.held == (".github",)
+    assert (root / ".envrc").read_text() == "ours again\n"
+    assert not (root / ".github/theirs.yml").exists()

@@ -23,7 +23,6 @@ from assay.core.store import EventStore
 from assay.core.tool import Tool
 from assay.policy.bounds import PERMISSION_MODES, PermissionMode
 from assay.policy.gate import RuleGate
-from assay.policy.meet import Meet
 from assay.run.agents import Agents
 from assay.run.run import Run, RunOptions
 from assay.run.tasks import Tasks
@@ -126,6 +125,8 @@ class Outfitter:
             return parent
         own = self._make_gate(mode)
         before = parent.mode if isinstance(parent, RuleGate) else "plan"
+        from assay.policy.meet import Meet
+
         looser = _LOOSENESS[mode] > _LOOSENESS.get(before, 0)
         return own if looser and kind.trusted and before in ("default", "acceptEdits") else Meet(parent, own)
 

@@ -8,9 +8,7 @@ in one notice for all files.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, get_args
 
@@ -22,20 +20,19 @@ from assay.core.errors import UsageError
 _PASSED_OVER = frozenset({"$schema", "includeCoAuthoredBy", "attribution", "theme", "cleanupPeriodDays", "statusLine"})
 """Keys about surfaces and habits that we don't have: not worth a word."""
 _EFFORTS = frozenset({"low", "medium", "high", "max"})
-_STEERING = re.compile(
-    r"(?:PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|(?:LD|DYLD|XDG|ASSAY|GIT|PYTHON|PERL|RUBY|NODE|NPM|JAVA)_?\w*)", re.I
+_STEERING = (
+    r"(?i:PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|(?:LD|DYLD|XDG|ASSAY|GIT|PYTHON|PERL|RUBY|NODE|NPM|JAVA)_?\w*)"
 )
 """Variables by which programs, ours among them, are made to run or read something else."""
-_NAME = re.compile(r"[A-Za-z_]\w{0,127}")
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.I)
+_NAME = r"[A-Za-z_]\w{0,127}"
+_HELD = r"(?i:KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH)"
 
 
 class Compat:
     """Reads those files, and keeps what settings of ours have no place for."""
 
-    def __init__(self, home: Path | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, home: Path | None) -> None:
         self._home = home
-        self._environ = environ
         self.model = ""
         """The model named by the strongest layer that may say so; ours only if it resolves."""
         self.variables: dict[str, str] = {}
@@ -57,15 +54,10 @@ class Compat:
         strange = self._strange.setdefault(str(path), [])
         values: dict[str, object] = {"permissions": _permissions(raw.get("permissions"), str(path), notices, strange)}
         variables = self._env(raw.get("env"), strange)
-        values["environment"] = tuple(name for name in variables if not _SECRET.search(name))
-        for theirs, ours, kind in (
-            ("outputStyle", "output_style", str),
-            ("hooks", "hooks", dict),
-            ("enabledPlugins", "enabled_plugins", dict),
-            ("disableAllHooks", "disable_all_hooks", bool),
-        ):
-            if isinstance(value := raw.get(theirs), kind):
-                values[ours] = value
+        values["environment"] = tuple(name for name in variables if not re.search(_HELD, name))
+        for key, kind in (("outputStyle", str), ("hooks", dict), ("enabledPlugins", dict), ("disableAllHooks", bool)):
+            if isinstance(value := raw.get(key), kind):
+                values[key] = value
         if raw.get("effortLevel") in _EFFORTS:
             values["effort"] = raw["effortLevel"]
         known = {"permissions", "env", "outputStyle", "hooks", "enabledPlugins", "disableAllHooks", "effortLevel"}
@@ -95,7 +87,7 @@ class Compat:
         found: dict[str, str] = {}
         for name, said in cast("dict[str, object]", value).items():
             plain = isinstance(said, (str, int, float)) and "\0" not in str(said)
-            if not plain or not _NAME.fullmatch(name) or _STEERING.fullmatch(name):
+            if not plain or not re.fullmatch(_NAME, name) or re.fullmatch(_STEERING, name):
                 strange.append(f"env.{name[:40]}")
             else:
                 found[name] = str(said)
@@ -104,15 +96,6 @@ class Compat:
 
 def _some(keys: list[str]) -> str:
     return f"{', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
-
-
-def claude_home(environ: Mapping[str, str]) -> Path | None:
-    """The folder of the user's own files for the `claude` command, if there is one."""
-    named = environ.get("CLAUDE_CONFIG_DIR", "")
-    if named:
-        return Path(os.path.abspath(named))  # noqa: PTH100 - links stay as they were named
-    home = environ.get("HOME", "")
-    return Path(home) / ".claude" if home else None
 
 
 def _permissions(value: object, where: str, notices: list[str], strange: list[str]) -> Permissions:
@@ -156,12 +139,11 @@ def _permissions(value: object, where: str, notices: list[str], strange: list[st
 
 
 def _one_by_one(values: dict[str, object], strange: list[str]) -> Settings:
-    settings = Settings()
+    kept: dict[str, object] = {}
     for key, value in values.items():
         try:
-            one = msgspec.convert({key: value}, Settings, from_attributes=True)
+            msgspec.convert({key: value}, Settings, from_attributes=True)
+            kept[key] = value
         except msgspec.ValidationError:
             strange.append(key)
-            continue
-        settings = msgspec.structs.replace(settings, **{key: getattr(one, key)})
-    return settings
+    return msgspec.convert(kept, Settings, from_attributes=True)

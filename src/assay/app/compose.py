@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +14,25 @@ from msgspec.structs import replace
 
 from assay._version import __version__
 from assay.app.agents import Outfitter, attach, read_agents
-from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.companion import Companion
+from assay.app.config import Settings, find_compat, load_settings, parse_sources
+from assay.app.hooks import end, make_hooks, tie
 from assay.app.kept import Kept, hidden_paths
+from assay.app.lent import Lending
+from assay.app.library import Library
 from assay.app.limits import limits_of
 from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
-from assay.app.paths import Paths, find_paths
+from assay.app.paths import Paths, claude_home, find_paths
 from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
+from assay.app.shelf import denied_skills, if_resolved, offers_skills, reach_of
+from assay.app.stock import Stock, shelves_of, take_stock
 from assay.app.task import Task, Wish
 from assay.app.web import make_search, make_web
-from assay.context.instructions import instruction_fragments
+from assay.context.instructions import Reader
 from assay.context.prompt import system_text
 from assay.core.budget import Budget
 from assay.core.clock import Clock, SystemClock
@@ -59,101 +65,182 @@ if TYPE_CHECKING:
 @contextlib.asynccontextmanager
 async def open_task(wish: Wish) -> AsyncGenerator[Task]:
     """Assemble everything for one task and take it apart again. Raises `AssayError` for what cannot be had."""
-    paths, clock = find_paths(wish.environ), SystemClock()
-    settings, notices = load_settings(
-        paths.settings, wish.directory, parse_sources(wish.setting_sources), wish.settings
-    )
-    sandbox = _sandbox(paths, wish.environ, engine_of(settings), no_sandbox=wish.no_sandbox)
     async with contextlib.AsyncExitStack() as stack:
-        sessions = Sessions(paths.state, version=__version__, clock=clock)
-        name = wish.model or _model_before(sessions, wish) or settings.model
-        model = make_model(name, wish, settings, paths, clock, notices)
-        models = Models(
-            model, lambda other: make_model(other, wish, settings, paths, clock, notices), frozenset(settings.aliases)
+        yield await _Assembly(wish, stack).task()
+
+
+class _Assembly:
+    """The parts of one task, in the order in which they need each other; `stack` takes them apart."""
+
+    def __init__(self, wish: Wish, stack: contextlib.AsyncExitStack) -> None:
+        self.stack, self.clock = stack, SystemClock()
+        self.paths = find_paths(wish.environ)
+        self.sources = parse_sources(wish.setting_sources)
+        compat = find_compat(claude_home(wish.environ), wish.directory)
+        self.settings, self.notices = load_settings(
+            self.paths.settings, wish.directory, self.sources, wish.settings, compat=compat
         )
-        stack.push_async_callback(models.aclose)
-        _warm(model, stack)
+        if compat and compat.variables:
+            wish = replace(wish, environ={**compat.variables, **wish.environ})
+        self.wish, self.compat_model = wish, compat.model if compat else None
+        shelves = shelves_of(wish.directory, self.paths, wish.environ, self.sources)
+        self.stock = take_stock(shelves, self.settings, self.paths, wish.plugin_dirs, plugins="user" in self.sources)
+        self.notices += self.stock.notices
+        self.sandbox = _sandbox(self.paths, wish.environ, engine_of(self.settings), no_sandbox=wish.no_sandbox)
+        self.kept = Kept()
+        self.background = Background()
+
+    async def task(self) -> Task:
+        wish, settings, stack = self.wish, self.settings, self.stack
+        sessions = Sessions(self.paths.state, version=__version__, clock=self.clock)
+        model, models = self._models(sessions)
         kept_in = open_sessions(sessions, wish, stack)
         store = open_store(kept_in, wish)
         stack.callback(store.close)
-        approved = _approved(wish, store, clock)
-        approver = (wish.host.approver if wish.host else None) or Once(question.digest for question in approved)
-        kept = Kept()
-        gate = make_gate(wish, settings, paths, kept, confined=sandbox is not None, readable=(str(store.spill),))
-        beside = _beside(wish, settings, store, gate)
-        attached, egress = _egress(wish, settings, paths, store) if settings.egress and sandbox else (None, None)
-        if egress and not (isinstance(sandbox, Bubblewrap) and sandbox.resident):
-            notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
-        if egress:
-            stack.push_async_callback(egress.aclose)
-        workspace = await stack.enter_async_context(
-            _workspace(wish.directory, paths, wish.environ, sandbox, beside, egress, limits_of(settings.limits))
-        )
-        kept.workspace = workspace
-        if not workspace.confined:
-            notices.append("commands run UNCONFINED (--no-sandbox)")
-        instructions = tuple(instruction_fragments(wish.directory, paths.config / "AGENTS.md"))
-        background, plans = Background(), lambda: gate.mode == "plan"
-        tools = toolbox(
-            wish.tools,
-            wish.disallowed,
-            hides=gate.hides,
-            read_only=plans,
-            background=background,
-            web=make_web(settings.egress, wish.environ, str(store.spill), lambda: run),
-            search=make_search(settings.search, wish.environ) if settings.search else None,
-        )
-        toolset = Toolset(tools.tools, tools.deferred)
-        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
-            from assay.tools.structured import StructuredOutputTool
-
-            toolset.add(StructuredOutputTool(wish.schema))
+        approved = _approved(wish, store, self.clock)
+        spill = str(store.spill)
+        gate = make_gate(wish, settings, self.paths, self.kept, confined=self.sandbox is not None, readable=(spill,))
+        workspace, attached = await self._workspace(store, gate)
+        reader = Reader(wish.directory, reach_of(wish, self.paths, settings, self.sources, self.stock, gate))
+        library = Library(self.stock, frozenset(settings.trusted_settings), denied_skills(settings, wish))
+        offered = offers_skills(library, wish, model)
+        hooks = make_hooks(settings, wish, self.notices)
         parts = RunParts(
             store,
             model,
             workspace,
-            toolset,
+            self._toolset(model, gate, library if offered else None, spill, lambda: run),
             gate,
-            clock,
-            approver,
-            str(store.spill),
+            self.clock,
+            (wish.host.approver if wish.host else None) or Once(question.digest for question in approved),
+            spill,
             _mask(wish, settings),
+            hooks,
         )
-        run = Run(parts, _options(wish, settings, instructions))
+        style = (self.stock.style_text,) if self.stock.style_text else ()
+        instructions = (*reader.begin(), *style, *offered)
+        self.notices += reader.notices
+        run = Run(parts, _options(wish, settings, instructions, self.stock))
+        run.watchers.append(Companion(run, library, reader, wish.directory))
         if attached:
             attached.run = run
-        outfit = Outfitter(
-            models.get,
-            settings.aliases,
-            wish.environ,
-            partial(_stricter, wish, settings, paths, kept, workspace.confined, str(store.spill)),
-            lambda quiet, its: (
-                toolbox(
-                    wish.tools, wish.disallowed, hides=gate.hides, read_only=lambda: quiet() or plans(), background=its
-                ).tools
-            ),
-            clock,
-        )
-        outfit.define(read_agents(wish.agents))
-        outfit.define(read_agents(wish.host.offered.get("agents")) if wish.host else ())
-        tasks = attach(run, outfit, background, wish.tools, wish.disallowed)
-        stack.push_async_callback(tasks.aclose)
 
         def new_store() -> SessionLog:
             fresh = kept_in.create(str(wish.directory))
             stack.callback(fresh.close)
             return fresh
 
-        task = Task(run, model, wish, notices, new_store, approved)
-        task.models, task.gate, task.tasks, task.outfit = models, gate, tasks, outfit
+        task = Task(run, model, wish, self.notices, new_store, approved)
+        task.models, task.gate, task.hooks, task.library = models, gate, hooks, library
+        library.serve(task, Lending(gate), models.get)
         follow(task, store)
-        task.mcp = await stack.enter_async_context(open_servers(wish, settings, paths, run, notices))
-        yield task
+        await self._company(task, run, models, gate, workspace)
+        return task
+
+    def _models(self, sessions: Sessions) -> tuple[Model, Models]:
+        wish, settings = self.wish, self.settings
+        name = wish.model or _model_before(sessions, wish) or settings.model
+        if name is None and self.compat_model:
+            name = if_resolved(self.compat_model, wish, settings, self.notices)
+
+        def made(other: str | None) -> Model:
+            return make_model(other, wish, settings, self.paths, self.clock, self.notices)
+
+        model = made(name)
+        models = Models(model, made, frozenset(settings.aliases))
+        self.stack.push_async_callback(models.aclose)
+        _warm(model, self.stack)
+        return model, models
+
+    async def _workspace(self, store: SessionLog, gate: RuleGate) -> tuple[LocalWorkspace, Attached | None]:
+        wish, settings = self.wish, self.settings
+        beside = _beside(wish, settings, store, gate)
+        attached, egress = None, None
+        if settings.egress and self.sandbox:
+            attached, egress = _egress(wish, settings, self.paths, store)
+        if egress and not (isinstance(self.sandbox, Bubblewrap) and self.sandbox.resident):
+            self.notices.append("egress: this sandbox has no port for the proxy: commands reach no host")
+        if egress:
+            self.stack.push_async_callback(egress.aclose)
+        limits = limits_of(settings.limits)
+        workspace = await self.stack.enter_async_context(
+            _workspace(wish.directory, self.paths, wish.environ, self.sandbox, beside, egress, limits)
+        )
+        self.kept.workspace = workspace
+        if not workspace.confined:
+            self.notices.append("commands run UNCONFINED (--no-sandbox)")
+        return workspace, attached
+
+    def _toolset(
+        self, model: Model, gate: RuleGate, library: Library | None, spill: str, run: Callable[[], Run]
+    ) -> Toolset:
+        wish, settings = self.wish, self.settings
+        box = toolbox(
+            wish.tools,
+            wish.disallowed,
+            hides=gate.hides,
+            read_only=lambda: gate.mode == "plan",
+            background=self.background,
+            web=make_web(settings.egress, wish.environ, spill, run),
+            search=make_search(settings.search, wish.environ) if settings.search else None,
+        )
+        tools = Toolset(box.tools, box.deferred)
+        if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
+            from assay.tools.structured import StructuredOutputTool
+
+            tools.add(StructuredOutputTool(wish.schema))
+        if library:
+            from assay.tools.skill import SkillTool
+
+            tools.add(SkillTool(library.load))
+        return tools
+
+    async def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
+        """What a task has beside its run: sub-agents, servers, permissions that change, hooks."""
+        wish, settings, stack, spill = self.wish, self.settings, self.stack, run.parts.spill
+        outfit = Outfitter(
+            models.get,
+            settings.aliases,
+            wish.environ,
+            partial(_stricter, wish, settings, self.paths, self.kept, workspace.confined, spill),
+            lambda quiet, its: (
+                toolbox(
+                    wish.tools,
+                    wish.disallowed,
+                    hides=gate.hides,
+                    read_only=lambda: quiet() or gate.mode == "plan",
+                    background=its,
+                ).tools
+            ),
+            self.clock,
+        )
+        outfit.define(self.stock.agents)
+        outfit.define(read_agents(wish.agents))
+        outfit.define(read_agents(wish.host.offered.get("agents")) if wish.host else ())
+        task.outfit = outfit
+        task.tasks = tasks = attach(run, outfit, self.background, wish.tools, wish.disallowed)
+        stack.push_async_callback(tasks.aclose)
+        task.mcp = await stack.enter_async_context(open_servers(wish, settings, self.paths, run, self.notices))
+        if task.hooks or gate.attended:
+            from assay.app.permissions import Permissions
+
+            task.permissions = permissions = Permissions(task, gate, workspace, self.paths)
+            stack.callback(permissions.keep)
+        if gate.attended:
+            from assay.app.dialogs import add_dialogs
+
+            add_dialogs(task, gate, self.paths)
+        if wish.session is not None and wish.permission_mode is None:
+            task.resume_mode()
+        if task.hooks:
+            tie(task.hooks, task, "fork" if wish.fork else "startup" if wish.session is None else "resume")
+            stack.push_async_callback(end, task.hooks, task)
 
 
-def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...]) -> RunOptions:
+def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...], stock: Stock) -> RunOptions:
+    base = wish.system if wish.system is not None or not stock.styles else stock.system(system_text())
     return RunOptions(
-        system_text(wish.system, wish.append_system),
+        system_text(base, wish.append_system),
         instructions,
         _budget(wish, settings),
         read_reasoning(wish.effort or settings.effort, wish.thinking or settings.thinking),
@@ -161,7 +248,12 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...])
         (*settings.checks, *wish.checks),
         settings.unprotected,
         settings.protected,
+        _tokens(wish.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "")),
     )
+
+
+def _tokens(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else None
 
 
 @contextlib.asynccontextmanager

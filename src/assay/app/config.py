@@ -199,6 +199,16 @@ def _allowed(
     return layer, False
 
 
+def find_compat(home: Path | None, project: Path) -> Compat | None:
+    """What reads settings for the `claude` command, if there are any; `home`: the user's folder for it."""
+    places = [project / ".claude" / name for name in ("settings.json", "settings.local.json")]
+    if not any(path.is_file() for path in (*([home / "settings.json"] if home else []), *places)):
+        return None
+    from assay.app.compat import Compat
+
+    return Compat(home)
+
+
 def parse_sources(text: str | None) -> frozenset[str]:
     """The value of `--setting-sources`; all of them when it is not given."""
     names = ("user", "project", "local")

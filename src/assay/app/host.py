@@ -3,12 +3,16 @@ surface and the rooms, one protocol each, so that neither side knows the other."
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
 from assay.core.errors import AssayError
 from assay.core.messages import Json
 from assay.core.policy import Approver, Question
 from assay.core.spawn import Wake
+
+if TYPE_CHECKING:
+    from assay.app.library import Expansion
 
 Table = dict[str, Json]
 
@@ -116,8 +120,12 @@ class Library(Protocol):
     @property
     def styles(self) -> list[str]: ...
 
-    async def expand(self, prompt: str) -> str | None:
-        """The prompt that a slash command stands for; None when `prompt` is none of ours."""
+    async def expand(self, text: str, *, human: bool = True) -> Expansion:
+        """What a prompt stands for. `human` is False for what a program composed: then it is taken as it stands."""
+        ...
+
+    def during(self, said: Expansion) -> AbstractContextManager[None]:
+        """Around the turn for `said.text`: what comes along with it, and what it may do."""
         ...
 
 

@@ -69,6 +69,8 @@ def make_model(
         if name is None:
             name = LOCAL
             notices.append("no model named and no key found: using the embedded local model")
+    if name in ("opus", "sonnet", "haiku", "fable") and name not in settings.aliases:
+        name = wish.environ.get(f"ANTHROPIC_DEFAULT_{name.upper()}_MODEL") or name
     first = _one(catalog, name, wish, paths, clock)
     others = wish.fallback or settings.fallback_model
     if not others:

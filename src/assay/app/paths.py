@@ -55,3 +55,9 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
         folder("XDG_STATE_HOME", ".local/state"),
         folder("XDG_DATA_HOME", ".local/share"),
     )
+
+
+def claude_home(environ: Mapping[str, str]) -> Path | None:
+    """Where the user's own files for the `claude` command lie: read, never written."""
+    named, home = environ.get("CLAUDE_CONFIG_DIR", ""), environ.get("HOME", "")
+    return Path(named).absolute() if named else Path(home) / ".claude" if home else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from assay.app.strategy import strategy_for
 from assay.context.prompt import attachment
 from assay.core.budget import Budget
 from assay.core.errors import InvalidArguments, UsageError
-from assay.core.events import ContextAdded, ModeChanged, TurnEnded
+from assay.core.events import ContextAdded, ModeChanged, Noticed, TurnEnded
 from assay.core.ids import new_id
 from assay.core.messages import Image, Json, Text
 from assay.core.model import Model, Profile
@@ -36,6 +37,7 @@ from assay.sessions.log import SessionLog
 
 if TYPE_CHECKING:
     from assay.app.agents import Outfitter
+    from assay.policy.hooks.engine import HookEngine
     from assay.sessions.claude.writer import Transcript
     from assay.tools.mcp.inprocess import Bridge
 
@@ -139,6 +141,7 @@ class Task:
         self.mcp: Servers | None = None
         self.library: Library | None = None
         self.permissions: Permissions | None = None
+        self.hooks: HookEngine | None = None
 
     @property
     def session(self) -> str:
@@ -153,18 +156,39 @@ class Task:
         """The permission mode."""
         return self.gate.mode if self.gate else self.wish.permission_mode or "default"
 
-    def set_mode(self, mode: str) -> None:
-        """Use a permission mode from the next call on. Raises `UsageError` for one that is none, or may not be had."""
+    def may_use(self, mode: str) -> PermissionMode:
+        """A permission mode, by its name. Raises `UsageError` for one that is none, or may not be had."""
+        mode = "default" if mode == "manual" else mode
         wanted: PermissionMode | None = next((known for known in PERMISSION_MODES if known == mode), None)
         if wanted is None or self.gate is None:
             raise UsageError(f"permission mode '{mode}': one of {', '.join(PERMISSION_MODES)}")
-        if wanted == "bypassPermissions" and not self.wish.bypass_allowed and self.gate.mode != wanted:
+        launched = self.wish.bypass_allowed or self.wish.permission_mode == "bypassPermissions"
+        if wanted == "bypassPermissions" and not launched and self.gate.mode != wanted:
             raise UsageError(
                 "bypassPermissions can't be switched to: start with --allow-dangerously-skip-permissions for that"
             )
-        if wanted != self.gate.mode:
+        return wanted
+
+    def set_mode(self, mode: str) -> None:
+        """Use a permission mode from the next call on. Raises `UsageError` for one that is none, or may not be had."""
+        wanted = self.may_use(mode)
+        if self.gate and wanted != self.gate.mode:
             self.gate.use_mode(wanted)
             self.run.record(ModeChanged(wanted))
+
+    def resume_mode(self) -> None:
+        """Go on in the mode that the session was in last, if that may still be had."""
+        with contextlib.suppress(UsageError):
+            if self.gate and self.run.state.mode:
+                self.gate.use_mode(self.may_use(self.run.state.mode))
+
+    def allow(self, updates: list[dict[str, Json]]) -> None:
+        """Change permissions as an answer to a question wants it; what can't be done is told."""
+        try:
+            if self.permissions:
+                self.permissions.update(updates)
+        except UsageError as error:
+            self.run.record(Noticed(f"permissions not changed: {error}"))
 
     def set_model(self, name: str | None) -> str:
         """Use a model from the next request on; None or `default` for that of the start. Returns its full name. Raises
@@ -213,11 +237,13 @@ class Task:
 
     async def next_wake(self) -> Wake | None:
         """For a program that ends when its work is done: what in the background has ended since, waited for as long as
-        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`), and a few seconds for commands."""
+        an agent works, at most ten minutes (`CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS`, 0 for as long as it takes), and a
+        few seconds for commands."""
         if self.tasks is None or (not self.tasks.listing() and not self.tasks.pending):
             return None
         said = self.wish.environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS", "")
         ceiling = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 12 else AGENTS_PATIENCE
+        ceiling = ceiling or 7 * 86_400.0
         return await self.tasks.next_wake(ceiling, min(ceiling, COMMANDS_PATIENCE))
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
@@ -315,6 +341,8 @@ class Task:
                 self.run.parts.workspace.kill()
                 if self.mcp:
                     self.mcp.kill()
+                if self.hooks:
+                    self.hooks.kill()
                 os._exit(130)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.run.interrupt)

@@ -38,11 +38,13 @@ def make_web(egress: dict[str, object], environ: Mapping[str, str], spill: str, 
     def make() -> Web:
         from assay.app.egress import Attached, read_egress
         from assay.policy.egress import BUDGET, EgressPolicy
+        from assay.policy.tripwire import Tripwire, secret_values
         from assay.workspace.web import HttpWeb
 
         attached = Attached(Path(spill))
         attached.run = run()
         asked = read_egress(egress)
+        named = {host.credential.env for host in asked.hosts.values() if host.credential}
         # No credential goes with a page that a model asked for.
         hosts = {name: replace(host, credential=None) for name, host in asked.hosts.items()}
         policy = EgressPolicy(hosts, attached.label, {}, BUDGET if asked.bytes_out is None else asked.bytes_out)
@@ -50,7 +52,8 @@ def make_web(egress: dict[str, object], environ: Mapping[str, str], spill: str, 
             name: _as_tunnel(policy) if host.kind == "tunnel" else policy for name, host in hosts.items()
         }
         permits |= dict.fromkeys(asked.deny, _denied)
-        return HttpWeb(environ, hosts=permits, note=attached.note)
+        watch = Tripwire(secret_values(environ, named))
+        return HttpWeb(environ, hosts=permits, watch=watch, note=attached.note)
 
     return LateWeb(make)
 
@@ -66,9 +69,10 @@ def make_search(template: str, environ: Mapping[str, str]) -> tuple[Web, str]:
         raise UsageError(f"settings: search: expected an address like https://host/search?q={MARK}&format=json")
 
     def make() -> Web:
+        from assay.policy.tripwire import Tripwire, secret_values
         from assay.workspace.web import HttpWeb
 
-        return HttpWeb(environ, private=frozenset({host}))
+        return HttpWeb(environ, private=frozenset({host}), watch=Tripwire(secret_values(environ)))
 
     return LateWeb(make), template
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from assay.app.flags import Parsed
+from assay.app.flags import EFFORTS, Parsed
 from assay.app.task import Wish
 from assay.core.budget import Budget
 from assay.core.errors import UsageError
@@ -46,7 +46,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         settings=parsed.text("settings"),
         setting_sources=parsed.text("setting_sources"),
         schema=read_schema(parsed.text("json_schema")),
-        effort=parsed.text("effort"),
+        effort=parsed.text("effort") or _effort(os.environ.get("CLAUDE_CODE_EFFORT_LEVEL", "")),
         thinking=_thinking(parsed),
         agents=parsed.text("agents"),
         mcp_config=tuple(parsed.many("mcp_config")),
@@ -83,11 +83,17 @@ def _appended(parsed: Parsed) -> str:
 
 
 def _thinking(parsed: Parsed) -> str | None:
-    tokens = parsed.whole("max_thinking_tokens")
-    if tokens is None:
-        said = parsed.text("thinking")
-        return "off" if said == "disabled" else said
-    return thinking_for(tokens)
+    tokens, said = parsed.whole("max_thinking_tokens"), parsed.text("thinking")
+    if tokens is None and said is None:
+        told = os.environ.get("MAX_THINKING_TOKENS", "")
+        tokens = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else None
+    if tokens is not None:
+        return thinking_for(tokens)
+    return "off" if said == "disabled" else said
+
+
+def _effort(word: str) -> str | None:
+    return word if word in EFFORTS else None
 
 
 def thinking_for(tokens: int) -> str:

@@ -10,6 +10,7 @@ AssayError
 ├── StorageError            9   the session can't be written
 │   └── SessionBusy             another process holds the session
 ├── Interrupted           130
+├── WebError                1   no page (told to the model; `core.web`)
 └── WorkspaceError          1   a file or command operation that was refused
     ├── FileMissing, NotAFile, OutsideWorkspace, TooLarge
     ├── ChangedMeanwhile, ReadOnly

@@ -216,7 +216,14 @@ class Catalog(Struct, frozen=True, dict=True):
         timeouts = Timeouts(first_byte=provider.first_byte, idle=provider.idle)
         version = provider.version if spoken == "anthropic" else ""
         return profile, Endpoint(
-            _address(url, full) if url else "", provider_name, key, variable, style, version or "", timeouts
+            _address(url, full) if url else "",
+            provider_name,
+            key,
+            variable,
+            style,
+            version or "",
+            timeouts,
+            _headers(environ.get("ANTHROPIC_CUSTOM_HEADERS", "")) if provider_name == "anthropic" else (),
         )
 
 
@@ -264,6 +271,17 @@ def _key(
     if variable or (required and provider.key_required):
         raise AuthError(f"no key for {name}: set {names}, or choose another model with --model (local needs no key)")
     return "", names, provider.style
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    """Headers from lines `Name: value`; what is none is left out."""
+    found: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if colon and name.isascii() and name.replace("-", "").isalnum() and value.isascii() and value.isprintable():
+            found.append((name, value))
+    return tuple(found)
 
 
 def _address(url: str, name: str) -> str:

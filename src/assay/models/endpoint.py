@@ -24,6 +24,8 @@ class Endpoint(Struct, frozen=True):
     version: str = ""
     """`anthropic-version`, pinned here so that a server's default can't change what requests mean."""
     timeouts: Timeouts = Timeouts()
+    extra: tuple[tuple[str, str], ...] = ()
+    """Headers that the user adds."""
 
     def __repr__(self) -> str:
         return f"Endpoint({self.provider} {self.base_url}, key {'set' if self.key else 'absent'})"
@@ -36,7 +38,7 @@ class Endpoint(Struct, frozen=True):
             fields["authorization"] = f"Bearer {self.key}"
         elif self.key and self.style == "x-api-key":
             fields["x-api-key"] = self.key
-        return fields
+        return fields | dict(self.extra)
 
     def at(self, base_url: str, key: str = "") -> Endpoint:
         """The same manners at another address: for a server that was just started on a free port."""

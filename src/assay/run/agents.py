@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.core.agents import AgentDefinition
@@ -140,6 +139,8 @@ class Agents:
         whole = self._tasks.root.options.budget
         budget = Budget(kind.max_turns or MOST_TURNS, whole.tokens, whole.dollars, whole.seconds)
         child = Run(parts, replace(self._outfit.options(kind, parent.options), budget=budget, checks=(), schema=None))
+        if parts.hooks:
+            child.use_hooks(parts.hooks, "startup", parent.hooked.update if parent.hooked else None)
         deepest = self._depth + 1 >= DEEPEST
         inner = Agents(child, self._tasks, self._outfit, self._depth + 1)
         child.tools = self._outfit.tools(kind, parent.tools, inner, deepest=deepest)
@@ -198,16 +199,13 @@ class Agents:
         return (answer.reason or "a hook wants you to go on") if answer.decision == "block" else ""
 
 
-class _Work(Struct):
-    """One errand under way."""
+class _Work:
+    """One errand under way. `tree`: what its own copy of the files began with; empty when it works on the session's."""
 
-    live: Live
-    child: Run
-    kind: AgentDefinition
-    errand: Errand
-    tree: str
-    """What its own copy of the files began with; empty when it works on the session's."""
-    stack: AsyncExitStack
+    def __init__(
+        self, live: Live, child: Run, kind: AgentDefinition, errand: Errand, tree: str, stack: AsyncExitStack
+    ) -> None:
+        self.live, self.child, self.kind, self.errand, self.tree, self.stack = live, child, kind, errand, tree, stack
 
 
 class _ChildHooks:

@@ -98,6 +98,8 @@ class RunOptions(Struct, frozen=True):
     """Patterns of protected paths that settings release."""
     guarded: tuple[str, ...] = ()
     """Patterns of further paths that settings protect."""
+    max_output: int | None = None
+    """Most tokens of one reply, where that is less than the model can write."""
 
 
 class Run:
@@ -139,6 +141,8 @@ class Run:
         """The call that runs has leave to send, by a person or a rule."""
         self.tasks: Tasks | None = None
         """What goes on beside the turns of this session; None where nothing can."""
+        self.watchers: list[Middleware] = []
+        """What else is asked around steps."""
         self.guards = Halting()
         """Who has a say in calls besides the gate."""
         if parts.hooks:

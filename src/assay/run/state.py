@@ -18,6 +18,7 @@ from assay.core.events import (
     CriteriaDeclared,
     Framed,
     InputReceived,
+    ModeChanged,
     ModelReplied,
     TaskEnded,
     TaskStarted,
@@ -53,10 +54,14 @@ class State:
         self.loaded: list[str] = []
         """Deferred tools that requests carry from now on, in the order they were loaded."""
         self.has_context = False
+        self.sources: set[tuple[str, str]] = set()
+        """Owner and source of what the harness put before the model in this session."""
         self._last_reply: AssistantMessage | None = None
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
         self.asked = Asked()
+        self.mode = ""
+        """The permission mode that was changed to last."""
         self.schema = ""
         """What the model was last told about the form of its answer."""
         self.tasks: dict[str, TaskStarted] = {}
@@ -134,6 +139,7 @@ class State:
             case ContextAdded(owner=owner, text=text, source=source):
                 self.news = [task for task in self.news if owner != "task" or task != source]
                 self.has_context = self.has_context or owner == "environment"
+                self.sources.add((owner, source))
                 self.unjudged = None
                 self.schema = text if owner == "schema" else self.schema
                 self.added_tokens += estimate_tokens(text)
@@ -160,6 +166,8 @@ class State:
                 self.touched = True
                 if self._idle and not self._changed[0]:
                     self._changed = tree, record.time
+            case ModeChanged(mode=mode):
+                self.mode = mode
             case TaskStarted() as event:
                 self.tasks[event.task] = event
                 self._begun.add(event.call)

@@ -62,6 +62,7 @@ class Steps:
             Stuck(),
             Answers(),
             run.guards,
+            *run.watchers,
         ]
         return await run_turn(
             TurnPorts(
@@ -92,6 +93,8 @@ class Steps:
         profile, budget, spent = self.run.parts.model.profile, self.run.options.budget, self.run.spent
         room, price = [profile.max_output], profile.price
         others = self.run.tasks.promised(self.run) if self.run.tasks else Spent()
+        if self.run.options.max_output is not None:
+            room.append(self.run.options.max_output)
         if budget.tokens is not None:
             room.append(budget.tokens - spent.usage.total - others.usage.total - self.run.next_input())
         if budget.dollars is not None and price and price.output:

@@ -146,8 +146,8 @@ def _server(folder: Path, place: Place, stage: Stage, attempts: Sequence[Attempt
 
 
 def _lead(stage: Stage) -> int:
-    """How many replies come before the first attempt: enough history for it to be shortened."""
-    return 4 if stage == "compacted" else 0
+    """How many replies come before the first attempt: enough history for it to be shortened; sending out the agent."""
+    return {"compacted": 4, "agent": 1}.get(stage, 0)
 
 
 def _script(place: Place, stage: Stage, attempts: Sequence[Attempt]) -> dict[str, object]:
@@ -159,6 +159,9 @@ def _script(place: Place, stage: Stage, attempts: Sequence[Attempt]) -> dict[str
             for n in range(1, _lead(stage) + 1)
         ]
         faults = [{"name": "too_long", "after": _lead(stage)}]
+    if stage == "agent":
+        errand = {"description": "tidy up", "prompt": "Tidy this project up."}
+        replies.append({"text": "I delegate.", "calls": [_call("Agent", errand, "toolu-fill-0")]})
     for attempt in attempts:
         words = place.words(attempt.mark)
         wanted = [*({"tool": "Bash", "command": PRELUDE + line} for line in attempt.run), *attempt.calls]

@@ -15,10 +15,11 @@ Seen = Literal["model", "heard", "changed", "said", "alive", "killed", "screen"]
 """Where success would show: a canary in what was sent to the model; the mark at a listener; a change of a file that
 must stay; the word of a command that worked though it must not; a process that is still there, or gone; a raw control
 character on the terminal."""
-Stage = Literal["task", "resumed", "forked", "compacted", "screen", "opened", "beside"]
+Stage = Literal["task", "resumed", "forked", "compacted", "screen", "opened", "beside", "agent"]
 """When the calls are made: in the first session; after going on with it; in a fork; after its history was shortened;
-in one whose terminal is looked at; not at all, the repository is only opened; in a second session beside the first."""
-STAGES: tuple[Stage, ...] = ("task", "compacted", "resumed", "forked", "beside", "screen", "opened")
+in one whose terminal is looked at; not at all, the repository is only opened; in a second session beside the first; by
+an agent that was sent out."""
+STAGES: tuple[Stage, ...] = ("task", "compacted", "resumed", "forked", "beside", "agent", "screen", "opened")
 
 WON = "won-42"
 """What a command says (by `won`) when it could do what it must not."""

@@ -26,6 +26,7 @@ from assay.core.events import (
     ModelReplied,
     Rewound,
     SessionStarted,
+    TaskEnded,
     TurnEnded,
 )
 from assay.core.messages import AssistantMessage, Message, Text, ToolCall, ToolResult, Usage, UserMessage, UserPart
@@ -189,9 +190,15 @@ class Account(Struct, frozen=True):
             self.seconds + reply.seconds,
         )
 
+    def joined(self, ended: TaskEnded) -> Account:
+        """With what a sub-agent took, whose replies are in a log of its own."""
+        dollars = self.dollars if ended.dollars is None else (self.dollars or 0.0) + ended.dollars
+        return Account(self.steps, self.usage + ended.usage, dollars, self.unpriced, self.seconds)
+
 
 class Ledger:
-    """What was spent: in the whole session, in its latest turn, by role and by model. Failed replies count too."""
+    """What was spent: in the whole session, in its latest turn, by role and by model. Failed replies count too, and so
+    do sub-agents, under the role `agent`."""
 
     def __init__(self) -> None:
         self.total = Account()
@@ -208,6 +215,9 @@ class Ledger:
             self.turn = self.turn.plus(event)
             for accounts, key in ((self.by_role, event.role), (self.by_model, event.message.model)):
                 accounts[key] = accounts.get(key, Account()).plus(event)
+        elif isinstance(event, TaskEnded) and event.usage.total:
+            self.total, self.turn = self.total.joined(event), self.turn.joined(event)
+            self.by_role["agent"] = self.by_role.get("agent", Account()).joined(event)
 
 
 class Status:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -12,10 +12,12 @@ from assay.core.policy import Effect
 from assay.core.tool import ToolContext, ToolOutcome
 from assay.core.workspace import Command, Workspace
 from assay.tools.bound import one_line, refused, visible
-from assay.tools.listed import FILE_BYTES, files_below, matching, outside
+from assay.tools.listed import FILE_BYTES, SECONDS, files_below, matching, outside
 from assay.tools.paths import nothing, relative, tidy
-from assay.tools.scan import SECONDS, Found, scan
 from assay.tools.schema import read_arguments, tool_spec
+
+if TYPE_CHECKING:
+    from assay.tools.scan import Found
 
 LINES = 100
 """Matching lines that are shown, unless head_limit says otherwise."""
@@ -74,6 +76,8 @@ class GrepTool:
         try:
             found = await _ripgrep(workspace, asked, path)
             if found is None:
+                from assay.tools.scan import scan
+
                 files = matching(await files_below(workspace, path), asked.glob, asked.type)
                 files = [file for file in files if not self._hides(file)]
                 found = await scan(workspace, files, regex, across=asked.multiline)
@@ -90,9 +94,11 @@ class GrepTool:
         return _told(asked, found, rows)
 
 
-async def _ripgrep(workspace: Workspace, asked: GrepArguments, path: str) -> Found | None:
+async def _ripgrep(workspace: Workspace, asked: GrepArguments, path: str) -> "Found | None":
     """What ripgrep finds; None when there is none, or it does not take the pattern (look-around, back-references)."""
     from shutil import which
+
+    from assay.tools.scan import Found
 
     program = which("rg")
     if not program:
@@ -136,7 +142,7 @@ class _Page:
         self._before = min(max(asked.before, asked.around, 0), MOST_AROUND)
         self._after = min(max(asked.after, asked.around, 0), MOST_AROUND)
 
-    def rows(self, found: Found) -> list[str]:
+    def rows(self, found: "Found") -> list[str]:
         asked = self._asked
         skip = max(asked.offset, 0)
         left_lines = min(asked.head_limit, 1_000) if asked.head_limit > 0 else LINES
@@ -205,7 +211,7 @@ class _Page:
         return f"{number}{mark}{narrow}" if self._asked.numbers else narrow
 
 
-def _told(asked: GrepArguments, found: Found, rows: list[str]) -> ToolOutcome:
+def _told(asked: GrepArguments, found: "Found", rows: list[str]) -> ToolOutcome:
     if found.note:
         rows.append(f"[{found.note}]")
     elif found.partial:

@@ -7,6 +7,8 @@ from assay.core.workspace import Workspace
 LISTED = 20_000
 FILE_BYTES = 2_000_000
 """Larger files are passed over."""
+SECONDS = 20.0
+"""For a whole search."""
 # What ripgrep's --type knows of the commonest; other names are taken for a suffix.
 _TYPES = {
     "c": "c h", "cpp": "cpp cc cxx hpp hh hxx h", "cs": "cs", "css": "css scss", "csharp": "cs", "docker": "dockerfile",

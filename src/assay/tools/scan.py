@@ -8,12 +8,10 @@ import time
 
 from assay.core.errors import WorkspaceError
 from assay.core.workspace import Workspace
-from assay.tools.listed import FILE_BYTES
+from assay.tools.listed import FILE_BYTES, SECONDS
 from assay.tools.patience import TooSlow, bounded
 from assay.tools.textfile import decode
 
-SECONDS = 20.0
-"""For a whole search."""
 _FILE_SECONDS = 1.0
 _SLICE = 0.02
 """Seconds after which others get their turn."""
@@ -69,11 +67,17 @@ async def scan(workspace: Workspace, files: list[str], regex: re.Pattern[str], *
 
 def _in_text(view: str, regex: re.Pattern[str]) -> list[tuple[int, str]]:
     matches = regex.search
-    return [(number, line) for number, line in enumerate(view.split("\n"), 1) if matches(line[:_LINE])][:_TOTAL]
+    return [(number, line) for number, line in enumerate(_lines(view), 1) if matches(line[:_LINE])][:_TOTAL]
+
+
+def _lines(view: str) -> list[str]:
+    """The last line end ends a line and begins none."""
+    lines = view.split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _across_lines(view: str, regex: re.Pattern[str]) -> list[tuple[int, str]]:
-    lines = view.split("\n")
+    lines = _lines(view)
     touched: dict[int, str] = {}
     number = done = 0
     for match in regex.finditer(view):

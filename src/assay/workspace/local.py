@@ -96,6 +96,13 @@ class LocalWorkspace:
     def root(self) -> str:
         return self._root
 
+    def admit(self, directories: tuple[str, ...]) -> None:
+        """From the next command on, these directories belong to the work besides the root; absolute, resolved."""
+        before = self._beside.layers()
+        self._beside = self._beside._replace(writable=directories)
+        others = (layer for layer in self._view.layers if layer not in before)
+        self._view = self._view._replace(layers=(*self._beside.layers(), *others))
+
     @property
     def seen_root(self) -> str:
         """Where commands see the root: for a sandboxed copy, the path of the original; both paths lead to the copy."""

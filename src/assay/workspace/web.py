@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from assay._version import __version__
-from assay.core.egress import Exchange, Outbound, Permit
+from assay.core.egress import Exchange, Outbound, Permit, Watch
 from assay.core.web import Page, WebError, host_of
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ class _Place(NamedTuple):
 class HttpWeb:
     """Implements `core.web.Web`.
 
-    `permit` judges requests to the hosts that the user's egress settings name; others go to public addresses only.
-    `private`: hosts that may have a private address. `note` is told of each request. `now`: seconds, for the cache.
+    `hosts`: what judges requests to the hosts that the user's egress settings name; others go to public addresses only.
+    `private`: hosts that may have a private address. `watch` knows secrets, which no URL may hold. `note` is told of
+    each request. `now`: seconds, for the cache.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class HttpWeb:
         *,
         hosts: Mapping[str, Permit] | None = None,
         private: frozenset[str] = frozenset(),
+        watch: Watch | None = None,
         note: Callable[[Exchange], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._environ = environ
         self._hosts = hosts or {}
         self._private = private
+        self._watch = watch
         self._note = note
         self._now = now
         self._cache: dict[tuple[str, int], tuple[float, Page]] = {}
@@ -133,6 +136,8 @@ class HttpWeb:
 
     def _judged(self, place: _Place) -> bool:
         """Whether the host may have a private address. Raises `WebError` when settings forbid the request."""
+        if self._watch and self._watch.found(place.url.encode()):
+            raise WebError(f"{place.host}: a known secret is in the URL")
         permit = self._hosts.get(place.host)
         if permit is None:
             return place.host in self._private

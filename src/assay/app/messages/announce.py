@@ -13,14 +13,12 @@ SPEAKS = "2.1.329"
 """The version of the `claude` command whose interface this is; clients look for one of this shape."""
 _PUBLIC_NAMES = {"Agent": "Task"}
 """Tools that the list names otherwise than calls do; clients know them by that."""
-COMMANDS = ("clear", "compact", "context", "cost", "model")
-"""Slash commands of ours, for hosts."""
 
 
 def announce(task: Task) -> dict[str, Json]:
     """Say what `task` has: `system/init`."""
     library, servers = task.library, task.mcp.status() if task.mcp else []
-    commands = [*COMMANDS, *(command.get("name") for command in (library.commands if library else []))]
+    commands = [command.get("name") for command in library.commands] if library else []
     environ = task.wish.environ
     key = next((name for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN") if environ.get(name)), "none")
     return task.messages.system(
@@ -35,7 +33,7 @@ def announce(task: Task) -> dict[str, Json]:
         claude_code_version=SPEAKS,
         assay_version=task.version,
         output_style=library.style if library else "default",
-        agents=_listed(agent.get("name") for agent in (library.agents if library else [])),
+        agents=_listed(task.outfit.kinds if task.outfit else ()),
         skills=_listed(library.skills if library else []),
         plugins=_listed(library.plugins if library else []),
     )

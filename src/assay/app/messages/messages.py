@@ -25,6 +25,7 @@ from assay.core.events import (
     TaskStarted,
     TurnEnded,
 )
+from assay.core.hooks import HookReport
 from assay.core.ids import message_uuid, new_id
 from assay.core.messages import AssistantMessage, Json, Text, ToolCall, Usage
 from assay.core.model import CallDelta, Profile, Retrying, TextDelta, ThinkingDelta
@@ -160,10 +161,19 @@ class Voice:
                 self._delta(seen)
             case Retrying():
                 self._retry(seen)
+            case HookReport():
+                self._hook(seen)
             case Progress(phase="think") if not self._parent:
                 self._out.system("status", status="requesting")
             case _:
                 pass
+
+    def _hook(self, report: HookReport) -> None:
+        fields: Frame = {"hook_id": report.hook, "hook_name": report.name, "hook_event": report.event}
+        if report.ended:
+            fields |= {"output": report.stdout, "stdout": report.stdout, "stderr": report.stderr}
+            fields |= {"exit_code": report.exit_code, "outcome": report.outcome}
+        self._out.system("hook_response" if report.ended else "hook_started", **fields)
 
     def _count(self, seen: Seen) -> None:
         totals = self._out.totals

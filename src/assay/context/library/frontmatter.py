@@ -19,6 +19,9 @@ LARGEST = 256_000
 _HEAD_CAP = 64_000
 _NODES = 5_000
 """Values that front matter may hold: aliases can make a few lines stand for billions."""
+_DEPTH = 50
+_COMPACT = re.compile(rf"(?:[-?:][ \t]+){{{_DEPTH}}}")
+_TOO_MUCH = f"stands for more than {_NODES:,} values"
 _KEY = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*:(?:[ \t]+(.*)|[ \t]*)")
 _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
 
@@ -72,27 +75,50 @@ def parse_document(data: bytes, where: str) -> Document:
 def _fields(head: str, where: str) -> tuple[dict[str, Json], str]:
     if not head.strip():
         return {}, ""
+    found, said = _yaml(head)
+    if found is None and not said:
+        return {}, ""
+    if isinstance(found, dict):
+        return cast("dict[str, Json]", found), ""
+    if said == _TOO_MUCH:
+        return {}, f"{where}:2: front matter that {_TOO_MUCH}"
+    fields, line = _by_parts(head)
+    if line:
+        why = said or "not a list of `key: value` lines"
+        return {}, f"{where}:{line}: front matter can't be read ({why}); put the value in quotes"
+    return fields, ""
+
+
+def _yaml(text: str) -> tuple[Json, str]:
+    """The value of a YAML text, and what is wrong with it."""
+    if _deep(text):
+        # The parser in C goes down the machine's stack, and takes the process with it when that ends.
+        return None, f"nested more than {_DEPTH} deep"
     import yaml  # few sessions meet such a file
 
     loader = cast("type[yaml.SafeLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    line, said = 2, "not a list of `key: value` lines"
     try:
-        found: object = yaml.load(head, loader)  # noqa: S506 - one of the safe loaders
-        if isinstance(found, dict):
-            return cast("dict[str, Json]", _plain(cast("object", found), [_NODES])), ""
-        if found is None:
-            return {}, ""
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, said = (mark.line if mark else 0) + 2, error.problem or "not YAML"
+        found: object = yaml.load(text, loader)  # noqa: S506 - one of the safe loaders
+        return _plain(found, [_NODES]), ""
     except _TooMuchError:
-        return {}, f"{where}:2: front matter that stands for more than {_NODES:,} values"
+        return None, _TOO_MUCH
+    except yaml.MarkedYAMLError as error:
+        return None, error.problem or "not YAML"
     except Exception as error:  # noqa: BLE001 - its constructors raise whatever Python's do (ValueError, RecursionError)
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-    lenient = _by_lines(head)
-    if lenient is None:
-        return {}, f"{where}:{line}: front matter can't be read ({said}); put the value in quotes"
-    return lenient, ""
+        return None, " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _deep(text: str) -> bool:
+    """Whether `text` may nest deeper than we let a parser go: by brackets, or by `- - -` in a line. Lines can't, for
+    they are too few."""
+    depth = most = 0
+    for character in text:
+        if character in "[{":
+            depth += 1
+            most = max(most, depth)
+        elif character in "]}":
+            depth = max(depth - 1, 0)
+    return most > _DEPTH or _COMPACT.search(text) is not None
 
 
 class _TooMuchError(Exception):
@@ -114,27 +140,41 @@ def _plain(value: object, left: list[int]) -> Json:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _by_lines(head: str) -> dict[str, Json] | None:
-    """`key: the rest of the line`, `- item` lines below a key without a value, and indented lines that go on; None for
-    anything else."""
+def _by_parts(head: str) -> tuple[dict[str, Json], int]:
+    """Each `key:` with the lines that belong to it by itself: as YAML if it is that, else as text, or as a list of `-`
+    lines. The second value is the line of the file at which nothing helps; 0 when all is understood."""
     fields: dict[str, Json] = {}
-    last = ""
-    for line in head.split("\n"):
-        if not line.strip() or line.lstrip().startswith("#"):
+    parts: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(head.split("\n"), 2):
+        if _KEY.fullmatch(line):
+            parts.append((number, [line]))
+        elif parts and (not line.strip() or line[0] in " \t" or _ITEM.fullmatch(line)):
+            parts[-1][1].append(line)
+        elif line.strip() and not line.startswith("#"):
+            return {}, number
+    for number, lines in parts:
+        found, _ = _yaml("\n".join(lines))
+        if isinstance(found, dict):
+            fields |= cast("dict[str, Json]", found)
             continue
-        key, item = _KEY.fullmatch(line), _ITEM.fullmatch(line)
-        if key:
-            last, value = key[1], (key[2] or "").strip()
-            fields[last] = None if not value else "" if re.fullmatch(r"[|>][+-]?", value) else _word(value)
-            continue
-        present = fields.get(last)
-        if item and last and (present is None or isinstance(present, list)):
-            fields[last] = [*(present or []), _word(item[1].strip())]
-        elif line[0] in " \t" and isinstance(present, str):
-            fields[last] = f"{present} {line.strip()}".strip()
-        else:
-            return None
-    return fields
+        key, value = _KEY.fullmatch(lines[0]), _as_written(lines)
+        if key is None or value is None:
+            return {}, number + (len(lines) > 1)
+        fields[key[1]] = value
+    return fields, 0
+
+
+def _as_written(lines: list[str]) -> Json:
+    """The text behind a key with the indented lines that go on, or a list of items; None for what is neither."""
+    first = _KEY.fullmatch(lines[0])
+    start = (first[2] or "").strip() if first else ""
+    rest = [line for line in lines[1:] if line.strip()]
+    items = [_ITEM.fullmatch(line) for line in rest]
+    if not start and items and all(items):
+        return [_word(item[1].strip()) for item in items if item]
+    if any(items) or any(_KEY.fullmatch(line.strip()) for line in rest):
+        return None
+    return _word(" ".join([start, *(line.strip() for line in rest)]).strip())
 
 
 def _word(text: str) -> Json:
@@ -149,6 +189,13 @@ def text_of(fields: dict[str, Json], key: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip() if isinstance(value, (str, int, float)) else ""
+
+
+def _name(item: Json) -> str:
+    if len(pairs := object_of(item)) == 1:
+        # `- Bash(git: log)` is an object to YAML and a rule to whoever wrote it.
+        return ": ".join(str(part) for pair in pairs.items() for part in pair)
+    return str(item).strip() if isinstance(item, (str, int, float)) else ""
 
 
 def object_of(value: Json) -> dict[str, Json]:
@@ -166,7 +213,7 @@ def names_of(fields: dict[str, Json], key: str) -> tuple[str, ...]:
     value = fields.get(key)
     if isinstance(value, list):
         items = cast("list[Json]", value)
-        return tuple(str(item).strip() for item in items if isinstance(item, (str, int, float)) and str(item).strip())
+        return tuple(name for name in map(_name, items) if name)
     text = text_of(fields, key)
     found: list[str] = []
     depth = start = 0

@@ -178,7 +178,7 @@ def listing(skills: Iterable[Skill]) -> Fragment | None:
         names = names if len(names) <= 1_000 else f"{names[:1_000]} ..."
         lines.append(f"[... {len(bare)} more, not described for lack of room: {names}]")
     text = "Skills, to be loaded with the Skill tool before doing what they are for:\n" + "\n".join(lines)
-    return Fragment("skills", f"<skills>\n{text}\n</skills>", cut=bool(bare), label=label)
+    return Fragment("instructions", f"<skills>\n{text}\n</skills>", "skills", bool(bare), label)
 
 
 def entry(skill: Skill) -> str:

@@ -184,30 +184,6 @@ class HookEngine:
             self.report(report)
 
 
-class AgentHooks:
-    """The hooks of a session as they hold within one of its sub-agents. Its end is `SubagentStop`, its start
-    `SubagentStart`; it has no prompt of a person's and its session does not end."""
-
-    def __init__(self, hooks: HookEngine, agent: str, kind: str) -> None:
-        self._hooks = hooks
-        self._kind = kind
-        self._who: dict[str, Json] = {"agent_id": agent, "agent_type": kind}
-
-    def listens(self, event: HookEvent) -> bool:
-        event = _WITHIN.get(event, event)
-        return event not in _OUTSIDE and self._hooks.listens(event)
-
-    async def fire(self, event: HookEvent, subject: str, data: dict[str, Json]) -> HookAnswer:
-        meant = _WITHIN.get(event, event)
-        if meant in _OUTSIDE:
-            return SILENT
-        return await self._hooks.fire(meant, self._kind if meant != event else subject, {**self._who, **data})
-
-
-_WITHIN: dict[HookEvent, HookEvent] = {"Stop": "SubagentStop", "SessionStart": "SubagentStart"}
-_OUTSIDE: frozenset[HookEvent] = frozenset({"UserPromptSubmit", "SessionEnd", "StopFailure"})
-
-
 def _failed(event: HookEvent, handler: Handler, why: str) -> HookAnswer:
     named = " ".join(handler.command.split())
     named = named if len(named) <= 80 else f"{named[:79]}…"

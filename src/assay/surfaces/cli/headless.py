@@ -17,7 +17,7 @@ from assay.app.messages.announce import announce
 from assay.app.messages.result import failure_object
 from assay.app.task import Task, Wish
 from assay.app.wishes import read_wish
-from assay.core.check import EXIT_CODES
+from assay.core.check import EXIT_CODES, Verdict
 from assay.core.errors import AssayError, UsageError
 from assay.core.events import TurnEnded
 from assay.core.messages import Json, Text
@@ -96,13 +96,27 @@ async def _carry_out(parsed: Parsed, wish: Wish, prompt: str, attached: str) -> 
         task.run.bus.subscribe(status)
         task.interrupt_on_signals()
         output.begin()
-        ended = await task.turn(prompt, attached)
+        ended = await _turn(task, prompt, attached, piped=wish.piped)
         while ended.verdict.outcome != "interrupted" and (wake := await task.next_wake()):
             output.between(ended)
             output.begin()
             ended = await task.say((Text(wake.prompt),), origin=wake.origin, label=wake.label)
         output.end(ended)
     return EXIT_CODES[ended.verdict.outcome]
+
+
+async def _turn(task: Task, prompt: str, attached: str, *, piped: bool) -> TurnEnded:
+    """The turn for `prompt`; a command that is answered here makes none."""
+    began = time.monotonic()
+    if task.library is None or not prompt.strip():
+        return await task.turn(prompt, attached)
+    # What came in through a pipe may be by anyone.
+    said = await task.library.expand(prompt, human=not piped)
+    if said.answer is not None:
+        seconds = round(time.monotonic() - began, 3)
+        return TurnEnded("", Verdict("answered", f"/{said.command}: no model was asked"), said.answer, 0, seconds, 0.0)
+    with task.library.during(said):
+        return await task.turn(said.text, attached)
 
 
 class Output:

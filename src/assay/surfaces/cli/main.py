@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "models": "the catalogue, and the local model store: list, pull, where, serve",
     "check": "discover and run this project's checks, print the evidence table; no model",
     "held": "what commands did to protected names and was taken back: list, show, apply, drop",
+    "plugin": "plugins: list, validate, install, uninstall, enable, disable, marketplace",
     "rewind": "take a session back to before a turn: its files, its conversation, or both",
     "mcp": "servers of tools: list, get, add, add-json, remove, login, logout",
     "doctor": "prove what works here: providers, local model, sandbox, terminal",
@@ -111,6 +112,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from assay.surfaces.cli.held import run_held
 
         return run_held
+    if name == "plugin":
+        from assay.surfaces.cli.plugin import run_plugin
+
+        return run_plugin
     if name == "rewind":
         from assay.surfaces.cli.rewind import run_rewind
 

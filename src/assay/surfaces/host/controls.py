@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
-from assay.app.messages.announce import COMMANDS, SPEAKS
+from assay.app.messages.announce import SPEAKS
 from assay.app.wishes import thinking_for
 from assay.core.errors import UsageError
 from assay.core.messages import Json
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from assay.surfaces.host.prompts import Queue
 
 _TIERS = ("opus", "sonnet", "haiku")
-_SHOWN_COMMANDS = {
-    "clear": "begin a new session",
-    "compact": "shorten what the model is shown of this session",
-    "context": "what fills the model's window",
-    "cost": "tokens and money so far",
-    "model": "which model answers, or another one",
-}
 
 
 class Driven(Protocol):
@@ -64,11 +57,11 @@ class Controls:
         first, self._initialized = not self._initialized, True
         hooked = task.run.parts.hooks is not None
         return {
-            "commands": [
-                *({"name": name, "description": _SHOWN_COMMANDS[name], "argumentHint": ""} for name in COMMANDS),
-                *(library.commands if library else []),
+            "commands": list[Json](library.commands) if library else [],
+            "agents": [
+                {"name": kind.name, "description": kind.description, "model": kind.model or "inherit"}
+                for kind in (task.outfit.kinds.values() if task.outfit else ())
             ],
-            "agents": list[Json](library.agents) if library else [],
             "output_style": library.style if library else "default",
             "available_output_styles": list[Json](library.styles) if library else ["default"],
             "models": self._models(),

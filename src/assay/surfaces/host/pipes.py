@@ -7,9 +7,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from assay.surfaces.host.lines import Frame, write_line
 
+T = TypeVar("T")
 _CHUNK = 256 * 1024
 _AHEAD = 8
 """Pieces that are read before the first of them has been looked at."""
@@ -32,7 +34,7 @@ class Source:
         while data:
             self._room.acquire()
             try:
-                data = os.read(0, _CHUNK)
+                data = _patiently(0, read=True, work=lambda: os.read(0, _CHUNK))
             except OSError:
                 data = b""
             try:
@@ -64,12 +66,25 @@ class Sink:
         self.writing = self._writes
         try:
             while data:
-                data = data[os.write(1, data) :]
+                rest = data
+                data = data[_patiently(1, read=False, work=lambda rest=rest: os.write(1, rest)) :]
         except OSError:
             self.open = False
             self._gone()
         finally:
             self.writing = 0
+
+
+def _patiently(descriptor: int, *, read: bool, work: Callable[[], T]) -> T:
+    """`work` on a stream, again once it is ready: whoever started us may have made it one that does not wait. Raises
+    OSError."""
+    while True:
+        try:
+            return work()
+        except BlockingIOError:
+            import select
+
+            select.select([descriptor] if read else [], [] if read else [descriptor], [])
 
 
 def complain(text: str) -> None:

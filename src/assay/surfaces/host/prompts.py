@@ -28,11 +28,10 @@ class Prompt(Struct, frozen=True):
     label: Label | None = None
 
     @property
-    def command(self) -> str:
-        """The text, when it may be a slash command; empty otherwise."""
-        only = self.parts[0] if len(self.parts) == 1 else None
-        text = only.text.strip() if isinstance(only, Text) else ""
-        return text if text.startswith("/") and not self.verbatim else ""
+    def text(self) -> str:
+        """What may call commands and name files: the first words, unless a program composed them."""
+        first = self.parts[0] if self.parts else None
+        return first.text.strip() if isinstance(first, Text) and not self.verbatim else ""
 
 
 def read_prompt(message: Frame) -> Prompt:

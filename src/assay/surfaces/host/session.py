@@ -7,18 +7,19 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
+from assay.app.library import Expansion
 from assay.app.messages.announce import announce
 from assay.app.messages.result import failure_object
 from assay.core.errors import AssayError, UsageError
 from assay.core.events import ContextAdded
 from assay.core.messages import Json, Text
 from assay.core.policy import OPERATOR, Approver
+from assay.core.spawn import Wake
 from assay.surfaces.host.approver import PATIENCE, HostApprover
 from assay.surfaces.host.channel import Channel
 from assay.surfaces.host.controls import Controls
@@ -53,7 +54,6 @@ class Session:
         asks = wish.prompt_tool == "stdio"
         self._approver = HostApprover(self._channel, lambda: self._task, self._asking, patience or PATIENCE)
         self._asked = asks
-        self._ceiling = _milliseconds(environ.get("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"), 600.0)
         self._task: Task | None = None
         self._controls = Controls(self)
         self._lines = LineReader()
@@ -140,31 +140,35 @@ class Session:
 
     async def _next(self) -> Prompt | None:
         """The next prompt; None when there will be none."""
-        tasks = self.task.tasks
-        woken = asyncio.ensure_future(tasks.woken()) if tasks else None
-        began = time.monotonic()
-        try:
-            while self._end is None:
-                if self.queue:
-                    return self.queue.take()
-                if woken and woken.done():
-                    wake = woken.result()
+        while self._end is None:
+            if self.queue:
+                return self.queue.take()
+            self._news.clear()
+            waits = [asyncio.ensure_future(self._wake()), asyncio.ensure_future(self._heard())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                # What waits has taken nothing yet, so nothing is lost by giving it up.
+                wait.cancel()
+            await asyncio.wait(waits)
+            if not waits[0].cancelled():
+                wake = waits[0].result()
+                if wake is not None:
                     return Prompt((Text(wake.prompt),), "", wake.origin, verbatim=True, label=wake.label)
-                left = self._ceiling - (time.monotonic() - began)
-                if self._eof and not (tasks and tasks.pending and left > 0):
+                if self._eof and not self.queue:
                     return None
-                self._news.clear()
-                news = asyncio.ensure_future(self._news.wait())
-                waits: list[asyncio.Future[object]] = [cast("asyncio.Future[object]", news)]
-                if woken:
-                    waits.append(cast("asyncio.Future[object]", woken))
-                await asyncio.wait(waits, timeout=left if self._eof else None, return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
-            return None
-        finally:
-            # A wake-up that came in the very moment is taken by the next call: `woken` gives back what nobody got.
-            if woken and not woken.done():
-                woken.cancel()
+        return None
+
+    async def _wake(self) -> Wake | None:
+        """What has ended in the background and is for the model to know. At the end of input, None when nothing more
+        is worth waiting for."""
+        if self._eof:
+            return await self.task.next_wake()
+        if self.task.tasks:
+            return await self.task.tasks.woken()
+        return await asyncio.get_running_loop().create_future()
+
+    async def _heard(self) -> None:
+        await self._news.wait()
 
     @property
     def _busy(self) -> bool:
@@ -179,38 +183,35 @@ class Session:
             text = "\n".join(part.text for part in prompt.parts if isinstance(part, Text))
             task.run.record(ContextAdded("host", text, label=prompt.label or OPERATOR))
             return
-        if command := prompt.command:
-            if await self._local(command, prompt):
+        library, said = task.library, Expansion("")
+        if library and (text := prompt.text):
+            before = task.session
+            said = await library.expand(text, human=not prompt.verbatim)
+            if said.answer is not None:
+                self._answered(said, prompt, before)
                 return
-            if task.library and (expanded := await task.library.expand(command)) is not None:
-                prompt = replace(prompt, parts=(Text(expanded),))
+            if said.text != text:
+                prompt = replace(prompt, parts=(Text(said.text), *prompt.parts[1:]))
         announce(task)
         self._turning = True
         try:
-            ended = await task.say(prompt.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
+            with library.during(said) if library else contextlib.nullcontext():
+                ended = await task.say(prompt.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
         finally:
             self._turning = False
         self._done(task.conclude(ended))
 
-    async def _local(self, command: str, prompt: Prompt) -> bool:
-        """Answer a slash command of ours; False when it is none."""
-        from assay.surfaces.host.local import answer
-
-        task = self.task
-        if command.split()[0] == "/clear":
-            old, new = task.session, task.clear()
-            frame: Frame = {"new_conversation_id": new, "trigger": "clear"}
-            task.messages.emit("conversation_reset", frame, session=old)
-            announce(task)
-            text: str | None = ""
-        else:
-            text = await answer(task, command)
-            if text is None:
-                return False
-            announce(task)
+    def _answered(self, said: Expansion, prompt: Prompt, before: str) -> None:
+        """A slash command that was answered without a model. `before`: the session that it was said in."""
+        task, text = self.task, said.answer or ""
+        cleared = task.session != before
+        if cleared:
+            frame: Frame = {"new_conversation_id": task.session, "trigger": "clear"}
+            task.messages.emit("conversation_reset", frame, session=before)
+        announce(task)
+        if not cleared:
             task.messages.say(text)
-        self._done(task.messages.local(text, command.split()[0], prompt.origin))
-        return True
+        self._done(task.messages.local("" if cleared else text, f"/{said.command}", prompt.origin))
 
     def _done(self, result: Frame) -> None:
         self._code = 1 if result.get("is_error") else 0
@@ -371,10 +372,3 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if 0 < value < 1e9 else None
-
-
-def _milliseconds(text: str | None, default: float) -> float:
-    """Milliseconds in a variable, as seconds; 0 means without end."""
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 12:
-        return default
-    return int(text) / 1000 or 1e9
