@@ -62,7 +62,7 @@ def tie(engine: HookEngine, task: Task, source: str) -> None:
 
     def common() -> dict[str, Json]:
         store = run.parts.store
-        path: Json = getattr(store, "path", "")
+        path = task.transcript.path if task.transcript else getattr(store, "path", "")
         return {"session_id": store.session, "transcript_path": str(path), "permission_mode": task.mode}
 
     engine.common = common

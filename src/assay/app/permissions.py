@@ -41,9 +41,8 @@ class Permissions:
         self._gate = gate
         self._workspace = workspace
         self._paths = paths
-        self._base = gate.rules
-        """Of settings and flags, less what was removed."""
         self._added: dict[str, tuple[Rule, ...]] = dict.fromkeys(LISTS, ())
+        """What updates added."""
         self._unkept: list[Table] = []
         """Updates for files that are to be written between turns, so that no turn is charged with them."""
 
@@ -62,6 +61,8 @@ class Permissions:
         for update in read:
             if update["type"] == "setMode":
                 self._task.may_use(str(update["mode"]))
+            elif update["type"] == "addDirectories":
+                self._found(update)
         for update in read:
             self._apply(update)
             if update["destination"] != "session":
@@ -126,32 +127,38 @@ class Permissions:
         if kind == "setMode":
             self.set_mode(str(update["mode"]))
         elif kind in ("addDirectories", "removeDirectories"):
-            self._use_directories(cast("list[str]", update["directories"]), add=kind == "addDirectories")
+            self._use_directories(update)
         else:
             self._use_rules(str(kind), str(update["behavior"]), cast("list[Rule]", update["parsed"]))
 
     def _use_rules(self, kind: str, behavior: str, rules: list[Rule]) -> None:
-        base = {name: cast("tuple[Rule, ...]", getattr(self._base, name)) for name in LISTS}
-        texts, there = {rule.text for rule in rules}, self._added[behavior]
+        # Others add rules, too (a skill lends some), so what is there is the point to start from.
+        present, ours = self._gate.rules, self._added[behavior]
+        listed = {name: cast("tuple[Rule, ...]", getattr(present, name)) for name in LISTS}
+        gone = {rule.text for rule in (ours if kind == "replaceRules" else rules)}
+        kept = tuple(rule for rule in listed[behavior] if rule.text not in gone)
         if kind == "addRules":
-            self._added[behavior] = (*(rule for rule in there if rule.text not in texts), *rules)
-        elif kind == "removeRules":
-            base[behavior] = tuple(rule for rule in base[behavior] if rule.text not in texts)
-            self._added[behavior] = tuple(rule for rule in there if rule.text not in texts)
-        else:
-            # What is replaced is what was added while it ran; what settings and flags said stays.
-            self._added[behavior] = tuple(rules)
-        self._base = Rules(**base)
-        self._gate.use_rules(Rules(**{name: (*base[name], *self._added[name]) for name in LISTS}))
+            kept = tuple(rule for rule in listed[behavior] if rule not in ours or rule.text not in gone)
+        more = () if kind == "removeRules" else tuple(rules)
+        left = () if kind == "replaceRules" else tuple(rule for rule in ours if rule.text not in gone)
+        self._added[behavior] = (*left, *more)
+        self._gate.use_rules(Rules(**(listed | {behavior: (*kept, *more)})))
 
-    def _use_directories(self, named: list[str], *, add: bool) -> None:
-        found = [os.path.realpath(os.path.join(self._workspace.root, Path(path).expanduser())) for path in named]  # noqa: PTH118
-        if add and (missing := [path for path in found if not Path(path).is_dir()]):
-            raise UsageError(f"addDirectories: {missing[0]} is not a directory")
-        there = self._gate.added
+    def _use_directories(self, update: Table) -> None:
+        found, there = self._found(update), self._gate.added
+        add = update["type"] == "addDirectories"
         wanted = tuple(dict.fromkeys((*there, *found))) if add else tuple(path for path in there if path not in found)
         self._gate.use_bounds(added=wanted)
         self._workspace.admit(wanted)
+
+    def _found(self, update: Table) -> list[str]:
+        """The directories of an update, absolute and resolved."""
+        named = cast("list[str]", update["directories"])
+        found = [os.path.realpath(os.path.join(self._workspace.root, Path(path).expanduser())) for path in named]  # noqa: PTH118 - an absolute one stays absolute
+        missing = [path for path in found if not Path(path).is_dir()]
+        if missing and update["type"] == "addDirectories":
+            raise UsageError(f"addDirectories: {missing[0]} is not a directory")
+        return found
 
     def _directories(self, question: Question) -> list[Table]:
         """The directories outside that `question` is about, as an update."""
