@@ -47,7 +47,7 @@ async def verdict(made: RuleGate, kind, target: str, tool: str = "") -> str:
         ("execute", "git commit -m x", "ask", "ask", "allow", "allow", "allow"),
         ("execute", "$CMD", "ask", "ask", "allow", "allow", "allow"),
         ("network", "a.example", "ask", "ask", "ask", "allow", "ask"),
-        ("network", "mcp:server", "ask", "ask", "ask", "allow", "ask"),
+        ("network", "mcp:server", "ask", "ask", "deny", "allow", "ask"),
         ("network", "mcp-read:server", "ask", "ask", "allow", "allow", "allow"),
         ("none", "", "allow", "allow", "allow", "allow", "allow"),
         ("unknown", "x", "ask", "ask", "ask", "ask", "ask"),
