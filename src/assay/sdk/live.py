@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from assay.app.hear import hear
 from assay.app.host import Wake
 from assay.app.messages.announce import announce
 from assay.app.task import Task, Wish
@@ -246,9 +247,12 @@ class Live:
             return
         self._busy = True
         try:
-            parts = await _expanded(task, prompt)
+            heard = await hear(task, prompt.parts, prompt.origin, verbatim=prompt.label is not None)
+            if heard.result is not None:
+                return
             announce(task)
-            ended = await task.say(parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
+            with heard.during(task):
+                ended = await task.say(heard.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
         finally:
             self._busy = False
         for key, error in await self.equipment.flush():
@@ -279,15 +283,6 @@ class Live:
 
 def _prompt(wake: Wake) -> Prompt:
     return Prompt((Text(wake.prompt),), origin=wake.origin, label=wake.label)
-
-
-async def _expanded(task: Task, prompt: Prompt) -> tuple[Text | Image, ...]:
-    """The parts of a prompt; a slash command of the user's library is what it stands for."""
-    only = prompt.parts[0] if len(prompt.parts) == 1 else None
-    if task.library is None or prompt.label is not None or not isinstance(only, Text) or not only.text.startswith("/"):
-        return prompt.parts
-    expanded = await task.library.expand(only.text.strip())
-    return prompt.parts if expanded is None else (Text(expanded),)
 
 
 async def _settle(job: _Job) -> None:
