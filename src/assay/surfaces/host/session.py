@@ -186,14 +186,15 @@ class Session:
         self._turning = True
         try:
             heard = await hear(task, prompt.parts, prompt.origin, verbatim=prompt.verbatim)
-            if heard.result is None:
-                announce(task)
-                origin = prompt.origin or None
-                with heard.during(task):
-                    ended = await task.say(heard.parts, uuid=prompt.uuid, origin=origin, label=prompt.label)
+            if heard.result is not None:
+                self._done(heard.result)
+                return
+            announce(task)
+            with heard.during(task):
+                ended = await task.say(heard.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
         finally:
             self._turning = False
-        self._done(task.conclude(ended) if heard.result is None else heard.result)
+        self._done(task.conclude(ended))
 
     def _done(self, result: Frame) -> None:
         self._code = 1 if result.get("is_error") else 0
