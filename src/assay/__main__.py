@@ -18,7 +18,11 @@ def main() -> int:
     # Nearly all that is made on the way to the first request stays in use; looking for garbage in it is wasted.
     gc.set_threshold(50_000, 20, 50)
     arguments = sys.argv[1:]
-    if _driven(arguments):
+    if arguments[:2] == ["models", "gateway"]:
+        from assay.surfaces.gateway.main import run
+
+        arguments = arguments[2:]
+    elif _driven(arguments):
         from assay.surfaces.host.main import run
     else:
         from assay.surfaces.cli.main import run

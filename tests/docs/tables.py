@@ -21,6 +21,7 @@ from assay.core.check import EXIT_CODES
 from assay.core.web import Page, WebError
 from assay.models.catalog import load
 from assay.surfaces.cli.main import COMMANDS
+from assay.surfaces.gateway.main import FLAGS as GATEWAY
 from assay.testing.server.faults import CATALOGUE
 from assay.tools.toolbox import toolbox
 
@@ -54,6 +55,7 @@ def flag_modules() -> dict[str, tuple[Flag, ...]]:
         table = getattr(import_module(f"assay.surfaces.cli.{module.name}"), "FLAGS", None)
         if table is not None:
             found["assay" if module.name == "main" else module.name] = table
+    found["models gateway"] = GATEWAY
     for name in [name for name, table in found.items() if name != "assay" and table is found["assay"]]:
         del found[name]
     return found

@@ -300,6 +300,20 @@ def test_a_refusal_is_no_error_of_the_turn(place: Place, serve: Serve) -> None:
     assert (denial["tool_name"], denial["tool_input"]["command"]) == ("Bash", "touch made")
 
 
+@pytest.mark.parametrize("word", ["allow", "deny"])
+def test_a_file_outside_is_written_only_with_leave_for_it(place: Place, serve: Serve, word: str) -> None:
+    there, beside = place.root / "there.txt", place.root / "beside.txt"
+    calls = [Reply("", calls=(Call("Write", {"file_path": str(path), "content": "x"}),)) for path in (there, beside)]
+    driven = Driven(place, serve([*calls, Reply("done")]), *ASKED)
+    driven.say("write")
+    driven.answer(driven.request("can_use_tool"), {"behavior": word, "message": "no"})
+    driven.answer(driven.request("can_use_tool"), {"behavior": "deny", "message": "no"})
+    driven.result()
+    driven.end()
+    assert there.exists() == (word == "allow")
+    assert not beside.exists(), "leave is for one file"
+
+
 @pytest.mark.parametrize("command", ["ls -la", "echo x", "cat a.txt | wc -l", "git status", "find . -name '*.py'"])
 def test_reading_is_not_asked(place: Place, serve: Serve, command: str) -> None:
     driven = Driven(place, serve([Reply("", calls=(Call("Bash", {"command": command}),)), Reply("done")]), *ASKED)

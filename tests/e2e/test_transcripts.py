@@ -50,6 +50,7 @@ def says(messages: list) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_client_reads_what_we_write(place: Place, serve: Serve, config: Path) -> None:
     server = serve(TALK)
     session = place.task(server, prompt="First question").expect(0).result["session_id"]
@@ -205,6 +206,7 @@ def test_what_another_machine_added_comes_over(place: Place, serve: Serve, confi
     assert talk[-4:] == ["There", "Two.", "Here again", "Three."]
 
 
+@pytest.mark.slow
 def test_going_on_from_a_point(place: Place, serve: Serve, config: Path) -> None:
     server = serve([*TALK, Reply("Four.")])
     session = place.task(server, prompt="First").expect(0).result["session_id"]
@@ -251,6 +253,7 @@ DRIVEN = ("--input-format", "stream-json", "--output-format", "stream-json", "--
 PROMPT = json.dumps({"type": "user", "message": {"role": "user", "content": "Hello"}}) + "\n"
 
 
+@pytest.mark.slow
 def test_a_host_is_told_by_exit_code_and_standard_error(place: Place, serve: Serve, config: Path) -> None:
     server = serve(Reply("Yes."))
     missing = str(uuid.UUID(int=7))

@@ -14,6 +14,7 @@ from assay.app.compat import Compat
 from assay.app.config import Settings, find_compat, load_settings
 from assay.app.paths import claude_home
 
+ONE = {"hooks": [{"type": "command", "command": "x"}]}
 ALL = frozenset({"user", "project", "local"})
 
 
@@ -75,13 +76,13 @@ def test_what_counts_and_what_is_named_once(files: Files) -> None:
 
 
 def test_ours_is_stronger_and_lists_add_up(files: Files) -> None:
-    files.put("user", {"outputStyle": "a", "hooks": {"Stop": [1]}, "permissions": {"deny": ["Read(a)"]}})
+    files.put("user", {"outputStyle": "a", "hooks": {"Stop": [ONE]}, "permissions": {"deny": ["Read(a)"]}})
     files.put(
         "ours", {"outputStyle": "b", "hooks": {"Stop": [2], "SessionEnd": [3]}, "permissions": {"deny": ["Read(b)"]}}
     )
     settings, _ = files.load()
     assert settings.output_style == "b"
-    assert settings.hooks == {"Stop": [1, 2], "SessionEnd": [3]}
+    assert settings.hooks == {"Stop": [ONE, 2], "SessionEnd": [3]}
     assert settings.permissions.deny == ("Read(a)", "Read(b)")
 
 
@@ -98,7 +99,7 @@ LOOSE = {
 
 @pytest.mark.parametrize("layer", ["project", "local"])
 def test_the_project_only_tightens_until_trusted(files: Files, layer: str) -> None:
-    digest = files.put(layer, {**LOOSE, "hooks": {"Stop": [1]}})
+    digest = files.put(layer, {**LOOSE, "hooks": {"Stop": [ONE]}})
     settings, notices = files.load()
     assert files.compat is not None
     assert (settings.permissions.allow, settings.permissions.deny) == ((), ("Read(b)",))
@@ -111,7 +112,7 @@ def test_the_project_only_tightens_until_trusted(files: Files, layer: str) -> No
         assert key in told
     files.put("ours", {"trustedSettings": [digest]})
     settings, notices = files.load()
-    assert (settings.permissions.allow, settings.hooks) == (("Bash(curl:*)",), {"Stop": [1]})
+    assert (settings.permissions.allow, settings.hooks) == (("Bash(curl:*)",), {"Stop": [ONE]})
     assert files.compat is not None
     assert (files.compat.model, files.compat.variables) == ("opus", {"X": "1"})
 

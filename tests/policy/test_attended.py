@@ -73,6 +73,14 @@ async def test_rules_and_modes_cover(tmp_path: Path) -> None:
     assert await verdict(gate(tmp_path, allow="Bash(touch:*)"), run("touch a; make")) == "ask"
 
 
+async def test_a_file_outside_is_a_persons_to_give_and_nobodys_else(tmp_path: Path) -> None:
+    outside = Effect("write", "/somewhere/else.txt")
+    assert await verdict(gate(tmp_path), outside) == "ask"
+    assert await verdict(gate(tmp_path, "acceptEdits"), outside) == "ask"
+    assert await verdict(gate(tmp_path, attended=False), outside) == "deny"
+    assert await verdict(gate(tmp_path), Effect("delete", "/somewhere/else.txt")) == "deny"
+
+
 @pytest.mark.parametrize("line", ["mkdir a", "touch a", "mv a b", "cp a b", "rm a", "ls"])
 async def test_handling_files_goes_with_accepting_edits(tmp_path: Path, line: str) -> None:
     assert await verdict(gate(tmp_path, "acceptEdits"), run(line)) == "allow"

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import inputs
 
 from assay.core.check import Verdict
 from assay.core.events import (
@@ -173,34 +174,17 @@ def test_what_was_said_comes_back(texts: list[str], whole: bool) -> None:
     assert told(taken_over(json.loads(json.dumps(lines_of(records))))) == told(records)
 
 
-junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "type",
-                    "uuid",
-                    "parentUuid",
-                    "message",
-                    "content",
-                    "id",
-                    "tool_use_id",
-                    "compactMetadata",
-                    "uuids",
-                    "text",
-                ]
-            ),
-            inner | st.sampled_from(["user", "assistant", "system", "text", "tool_use", "tool_result", "a", "b"]),
-            max_size=6,
-        )
-    ),
-    max_leaves=20,
+words = st.sampled_from(["user", "assistant", "system", "text", "tool_use", "tool_result", "a", "b"])
+keys = st.sampled_from(
+    ["type", "uuid", "parentUuid", "message", "content", "id", "tool_use_id", "compactMetadata", "uuids", "text"]
 )
+leaf = words | st.none() | st.integers(0, 3)
+inner = st.dictionaries(keys, leaf | st.lists(leaf, max_size=2), max_size=4)
+junk = st.dictionaries(keys, leaf | inner | st.lists(leaf | inner, max_size=3), max_size=6)
 
 
-@given(st.lists(junk.filter(lambda value: isinstance(value, dict)), max_size=6))
+@settings(max_examples=inputs(60))
+@given(st.lists(junk, max_size=5))
 def test_any_objects_are_read_without_a_fault(lines: list[Line]) -> None:
     for event in events_of(conversation(lines), 2, Found()):
         assert event is not None

@@ -19,11 +19,17 @@ async def verdict(effect: Effect, label: Label = OPERATOR, mode="default", tool=
     return (await gate.decide(tool, (effect,), label)).verdict
 
 
-@pytest.mark.parametrize("effect", [CALL, LOOK])
-async def test_without_leave_somebody_is_asked(effect: Effect) -> None:
+async def test_without_leave_somebody_is_asked() -> None:
     for label in (OPERATOR, EXTERNAL, WORSE):
-        assert await verdict(effect, label) == "ask"
-    assert await verdict(effect, mode="dontAsk") == "deny"
+        assert await verdict(CALL, label) == "ask"
+    assert await verdict(CALL, mode="dontAsk") == "deny"
+
+
+async def test_a_look_is_free_until_outside_text_was_read() -> None:
+    assert await verdict(LOOK) == "allow"
+    assert await verdict(LOOK, WORSE) == "ask"
+    assert await verdict(LOOK, deny="mcp__docs") == "deny"
+    assert await verdict(LOOK, Label("external", "secret")) == "deny"
 
 
 @pytest.mark.parametrize("rule", ["mcp__docs", "mcp__docs__*", "mcp__docs__find", "mcp__docs__fi*"])
@@ -47,7 +53,7 @@ async def test_modes() -> None:
     assert await verdict(CALL, WORSE, mode="bypassPermissions") == "allow"
     assert await verdict(CALL, mode="plan", allow="mcp__docs") == "deny"
     assert await verdict(LOOK, mode="plan", allow="mcp__docs") == "allow"
-    assert await verdict(LOOK, mode="plan") == "ask"
+    assert await verdict(LOOK, WORSE, mode="plan") == "ask"
 
 
 async def test_nothing_goes_to_servers_after_secrets_and_outside_text() -> None:

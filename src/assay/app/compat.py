@@ -56,8 +56,8 @@ class Compat:
         variables = self._env(raw.get("env"), strange)
         values["environment"] = tuple(name for name in variables if not re.search(_HELD, name))
         for key, kind in (("outputStyle", str), ("hooks", dict), ("enabledPlugins", dict), ("disableAllHooks", bool)):
-            if isinstance(value := raw.get(key), kind):
-                values[key] = value
+            if isinstance(raw.get(key), kind) and (key != "hooks" or _are_hooks(raw[key], path, notices)):
+                values[key] = raw[key]
         if raw.get("effortLevel") in _EFFORTS:
             values["effort"] = raw["effortLevel"]
         known = {"permissions", "env", "outputStyle", "hooks", "enabledPlugins", "disableAllHooks", "effortLevel"}
@@ -96,6 +96,17 @@ class Compat:
 
 def _some(keys: list[str]) -> str:
     return f"{', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
+
+
+def _are_hooks(value: object, path: Path, notices: list[str]) -> bool:
+    from assay.policy.hooks.config import read_hooks
+
+    try:
+        read_hooks(value, str(path))
+    except UsageError as error:
+        notices.append(f"{error}; none of the hooks of this file are run")
+        return False
+    return True
 
 
 def _permissions(value: object, where: str, notices: list[str], strange: list[str]) -> Permissions:

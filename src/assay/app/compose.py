@@ -104,8 +104,7 @@ class _Assembly:
         reader = Reader(wish.directory, reach_of(wish, self.paths, settings, self.sources, self.stock, gate))
         library = Library(self.stock, frozenset(settings.trusted_settings), denied_skills(settings, wish))
         offered = offers_skills(library, wish, model)
-        theirs = [(plugin.hooks, f"plugin {plugin.name}", str(plugin.path)) for plugin in self.stock.plugins]
-        hooks = make_hooks(settings, wish, self.notices, [source for source in theirs if source[0]])
+        hooks = make_hooks(settings, wish, self.notices, self.stock.hooks)
         parts = RunParts(
             store,
             model,

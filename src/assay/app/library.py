@@ -18,7 +18,7 @@ from assay.core.events import ContextAdded, Noticed
 from assay.core.messages import Json, Text
 from assay.core.model import Model
 from assay.core.policy import OPERATOR, WORKSPACE, Effect, Label, Question
-from assay.core.tool import ToolContext, ToolOutcome, failed
+from assay.core.tool import Tool, ToolContext, ToolOutcome, failed
 from assay.core.workspace import Command
 
 if TYPE_CHECKING:
@@ -209,8 +209,7 @@ class Library:
     # --- skills -----------------------------------------------------------------------------------------------------
 
     async def load(self, name: str, arguments: str, context: ToolContext) -> ToolOutcome:
-        """For the Skill tool."""
-        del context
+        """For the Skill tool. A skill with `context: fork` is carried out by a sub-agent, where there are any."""
         skill = self.stock.skills.get(name)
         if skill is None or self.denies(name):
             known = ", ".join(each.name for each in self.offered()[:40]) or "none"
@@ -218,8 +217,22 @@ class Library:
         if not skill.for_model:
             return failed(f"only the user may call {name}; say so, and go on without it")
         body, label = await self.filled(skill, arguments)
+        if skill.fork and (agents := self.task.run.tools.get("Agent")):
+            return await self._forked(skill, body, agents, context)
         text = _fragment(skill, body, label).text
         return ToolOutcome((Text(text),), f"skill {name}", {"skill": name, "source": skill.source}, label=label)
+
+    async def _forked(self, skill: Skill, body: str, agents: Tool, context: ToolContext) -> ToolOutcome:
+        call: dict[str, Json] = {"description": skill.name, "prompt": body}
+        if skill.agent:
+            call["subagent_type"] = skill.agent
+        if skill.model:
+            call["model"] = skill.model
+        label = self.task.run.state.label.join(skill.label)
+        decision = await self.task.run.parts.gate.decide("Agent", agents.effects(call), label, call)
+        if decision.verdict != "allow":
+            return failed(f"{skill.name} needs a sub-agent, and Agent was refused: {decision.reason}")
+        return await agents.run(call, context)
 
     def listing(self) -> Fragment | None:
         """What the model is told of the skills that it may ask for; None when there are none."""

@@ -189,6 +189,9 @@ def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[
         window=lambda: run.parts.model.profile.context,
     )
     servers = Servers(configs, ports, bridge)
+    offered = wish.host.offered.get("sdkMcpServers") if wish.host else None
+    if isinstance(offered, list):
+        servers.add_in_process([name for name in cast("list[Json]", offered) if isinstance(name, str)])
     run.middleware.append(Announce(run, servers, ports.hidden, told))
     servers.start()
     return servers

@@ -11,14 +11,15 @@ from msgspec import Struct
 from assay.app.config import Settings
 from assay.app.paths import Paths, claude_home
 from assay.context.library.places import Shelf, find_shelves
-from assay.core.agents import AgentDefinition
 from assay.core.context import Fragment
+from assay.core.messages import Json
 from assay.core.policy import WORKSPACE
 
 if TYPE_CHECKING:
     from assay.context.library.outputs import OutputStyle
     from assay.context.library.plugins import Plugin
     from assay.context.library.skills import Skill
+    from assay.core.agents import AgentDefinition
 
 DEFAULT_STYLE = "default"
 
@@ -36,9 +37,9 @@ class Stock(Struct):
     notices: list[str] = []
 
     @property
-    def hooks(self) -> list[tuple[str, dict[str, object], str]]:
-        """Those of plugins: name of the source, what stands under `hooks`, folder."""
-        return [(f"plugin {plugin.name}", plugin.hooks, str(plugin.path)) for plugin in self.plugins if plugin.hooks]
+    def hooks(self) -> list[tuple[Json, str, str]]:
+        """Those of plugins: what stands under `hooks`, where, and the folder."""
+        return [(plugin.hooks, f"plugin {plugin.name}", str(plugin.path)) for plugin in self.plugins if plugin.hooks]
 
     @property
     def servers(self) -> dict[str, object]:

@@ -156,6 +156,14 @@ class Task:
         """The permission mode."""
         return self.gate.mode if self.gate else self.wish.permission_mode or "default"
 
+    def lend(self, path: str) -> None:
+        """Leave was given for a file outside the workspace; absolute, or relative to it."""
+        from assay.workspace.local import LocalWorkspace
+
+        workspace = self.run.parts.workspace
+        if isinstance(workspace, LocalWorkspace):
+            workspace.lend(os.path.join(workspace.root, path))  # noqa: PTH118
+
     def may_use(self, mode: str) -> PermissionMode:
         """A permission mode, by its name. Raises `UsageError` for one that is none, or may not be had."""
         mode = "default" if mode == "manual" else mode

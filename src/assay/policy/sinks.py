@@ -66,7 +66,8 @@ class Sinks:
         if effect.kind not in _CHANGES:
             return None
         inside = within(place_of(effect.target, bounds.root), self._match.writable)
-        if not inside and (not inner or effect.kind == "destroy") and sink == "persist":
+        asks = bounds.attended and effect.kind == "write" and not inner
+        if not inside and (not inner or effect.kind == "destroy") and sink == "persist" and not asks:
             why = f"{shown(effect.target)} is outside the workspace (see --add-dir)"
             return Weighed(effect, "deny", "outside", why, sink)
         if inside and self._mode == "plan":

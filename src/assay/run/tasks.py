@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -25,7 +24,6 @@ from assay.core.events import (
     CallFinished,
     Checkpointed,
     ContextAdded,
-    InputReceived,
     ModelReplied,
     TaskEnded,
     TaskStarted,
@@ -39,6 +37,7 @@ from assay.core.workspace import Process
 from assay.loop.turn import Inject, Middleware, Stop
 from assay.run.bus import ChildSeen, Seen
 from assay.run.masked import mask_file
+from assay.run.reports import bounded, left_by, notice_of, printed, task_type, told
 from assay.run.state import NOTIFICATION
 
 if TYPE_CHECKING:
@@ -47,13 +46,10 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 20
 MOST = 200
 """Sub-agents of one session, whoever sent them out."""
-SHOWN = 30_000
-"""Characters of what a task said that are kept in the log and shown to a model."""
 PATIENCE = 20.0
 """Seconds for something to end that was told to."""
 WOKEN = "A task in the background has ended. What came of it follows; go on with what is left to do, if anything."
 _LOST = "the program ended before it did"
-_UNKNOWN = Label("external", "secret")
 
 
 class Live:
@@ -271,7 +267,7 @@ class Tasks:
         """It has come to its end; told once."""
         if self._live.get(live.started.task) is not live:
             return
-        report = live.report(status, _bounded(text, live.started.output), self.root.parts.clock.monotonic())
+        report = live.report(status, bounded(text, live.started.output), self.root.parts.clock.monotonic())
         del self._live[live.started.task]
         ended = TaskEnded(
             report.task,
@@ -291,7 +287,7 @@ class Tasks:
         """Record the end of what an earlier process began and took along."""
         for task, started in list(run.state.tasks.items()):
             if task not in self._live:
-                usage, label = _left_by(started)
+                usage, label = left_by(started)
                 run.record(TaskEnded(task, "stopped", _LOST, usage, label=label), durable=True)
 
     # --- looking, stopping, waking ----------------------------------------------------------------------------------
@@ -305,7 +301,7 @@ class Tasks:
         if live:
             now = self.root.parts.clock.monotonic()
             text = printed(live.started.output) if live.process else live.child.state.last_text if live.child else ""
-            return live.report("running", _bounded(text, live.started.output), now)
+            return live.report("running", bounded(text, live.started.output), now)
         runs = (self.root, *(each.child for each in self._live.values() if each.child))
         found = next((run.state.ended[task] for run in runs if task in run.state.ended), None)
         if found is None:
@@ -436,75 +432,3 @@ class _News(Middleware):
             started, ended = self._run.state.ended[task]
             self._run.record(ContextAdded("task", notice_of(told(started, ended)), task, ended.label))
         return None
-
-
-def told(started: TaskStarted, ended: TaskEnded) -> Report:
-    """What the log says of a task that ended."""
-    return Report(
-        started.task,
-        started.what,
-        ended.status,
-        started.description,
-        ended.summary,
-        started.agent,
-        started.output,
-        started.call,
-        started.background,
-        "",
-        ended.usage,
-        ended.calls,
-        ended.seconds,
-        ended.dollars,
-        ended.label,
-    )
-
-
-def notice_of(report: Report) -> str:
-    """For the model: a task of the background has ended."""
-    kind = f"agent {report.kind}" if report.what == "agent" else "command"
-    where = f"\n[all of it: {report.output}]" if report.output and report.what == "command" else ""
-    head = f"Task {report.task} ({kind}: {report.description}) {report.status} after {report.seconds:.0f} s."
-    return f"[background]\n{head}\n{report.text or '(no output)'}{where}"
-
-
-def task_type(started: TaskStarted) -> str:
-    return "local_agent" if started.what == "agent" else "local_bash"
-
-
-def printed(path: str, limit: int = SHOWN) -> str:
-    """The end of what is in a file of ours, as a terminal would show it; empty when it can't be read."""
-    from assay.tools.bound import plain
-
-    try:
-        with Path(path).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - 2 * limit, 0))
-            text = plain(file.read(2 * limit).decode("utf-8", "replace")).strip("\n")
-    except (OSError, ValueError):
-        return ""
-    return text[-limit:]
-
-
-def _bounded(text: str, where: str) -> str:
-    from assay.tools.bound import head_tail, plain
-
-    return head_tail(plain(text), SHOWN, 0, where)
-
-
-def _left_by(started: TaskStarted) -> tuple[Usage, Label]:
-    """What a lost task had spent, and what it can have known: its own log tells, if there is one."""
-    if started.what == "command":
-        return Usage(), WORKSPACE.join(EXTERNAL)
-    from assay.sessions.reader import LogReader
-
-    usage, label, seen = Usage(), WORKSPACE, False
-    try:
-        for record in LogReader(Path(started.output)).records():
-            seen = True
-            if isinstance(record.event, ModelReplied):
-                usage = usage + record.event.message.usage
-            elif isinstance(record.event, InputReceived | ContextAdded | CallFinished | TaskEnded):
-                label = label.join(record.event.label)
-    except (OSError, AssayError):
-        return usage, _UNKNOWN
-    return usage, label if seen else _UNKNOWN

@@ -160,7 +160,7 @@ def _script(place: Place, stage: Stage, attempts: Sequence[Attempt]) -> dict[str
         ]
         faults = [{"name": "too_long", "after": _lead(stage)}]
     if stage == "agent":
-        errand = {"description": "tidy up", "prompt": "Tidy this project up."}
+        errand: dict[str, object] = {"description": "tidy up", "prompt": "Tidy this project up."}
         replies.append({"text": "I delegate.", "calls": [_call("Agent", errand, "toolu-fill-0")]})
     for attempt in attempts:
         words = place.words(attempt.mark)

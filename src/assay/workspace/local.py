@@ -80,6 +80,7 @@ class LocalWorkspace:
         git = git_binary(self._root, self._environ.get("PATH", os.defpath))
         self._trees: Trees = GitTrees(self._root, self._state, git) if git else _plain_trees(self._root, self._state)
         self._beside = beside
+        self._lent: set[str] = set()
         self._egress = egress
         self._view = Confinement(self._root, self._root, layers=beside.layers(), hidden=beside.hidden, limits=limits)
         self._cache = ""
@@ -226,6 +227,10 @@ class LocalWorkspace:
         with self._by_us(path):
             files.delete_file(self._top(path, self._beside.writable), path, expect)
 
+    def lend(self, path: str) -> None:
+        """A person gave leave to change this very file outside; absolute. Commands see nothing of it."""
+        self._lent.add(os.path.normpath(path))
+
     def _by_us(self, path: str = "") -> AbstractContextManager[None]:
         if self._guard is None:
             return nullcontext()
@@ -233,6 +238,8 @@ class LocalWorkspace:
 
     def _top(self, path: str, tops: tuple[str, ...]) -> str:
         """The directory that `path` is resolved beneath: the root, unless it lies in one beside it."""
+        if path in self._lent:
+            return os.path.dirname(path)  # noqa: PTH120 - resolved beneath it, like any other
         return next((top for top in tops if path.startswith(top + "/") and not beneath(path, [self._root])), self._root)
 
     async def list_files(self, limit: int = 20_000) -> list[str]:

@@ -17,6 +17,7 @@ from assay.core.errors import StorageFull, WorkspaceError
 from assay.core.workspace import Change, ChangeKind
 from assay.workspace.gitstore import Store, index_file, keep_index, open_store
 from assay.workspace.ignores import Ignores, patterns, walk
+from assay.workspace.talk import Talk
 from assay.workspace.trees import Altered, Difference
 
 PATIENCE = 300.0
@@ -88,26 +89,15 @@ class GitTrees:
         self, *arguments: str, data: bytes = b"", older: bool = True, index: Path | None = None
     ) -> tuple[int, bytes, bytes]:
         store = self._opened()
+        talk = Talk((self._binary, *arguments), self._root, self._environment(store, older, index), data)
         try:
-            process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond, and the waiting is done in a thread
-                (self._binary, *arguments),
-                cwd=self._root,
-                env=self._environment(store, older, index),
-                stdin=subprocess.PIPE if data else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
+            return await asyncio.to_thread(talk.run, PATIENCE)
         except OSError as error:
             raise WorkspaceError(f"git can't be run in {self._root}: {error.strerror}") from error
-        try:
-            out, err = await asyncio.to_thread(process.communicate, data or None, PATIENCE)
         except subprocess.TimeoutExpired:
             raise WorkspaceError(f"{self._root}: git {arguments[0]} took more than {PATIENCE:g} s") from None
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        return process.returncode, out, err
+            talk.stop()
 
     async def _git(self, *arguments: str, data: bytes = b"", older: bool = True, index: Path | None = None) -> bytes:
         code, out, err = await self._run(*arguments, data=data, older=older, index=index)

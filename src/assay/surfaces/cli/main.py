@@ -11,7 +11,7 @@ from assay.app.flags import FLAGS, Parsed, describe, parse
 COMMANDS: dict[str, str] = {
     "resume": "go on with an earlier session: assay resume [ID] [-p PROMPT]",
     "sessions": "list, show, export or delete stored sessions",
-    "models": "the catalogue, and the local model store: list, pull, where, serve",
+    "models": "the catalogue, the local model store, a gateway: list, pull, where, serve, gateway",
     "check": "discover and run this project's checks, print the evidence table; no model",
     "held": "what commands did to protected names and was taken back: list, show, apply, drop",
     "plugin": "plugins: list, validate, install, uninstall, enable, disable, marketplace",

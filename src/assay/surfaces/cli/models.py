@@ -28,6 +28,7 @@ USAGE = """usage: assay models list [PROVIDER] [--json]
        assay models where
        assay models serve [--file FILE] [--port N] [--context N]
        assay models stop
+       assay models gateway [--port N] [--model MODEL]... [--key NAME]...
 """
 
 
@@ -50,7 +51,7 @@ def run_models(arguments: list[str]) -> int:
         case ["stop"]:
             return _stop(paths)
         case [action, *_]:
-            raise UsageError(f"assay models has no '{' '.join([action])}'; it has list, pull, where, serve, stop")
+            raise UsageError(f"assay models has no '{action}'; it has list, pull, where, serve, stop, gateway")
         case _:
             return 2
 

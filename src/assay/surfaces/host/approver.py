@@ -78,6 +78,10 @@ class HostApprover:
                     task.messages.system("informational", content=f"permissions not changed: {error}", level="warning")
             wanted = answer.get("updatedInput")
             changed = isinstance(wanted, dict) and wanted not in shown
+            if task and not changed and question.decision.rule == "outside":
+                for effect in question.effects:
+                    if effect.kind == "write":
+                        task.lend(effect.target)
             return Approval(True, arguments=cast(Frame, wanted) if changed else None)
         message = answer.get("message")
         said = message if behaviour == "deny" and isinstance(message, str) and message else ""

@@ -27,12 +27,6 @@ class Prompt(Struct, frozen=True):
     priority: int = 1
     label: Label | None = None
 
-    @property
-    def text(self) -> str:
-        """What may call commands and name files: the first words, unless a program composed them."""
-        first = self.parts[0] if self.parts else None
-        return first.text.strip() if isinstance(first, Text) and not self.verbatim else ""
-
 
 def read_prompt(message: Frame) -> Prompt:
     """The prompt in a `user` message. Raises `UsageError` for what is none.

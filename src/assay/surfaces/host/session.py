@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
-from assay.app.library import Expansion
+from assay.app.hear import hear
 from assay.app.messages.announce import announce
 from assay.app.messages.result import failure_object
 from assay.core.errors import AssayError, UsageError
@@ -183,35 +183,18 @@ class Session:
             text = "\n".join(part.text for part in prompt.parts if isinstance(part, Text))
             task.run.record(ContextAdded("host", text, label=prompt.label or OPERATOR))
             return
-        library, said = task.library, Expansion("")
-        if library and (text := prompt.text):
-            before = task.session
-            said = await library.expand(text, human=not prompt.verbatim)
-            if said.answer is not None:
-                self._answered(said, prompt, before)
-                return
-            if said.text != text:
-                prompt = replace(prompt, parts=(Text(said.text), *prompt.parts[1:]))
-        announce(task)
         self._turning = True
         try:
-            with library.during(said) if library else contextlib.nullcontext():
-                ended = await task.say(prompt.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
+            heard = await hear(task, prompt.parts, prompt.origin, verbatim=prompt.verbatim)
+            if heard.result is not None:
+                self._done(heard.result)
+                return
+            announce(task)
+            with heard.during(task):
+                ended = await task.say(heard.parts, uuid=prompt.uuid, origin=prompt.origin or None, label=prompt.label)
         finally:
             self._turning = False
         self._done(task.conclude(ended))
-
-    def _answered(self, said: Expansion, prompt: Prompt, before: str) -> None:
-        """A slash command that was answered without a model. `before`: the session that it was said in."""
-        task, text = self.task, said.answer or ""
-        cleared = task.session != before
-        if cleared:
-            frame: Frame = {"new_conversation_id": task.session, "trigger": "clear"}
-            task.messages.emit("conversation_reset", frame, session=before)
-        announce(task)
-        if not cleared:
-            task.messages.say(text)
-        self._done(task.messages.local("" if cleared else text, f"/{said.command}", prompt.origin))
 
     def _done(self, result: Frame) -> None:
         self._code = 1 if result.get("is_error") else 0
