@@ -93,10 +93,10 @@ async def test_modes_and_directories(stage: Stage, tmp_path: Path) -> None:
     )
     assert stage.modes == ["default"]
     assert stage.admitted == (str(tmp_path / "other"),)
-    assert await stage.verdict("write", str(tmp_path / "other/x"), "Edit") == "ask"
+    assert await stage.verdict("delete", str(tmp_path / "other/x"), "Edit") == "ask"
     stage.permissions.update([{"type": "removeDirectories", "directories": ["../other"]}])
     assert stage.admitted == ()
-    assert await stage.verdict("write", str(tmp_path / "other/x"), "Edit") == "deny"
+    assert await stage.verdict("delete", str(tmp_path / "other/x"), "Edit") == "deny"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ async def verdict(made: RuleGate, kind, target: str, tool: str = "") -> str:
         ("read", "/etc/passwd", "ask", "ask", "ask", "allow", "ask"),
         ("write", "a.py", "ask", "allow", "deny", "allow", "allow"),
         ("write", ".git/config", "ask", "ask", "deny", "ask", "ask"),
-        ("write", "/etc/x", "deny", "deny", "deny", "deny", "deny"),
+        ("write", "/etc/x", "ask", "ask", "deny", "ask", "deny"),
         ("delete", "a.py", "ask", "allow", "deny", "allow", "allow"),
         ("execute", "ls -la | grep x", "allow", "allow", "allow", "allow", "allow"),
         ("execute", "git log && git status", "allow", "allow", "allow", "allow", "allow"),
@@ -169,10 +169,10 @@ async def test_mode_rules_and_directories_change_while_it_runs(tmp_path: Path) -
     made.use_rules(parse_rules(allow="Edit(*.py)", deny="Edit(b.py)"))
     assert [await verdict(made, "write", name) for name in ("a.py", "b.py", "c.txt")] == ["allow", "deny", "ask"]
     outside = str(tmp_path / "x")
-    assert await verdict(made, "write", outside) == "deny"
-    made.use_bounds(added=(str(tmp_path),))
     assert await verdict(made, "write", outside) == "ask"
     made.use_bounds(attended=False)
+    assert await verdict(made, "write", outside) == "deny"
+    made.use_bounds(added=(str(tmp_path),))
     assert await verdict(made, "write", outside) == "allow"
     assert made.added == (str(tmp_path),)
     assert [rule.text for rule in made.rules.deny] == ["Edit(b.py)"]

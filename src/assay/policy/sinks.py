@@ -70,7 +70,7 @@ class Sinks:
         if not inside and (not inner or effect.kind == "destroy") and sink == "persist" and not asks:
             why = f"{shown(effect.target)} is outside the workspace (see --add-dir)"
             return Weighed(effect, "deny", "outside", why, sink)
-        if inside and self._mode == "plan":
+        if (inside or asks) and self._mode == "plan":
             return Weighed(
                 effect, "deny", "mode plan", "plan mode: files can't be changed; present the plan instead", sink
             )
