@@ -119,7 +119,8 @@ def test_init_lists_what_there_is(place: Place, serve: Serve) -> None:
     assert init["skills"] == ["release-notes"]
     assert init["output_style"] == "local-test-style"
     init = place.run(server, *words, "--setting-sources", "user").expect(0).lines[0]
-    assert (init["agents"], init["skills"], init["output_style"]) == ([], [], "default")
+    assert (init["skills"], init["output_style"]) == ([], "default")
+    assert "reviewer" not in init["agents"]
     assert "testcmd" not in init["slash_commands"]
 
 

@@ -77,6 +77,7 @@ async def test_a_skill_that_forks_goes_to_a_sub_agent(project: Path) -> None:
     async with opened(project) as task:
         assert task.library
         context = ToolContext(task.run.parts.workspace, {})
+        task.run.tools.remove("Agent")
         inline = await task.library.load("away", "a.py", context)
         assert "Look at a.py." in words(inline)
         agent = Agent()
