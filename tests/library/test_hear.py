@@ -14,8 +14,10 @@ from .test_library_object import opened, project
 __all__ = ["project"]
 
 
-@pytest.mark.parametrize(("text", "verbatim", "command"), [(" /cost ", False, True), ("/cost", True, False),
-                                                           ("cost", False, False), ("/nothing", False, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "verbatim", "command"),
+    [(" /cost ", False, True), ("/cost", True, False), ("cost", False, False), ("/nothing", False, False)],
+)
 async def test_a_persons_words_may_be_a_command(project: Path, text: str, verbatim: bool, command: bool) -> None:
     async with opened(project) as task:
         heard = await hear(task, (Text(text),), verbatim=verbatim)

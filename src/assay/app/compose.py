@@ -24,7 +24,7 @@ from assay.app.limits import limits_of
 from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
-from assay.app.paths import Paths, claude_home, find_paths
+from assay.app.paths import Paths, claude_home, claude_places, find_paths
 from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
@@ -220,7 +220,8 @@ class _Assembly:
         task.outfit = outfit
         task.tasks = tasks = attach(run, outfit, self.background, wish.tools, wish.disallowed)
         stack.push_async_callback(tasks.aclose)
-        task.mcp = await stack.enter_async_context(open_servers(wish, settings, self.paths, run, self.notices))
+        servers = open_servers(wish, settings, self.paths, run, self.notices, self.stock.servers)
+        task.mcp = await stack.enter_async_context(servers)
         if task.hooks or gate.attended:
             from assay.app.permissions import Permissions
 
@@ -371,7 +372,7 @@ def make_gate(
         unconfined_ok=wish.no_sandbox,
         commands_read_only=True,
         attended=wish.host is not None and wish.host.approver is not None,
-        ours=(str(paths.config), str(paths.state), str(paths.data)),
+        ours=(str(paths.config), str(paths.state), str(paths.data), *claude_places(wish.environ)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
     )

@@ -42,7 +42,7 @@ class Stock(Struct):
         return [(plugin.hooks, f"plugin {plugin.name}", str(plugin.path)) for plugin in self.plugins if plugin.hooks]
 
     @property
-    def servers(self) -> dict[str, object]:
+    def servers(self) -> dict[str, Json]:
         """MCP servers of plugins, as `plugin_NAME_SERVER`."""
         return {
             f"plugin_{plugin.name}_{name}": server for plugin in self.plugins for name, server in plugin.servers.items()
