@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.model import Model
 from assay.core.policy import Mask, Question
+from assay.core.tool import ToolContext, ToolOutcome
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.run.asked import Asked, Once
@@ -109,7 +110,7 @@ class _Assembly:
             store,
             model,
             workspace,
-            self._toolset(model, gate, library if offered else None, spill, lambda: run),
+            self._toolset(model, gate, None if offered is None else library, spill, lambda: run),
             gate,
             self.clock,
             (wish.host.approver if wish.host else None) or Once(question.digest for question in approved),
@@ -118,7 +119,7 @@ class _Assembly:
             hooks,
         )
         style = (self.stock.style_text,) if self.stock.style_text else ()
-        instructions = (*reader.begin(), *style, *offered)
+        instructions = (*reader.begin(), *style, *(offered or ()))
         self.notices += reader.notices
         run = Run(parts, _options(wish, settings, instructions, self.stock))
         run.watchers.append(Companion(run, library, reader, wish.directory))
@@ -135,6 +136,9 @@ class _Assembly:
         library.serve(task, Lending(gate), models.get)
         follow(task, store)
         await self._company(task, run, models, gate, workspace)
+        if task.outfit:
+            task.outfit.use_library(library, reader)
+            self.notices += task.outfit.unused
         return task
 
     def _models(self, sessions: Sessions) -> tuple[Model, Models]:
@@ -192,7 +196,10 @@ class _Assembly:
         if library:
             from assay.tools.skill import SkillTool
 
-            tools.add(SkillTool(library.load))
+            def load(name: str, arguments: str, context: ToolContext) -> Awaitable[ToolOutcome]:
+                return library.load(name, arguments, context, run().tools.get("Agent"))
+
+            tools.add(SkillTool(load))
         return tools
 
     async def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
