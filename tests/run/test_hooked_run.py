@@ -255,6 +255,16 @@ async def test_hooks_before_and_after_a_compaction() -> None:
     assert hooks.fired[-2][2]["compact_summary"]
 
 
+@pytest.mark.parametrize(("compaction", "auto", "manual"), [("asked", False, True), ("never", False, False)])
+async def test_whoever_wants_no_compaction_has_none(compaction: str, auto: bool, manual: bool) -> None:
+    house = House(*[reply("", [read()]), reply("one"), reply("", [read()]), reply("two")])
+    run = house.run(compaction=compaction)
+    await run.turn(words("go"))
+    await run.turn(words("more"))
+    assert await run.window.compact(0) == auto
+    assert await run.compact() == manual
+
+
 async def test_a_turn_that_ends_by_a_failure() -> None:
     message = AssistantMessage((), "failed", failure=Failure("rate_limit", "slow down"))
     hooks = Scripted(StopFailure=SILENT)

@@ -31,6 +31,7 @@ from assay.app.rulefile import rules_of
 from assay.app.shelf import denied_skills, if_resolved, offers_skills, reach_of
 from assay.app.stock import Stock, shelves_of, take_stock
 from assay.app.task import Task, Wish
+from assay.app.variables import bounded, on, whole
 from assay.app.web import make_search, make_web
 from assay.context.instructions import Reader
 from assay.context.prompt import system_text
@@ -188,7 +189,7 @@ class _Assembly:
             web=make_web(settings.egress, wish.environ, spill, run),
             search=make_search(settings.search, wish.environ) if settings.search else None,
         )
-        tools = Toolset(box.tools, box.deferred)
+        tools = Toolset(bounded(box.tools, wish.environ), box.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
@@ -210,14 +211,15 @@ class _Assembly:
             settings.aliases,
             wish.environ,
             partial(_stricter, wish, settings, self.paths, self.kept, workspace.confined, spill),
-            lambda quiet, its: (
+            lambda quiet, its: bounded(
                 toolbox(
                     wish.tools,
                     wish.disallowed,
                     hides=gate.hides,
                     read_only=lambda: quiet() or gate.mode == "plan",
                     background=its,
-                ).tools
+                ).tools,
+                wish.environ,
             ),
             self.clock,
         )
@@ -256,12 +258,13 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...],
         (*settings.checks, *wish.checks),
         settings.unprotected,
         settings.protected,
-        _tokens(wish.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "")),
+        whole(wish.environ, "CLAUDE_CODE_MAX_OUTPUT_TOKENS"),
+        "never"
+        if on(wish.environ, "DISABLE_COMPACT")
+        else "asked"
+        if on(wish.environ, "DISABLE_AUTO_COMPACT")
+        else "auto",
     )
-
-
-def _tokens(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else None
 
 
 @contextlib.asynccontextmanager

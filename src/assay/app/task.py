@@ -271,6 +271,8 @@ class Task:
     async def compact(self, focus: str = "") -> bool:
         """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
         self._between_turns("compacting")
+        if self.run.options.compaction == "never":
+            raise UsageError("compaction is switched off (DISABLE_COMPACT)")
         return await self.run.compact(focus)
 
     async def clear(self) -> str:
