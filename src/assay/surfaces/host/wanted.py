@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assay.app.flags import Parsed
 
 _HOOKS = frozenset({"hook_started", "hook_progress", "hook_response"})
-_ALWAYS_HOOKS = frozenset({"SessionStart", "Setup"})
+_ALWAYS_HOOKS = frozenset({"SessionStart"})
 _SAID = frozenset({"text", "thinking"})
 
 
