@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--traces", action="store_true", help="print both traces")
     asked = parser.parse_args(arguments)
-    path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    # The commands run elsewhere, so what is relative must not be.
+    path = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep)))}
     kept = Path(asked.keep) if asked.keep else None
     before = json.loads(kept.read_text()) if kept and kept.exists() else {}
     played, different = 0, 0
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         real = Ran(*before[case.name]) if case.name in before else run(shlex.split(asked.real), case, variables={})
         before[case.name] = real
+        if kept:
+            kept.write_text(json.dumps(before))
         ours = run(shlex.split(asked.ours), case, variables=path)
         found = differences(real, ours)
         played += 1
@@ -46,8 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rows = [*trace(ran), f"stderr {ran.error[-400:]!r}"]
                 sys.stdout.write("".join(f"    {name} {line}\n" for line in rows))
         sys.stdout.flush()
-        if kept:
-            kept.write_text(json.dumps(before))
     sys.stdout.write(f"\n{played} conversations, {different} with differences\n")
     return 1 if different else 0
 

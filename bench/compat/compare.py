@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from typing import cast
 
 from bench.compat.drive import Ran
@@ -25,7 +26,7 @@ READ = {
                "structured_output"},
 }  # fmt: skip
 """Keys whose presence is compared."""
-SAME = ("subtype", "is_error", "num_turns", "terminal_reason", "stop_reason", "api_error_status")
+SAME = ("subtype", "is_error", "num_turns", "terminal_reason", "stop_reason", "api_error_status", "structured_output")
 """Values of results that must be equal."""
 
 Message = dict[str, object]
@@ -50,7 +51,7 @@ def trace(ran: Ran) -> list[str]:
     found: list[str] = []
     for message in ran.lines:
         kind = kind_of(message)
-        if kind in OPTIONAL:
+        if kind in OPTIONAL or message.get("sdk_host_only"):
             continue
         if kind in ("assistant", "user"):
             child = " of a sub-agent" if message.get("parent_tool_use_id") else ""
@@ -76,8 +77,7 @@ def differences(real: Ran, ours: Ran) -> list[str]:
     """What a host could tell the two apart by, in words; empty when nothing."""
     found: list[str] = []
     one, other = trace(real), trace(ours)
-    if one != other:
-        found.append(_first_difference(one, other))
+    found += _told_apart(one, other)
     if real.code != ours.code:
         found.append(f"exit {real.code} against {ours.code}")
     if real.files != ours.files:
@@ -90,6 +90,9 @@ def differences(real: Ran, ours: Ran) -> list[str]:
             if missing := sorted((keys & theirs.keys()) - mine.keys()):
                 found.append(f"{kind} without {', '.join(missing)}")
             if kind == "result":
+                denied = [[each["tool_name"] for each in _denials(result)] for result in (theirs, mine)]
+                if denied[0] != denied[1]:
+                    found.append(f"refused {denied[0]} against {denied[1]}")
                 found += [
                     f"{key} {theirs.get(key)!r} against {mine.get(key)!r}"
                     for key in SAME
@@ -98,14 +101,19 @@ def differences(real: Ran, ours: Ran) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _denials(result: Message) -> list[Message]:
+    return cast("list[Message]", result.get("permission_denials") or [])
+
+
 def _of(ran: Ran, kind: str) -> list[Message]:
     return [message for message in ran.lines if kind_of(message) == kind]
 
 
-def _first_difference(one: list[str], other: list[str]) -> str:
-    for at in range(max(len(one), len(other))):
-        left = one[at] if at < len(one) else "the end"
-        right = other[at] if at < len(other) else "the end"
-        if left != right:
-            return f"message {at + 1}: `{left}` against `{right}`"
-    return ""
+def _told_apart(one: list[str], other: list[str]) -> list[str]:
+    """Where the order or the kinds differ: what stands in one and not at that place in the other."""
+    found: list[str] = []
+    for kind, start, end, begin, stop in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if kind != "equal":
+            left, right = (" + ".join(f"`{line}`" for line in lines) for lines in (one[start:end], other[begin:stop]))
+            found.append(f"{left or 'nothing'} against {right or 'nothing'}")
+    return found
