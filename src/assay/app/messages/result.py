@@ -145,11 +145,11 @@ def hosted_result(result: dict[str, Json], ended: TurnEnded, totals: Totals) -> 
         # The words stand for a reply, and such a reply ends so.
         more: dict[str, Json] = {"api_error_status": failure.status, "stop_reason": "stop_sequence"}
         return {**result, "subtype": "success", "result": said, "errors": []} | more
-    if ended.verdict.outcome == "needs_approval" or result["terminal_reason"] == PROMPT_REFUSED:
-        return {key: value for key, value in result.items() if key != "errors"} | {
-            "subtype": "success",
-            "is_error": False,
-        }
+    refused = result["terminal_reason"] == PROMPT_REFUSED
+    if refused or ended.verdict.outcome == "needs_approval":
+        left_out = {"errors", "terminal_reason"} if refused else {"errors"}
+        more = {"subtype": "success", "is_error": False}
+        return {key: value for key, value in result.items() if key not in left_out} | more
     return result
 
 
