@@ -142,14 +142,20 @@ def hosted_result(result: dict[str, Json], ended: TurnEnded, totals: Totals) -> 
     and a prompt or a call that was refused is no error of the turn. `assay` says what we make of it, unchanged."""
     if failure := api_failure(ended, totals):
         said = f"{API_ERROR}{failure.message}"
-        # The words stand for a reply, and such a reply ends so.
-        more: dict[str, Json] = {"api_error_status": failure.status, "stop_reason": "stop_sequence"}
-        return {**result, "subtype": "success", "result": said, "errors": []} | more
+        # The words stand for a reply, and one of ours ends at a stop sequence.
+        return {
+            **result,
+            "subtype": "success",
+            "result": said,
+            "errors": [],
+            "api_error_status": failure.status,
+            "stop_reason": "stop_sequence",
+        }
     refused = result["terminal_reason"] == PROMPT_REFUSED
     if refused or ended.verdict.outcome == "needs_approval":
         left_out = {"errors", "terminal_reason"} if refused else {"errors"}
-        more = {"subtype": "success", "is_error": False}
-        return {key: value for key, value in result.items() if key not in left_out} | more
+        fine: dict[str, Json] = {"subtype": "success", "is_error": False}
+        return {key: value for key, value in result.items() if key not in left_out} | fine
     return result
 
 
