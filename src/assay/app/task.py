@@ -256,7 +256,8 @@ class Task:
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
         """The result object of a turn, which whoever listens to `messages` gets, too."""
-        return self.messages.end(ended, self.run.state.denials, self.structured(ended), self.questions())
+        denials, by = self.run.state.denials, self.run.hooked.ended_by if self.run.hooked else ""
+        return self.messages.end(ended, denials, self.structured(ended), self.questions(), hook=by)
 
     async def rewind(
         self, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False

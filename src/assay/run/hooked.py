@@ -49,6 +49,9 @@ class Hooked(Halting):
         self.update = update
         self.stopped = ""
         """Why a hook ended the turn; empty when none did."""
+        self.ended_by = ""
+        """How a hook ended the turn, or kept it from beginning: prompt_refused, hook_stopped or stop_hook_prevented;
+        empty when none did."""
         self.began = False
         self._source = source
         self._ending: str | None = None
@@ -73,10 +76,12 @@ class Hooked(Halting):
         """What hooks say before anything of a prompt is kept: why it is refused, and text for the model. The first time
         the session starts, too."""
         self.stopped, self.halted, self._ending, self._blocks = "", "", None, 0
+        self.ended_by = ""
         texts = [self._greeting if self.began else await self.start(self._source)]
         self._greeting = ""
         answer = await self._fire("UserPromptSubmit", "", {"prompt": prompt}) if prompt else SILENT
         if answer.decision == "block" or answer.stop is not None:
+            self.ended_by = "prompt_refused"
             return answer.stop or answer.reason or "a hook refused the prompt", ""
         return "", "\n".join(text for text in (*texts, _text(answer)) if text)
 
@@ -85,7 +90,7 @@ class Hooked(Halting):
         data: dict[str, Json] = {"stop_hook_active": self._blocks > 0, "last_assistant_message": last}
         answer = await self._fire("Stop", "", data)
         if answer.stop is not None:
-            self._end(answer.stop)
+            self._end(answer.stop, "stop_hook_prevented")
             return ""
         owed = [answer.reason or "a hook wants you to go on"] if answer.decision == "block" else []
         owed += answer.context
@@ -245,9 +250,10 @@ class Hooked(Halting):
             self._run.record(Noticed(line))
         return answer
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, how: str = "hook_stopped") -> None:
         """The turn ends after what is under way."""
         if not self.stopped:
+            self.ended_by = how
             self.stopped = self.halted = reason or "a hook ended the turn"
             self._run.record(Noticed(f"a hook ended the turn: {self.stopped}"))
 
