@@ -50,14 +50,17 @@ def test_stream_json_tells_the_whole_story(place: Place, serve: Serve, dialect: 
     init, *middle, result = lines
     assert (init["type"], init["subtype"], init["cwd"]) == ("system", "init", str(place.project))
     assert set(init["tools"]) >= {"Read", "Edit", "Bash"}
+    # Before each request its status; then a message for each block of the reply, and one for the tool's result.
     kinds = [line["type"] for line in middle if line["type"] != "stream_event"]
-    assert kinds == ["assistant", "user"] * 5
+    assert kinds == ["system", "assistant", "assistant", "user"] * 5
+    assert {line["status"] for line in middle if line["type"] == "system"} == {"requesting"}
     blocks = [block for line in middle if line["type"] == "assistant" for block in line["message"]["content"]]
     calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
     answers = [line["message"]["content"][0]["tool_use_id"] for line in middle if line["type"] == "user"]
     assert answers == calls
     spoken = "".join(block["text"] for block in blocks if block["type"] == "text")
-    deltas = [line["event"]["delta"] for line in middle if line["type"] == "stream_event"]
+    events = [line["event"] for line in middle if line["type"] == "stream_event"]
+    deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
     assert "".join(delta["text"] for delta in deltas if delta["type"] == "text_delta") == spoken
     assert result["type"] == "result"
     assert {line["session_id"] for line in lines} == {result["session_id"]}

@@ -168,7 +168,9 @@ async def test_budgets_clamp_how_much_may_be_written() -> None:
 
     assert await asked(Budget()) is None
     assert await asked(Budget(dollars=100.0)) == 5_000
-    assert await asked(Budget(dollars=0.02)) == 2_000
+    clamped = await asked(Budget(dollars=0.02))
+    assert clamped is not None
+    assert 1_000 < clamped < 2_000  # what the prompt costs comes off first
     clamped = await asked(Budget(tokens=4_000))
     assert clamped is not None
     assert 500 < clamped < 4_000

@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from assay.core.errors import ChangedMeanwhile, FileMissing, NotAFile, OutsideWorkspace, TooLarge
@@ -77,7 +78,8 @@ class DirectoryWorkspace:
             output, _ = await asyncio.wait_for(process.communicate(), command.timeout)
         except TimeoutError:
             timed_out, output = True, b"so far\n"
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()
         total, spill = len(output), ""
         if total > command.limit:

@@ -51,10 +51,10 @@ SUBAGENT = "subagent"
 """The alias in a user's settings that names the model of agents, when nothing else does."""
 
 BUILT_IN = (
-    AgentDefinition(GENERAL, "any errand of several steps, changes included", "Do the errand to its end."),
+    AgentDefinition(GENERAL, "any errand, changes included", "Do the errand to its end."),
     AgentDefinition(
         EXPLORE,
-        "finds out where and how things are done in this project; reads only",
+        "finds out where and how things are done here; reads only",
         "Look, and change nothing. Answer with paths and line numbers.",
         disallowed=tuple(sorted(_WRITING)),
         permission_mode="plan",

@@ -8,6 +8,9 @@ from assay.core.budget import Budget, Spent
 from assay.core.model import ModelRequest, Price, estimate_tokens
 from assay.loop.turn import Inject, Middleware, Stop
 
+LEAST_OUTPUT = 16
+"""Tokens that every request leaves the model for its reply."""
+
 
 class Limits(Middleware):
     """Checks a `Budget` against what was spent so far (`spent`, a fold of the log and the clock).
@@ -24,10 +27,15 @@ class Limits(Middleware):
 
     async def before_step(self) -> Stop | Inject | None:
         tokens = self._next_input()
-        # Cached input is the cheapest a provider sells; whoever has no such price pays in full.
-        rate = (self._price.cache_read or self._price.input) if self._price else 0.0
-        over = self._spent().exceeds(self._budget, next_tokens=tokens, next_dollars=tokens * rate / 1_000_000)
+        dollars = least_dollars(tokens, self._price) if self._price else 0.0
+        over = self._spent().exceeds(self._budget, next_tokens=tokens, next_dollars=dollars)
         return Stop("budget", over) if over else None
+
+
+def least_dollars(tokens: int, price: Price) -> float:
+    """What a request of `tokens` with the shortest of replies costs at least."""
+    # Cached input is the cheapest a provider sells; whoever has no such price pays in full.
+    return (tokens * (price.cache_read or price.input) + LEAST_OUTPUT * price.output) / 1_000_000
 
 
 def request_tokens(request: ModelRequest) -> int:

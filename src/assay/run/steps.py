@@ -15,7 +15,7 @@ from assay.core.model import ModelRequest
 from assay.core.policy import OPERATOR, Decision
 from assay.core.tool import ToolContext
 from assay.loop.calls import APPROVED, CallPorts, run_calls
-from assay.loop.limits import Limits
+from assay.loop.limits import LEAST_OUTPUT, Limits, least_dollars
 from assay.loop.stuck import Stuck
 from assay.loop.turn import Answered, Middleware, Stop, TurnPorts, run_turn
 from assay.run.answer import ATTEMPTS, NO_ANSWER, TOOL
@@ -98,15 +98,16 @@ class Steps:
         if budget.tokens is not None:
             room.append(budget.tokens - spent.usage.total - others.usage.total - self.run.next_input())
         if budget.dollars is not None and price and price.output:
-            room.append(int((budget.dollars - spent.dollars - others.dollars) / price.output * 1_000_000))
+            left = budget.dollars - spent.dollars - others.dollars - least_dollars(self.run.next_input(), price)
+            room.append(LEAST_OUTPUT + int(left / price.output * 1_000_000))
         if self.run.tasks and len(room) > 1:
-            self.run.tasks.promise(self.run, Usage(self.run.next_input(), output=max(min(room), 16)), price)
+            self.run.tasks.promise(self.run, Usage(self.run.next_input(), output=max(min(room), LEAST_OUTPUT)), price)
         return ModelRequest(
             self.run.options.system,
             self.run.tools.specs(self.run.state.loaded),
             self.run.state.messages(),
             session=self.run.parts.store.session,
-            max_output=max(min(room), 16) if len(room) > 1 else None,
+            max_output=max(min(room), LEAST_OUTPUT) if len(room) > 1 else None,
             reasoning=self.run.options.reasoning,
         )
 

@@ -28,6 +28,8 @@ MOST_AROUND = 50
 CHARACTERS = 40_000
 _KEPT = 400_000
 """Bytes of ripgrep's output that are read."""
+_HIDDEN = ("-A", "-B", "-n", "offset")
+"""Arguments that are understood, but would cost more in every request than they are worth."""
 _NARROW = "narrow pattern, path or glob"
 
 
@@ -55,7 +57,7 @@ class GrepTool:
     """Searches what the project does not ignore. `hides` tells which files policy keeps from the model."""
 
     def __init__(self, hides: Callable[[str], bool] = nothing) -> None:
-        self.spec = tool_spec("Grep", GrepArguments)
+        self.spec = tool_spec("Grep", GrepArguments, _HIDDEN)
         self._hides = hides
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:

@@ -35,13 +35,8 @@ class ToolSearch:
         there = f" There are: {', '.join(named)}." if named else ""
         self.spec = ToolSpec(
             "ToolSearch",
-            "Load tools that are not listed here, before you call them. query: 'select:NAME,NAME', or words to search "
-            f"names and descriptions for (+word must occur).{there}",
-            {
-                "type": "object",
-                "properties": {"query": {"type": "string"}, "max_results": {"type": "integer"}},
-                "required": ["query"],
-            },
+            f"Load further tools before calling them. query: 'select:NAME,NAME' or words.{there}",
+            {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
         )
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
