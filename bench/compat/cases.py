@@ -10,7 +10,7 @@ from assay.testing.server.script import Match, Rule, Script
 
 Step = tuple[str, object]
 """`user` TEXT, `control` REQUEST (waits for its answer), `send` REQUEST (doesn't), `raw` LINE, `wait` KIND (the next
-message of that type), `close` (the host ends its output)."""
+message of that type), `pause` SECONDS, `close` (the host ends its output)."""
 
 FILES = {"a.txt": "alpha\nbeta\n", "b.txt": "beta\nbeta\n", "src/m.py": "def f():\n    return 1\n"}
 AGENTS = {"scout": {"description": "looks around", "prompt": "You look around.", "tools": ["Read"]}}
@@ -54,6 +54,8 @@ DENY = {"behavior": "deny", "message": "not today"}
 TWICE = (("user", "one"), ("wait", "result"), ("user", "two"), ("wait", "result"), ("close", None))
 QUEUED = (("user", "one"), ("user", "two"), ("wait", "result"), ("wait", "result"), ("close", None))
 SLOW = Reply("word " * 400, pace=0.05)
+WORDS = (("wait", "stream_event"),) * 6
+STOP = (("control", {"subtype": "interrupt"}), ("wait", "result"))
 
 
 def _controls(*requests: dict[str, object]) -> tuple[Step, ...]:
@@ -103,8 +105,13 @@ CASES: tuple[Case, ...] = (
     Case("no such model", [Reply("x", fault=Fault("status", times=None, status=404))]),
     Case("key refused", [Reply("x", fault=Fault("status", times=None, status=401))]),
     Case("overloaded once", [Reply("Hello.", fault=Fault("status", times=1, status=529))]),
-    Case("interrupt", [SLOW], (("user", "go"), ("wait", "stream_event"), ("control", {"subtype": "interrupt"}),
-                               ("wait", "result"), ("close", None)), argv=(*BYPASS, "--include-partial-messages")),
+    Case("interrupt", [SLOW], (("user", "go"), *WORDS, *STOP, ("close", None)),
+         argv=(*BYPASS, "--include-partial-messages")),
+    Case("interrupt, then go on", Script((SLOW,), rules=(Rule(Match(text="GO ON"), Reply("Hello.")),)),
+         (("user", "go"), *WORDS, *STOP, ("user", "GO ON"), ("wait", "result"), ("close", None)),
+         argv=(*BYPASS, "--include-partial-messages")),
+    Case("interrupt a command", _calls(_bash("sleep 30")),
+         (("user", "go"), ("wait", "assistant"), ("pause", 0.7), *STOP, ("close", None))),
     Case("set model and mode", [Reply("Hello.")], _controls(
         {"subtype": "set_model", "model": "claude-haiku-4-5"},
         {"subtype": "set_permission_mode", "mode": "acceptEdits"}, {"subtype": "mcp_status"},
@@ -121,6 +128,27 @@ CASES: tuple[Case, ...] = (
         "UserPromptSubmit": {"decision": "block", "reason": "not this"}}),
     Case("a hook stops", _calls(_bash("echo seen")), hooks={
         "PostToolUse": {"continue": False, "stopReason": "enough"}}),
+    Case("a hook changes a call", _calls(_bash("touch made.txt")), hooks={"PreToolUse": {"hookSpecificOutput": {
+        "hookEventName": "PreToolUse", "permissionDecision": "allow",
+        "updatedInput": {"command": "touch other.txt", "description": "run"}}}}),
+    Case("a Stop hook ends", [Reply("Hello.")], hooks={"Stop": {"continue": False, "stopReason": "enough"}}),
+    Case("session states", _calls(_bash("touch made.txt")), argv=ASK, permission=ALLOW,
+         env={"CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"}),
+    Case("replayed words", [Reply("Hello.")], argv=(*BYPASS, "--replay-user-messages")),
+    Case("blocks", [Reply("Hello.")], (("user", [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]),
+                                       ("wait", "result"), ("close", None))),
+    Case("command of the session", [Reply("Hello.")], (("user", "/cost"), ("wait", "result"), ("close", None))),
+    Case("command that is none", [Reply("Hello.")], (("user", "/nosuch"), ("wait", "result"), ("close", None))),
+    Case("allowed by a flag", _calls(_bash("touch made.txt")), argv=(*ASK, "--allowedTools", "Bash(touch:*)")),
+    Case("forbidden by a flag", _calls(_bash("touch made.txt")), argv=(*BYPASS, "--disallowedTools", "Bash")),
+    Case("nobody to ask", _calls(_bash("curl -s http://127.0.0.1:9/")), argv=()),
+    Case("never asks", _calls(_bash("touch made.txt")), argv=(*ASK, "--permission-mode", "dontAsk")),
+    Case("structured, wrong once", [Reply("", calls=(Call("StructuredOutput", {"n": "x"}),)),
+                                    Reply("", calls=(Call("StructuredOutput", {"n": 3}),)), Reply("Done.")],
+         argv=(*BYPASS, "--json-schema", SCHEMA)),
+    Case("glob and grep", _calls(Call("Glob", {"pattern": "**/*.py"}), Call("Grep", {"pattern": "alpha"}))),
+    Case("todo", _calls(Call("TodoWrite", {"todos": [
+        {"content": "Look", "status": "in_progress", "activeForm": "Looking"}]}))),
     Case("no initialize", [Reply("Hello.")], initialize=False),
     Case("input ends early", [Reply("Hello.")], (("user", "go"), ("close", None))),
     Case("clear", [Reply("Hello.")], (("user", "/clear"), *TWICE[:2], ("close", None))),

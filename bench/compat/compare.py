@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from difflib import SequenceMatcher
+from typing import NamedTuple, cast
 
 from bench.compat.drive import Ran
 
@@ -25,10 +26,28 @@ READ = {
                "structured_output"},
 }  # fmt: skip
 """Keys whose presence is compared."""
-SAME = ("subtype", "is_error", "num_turns", "terminal_reason", "stop_reason", "api_error_status")
+SAME = ("subtype", "is_error", "num_turns", "terminal_reason", "stop_reason", "api_error_status", "structured_output")
 """Values of results that must be equal."""
 
 Message = dict[str, object]
+
+
+class Seen(NamedTuple):
+    """One conversation as it is compared, and kept."""
+
+    trace: list[str]
+    code: int | None
+    files: list[str]
+    """Made or changed."""
+    requests: int
+    inits: list[list[str]]
+    """Keys of each."""
+    results: list[list[str]]
+    """Keys of each."""
+    values: list[dict[str, object]]
+    """Of each result, what must be equal."""
+    denied: list[list[str]]
+    """Of each result, the tools that were refused."""
 
 
 def kind_of(message: Message) -> str:
@@ -50,7 +69,7 @@ def trace(ran: Ran) -> list[str]:
     found: list[str] = []
     for message in ran.lines:
         kind = kind_of(message)
-        if kind in OPTIONAL:
+        if kind in OPTIONAL or message.get("sdk_host_only"):
             continue
         if kind in ("assistant", "user"):
             child = " of a sub-agent" if message.get("parent_tool_use_id") else ""
@@ -72,40 +91,50 @@ def trace(ran: Ran) -> list[str]:
     return found
 
 
-def differences(real: Ran, ours: Ran) -> list[str]:
+def seen(ran: Ran) -> Seen:
+    """What is compared of a conversation; nothing of what was said in it."""
+    results = [each for each in ran.lines if kind_of(each) == "result"]
+    return Seen(
+        trace(ran),
+        ran.code,
+        sorted(ran.files),
+        ran.requests,
+        [sorted(READ["system/init"] & each.keys()) for each in ran.lines if kind_of(each) == "system/init"],
+        [sorted(READ["result"] & each.keys()) for each in results],
+        [{key: each.get(key) for key in SAME} for each in results],
+        [[str(call["tool_name"]) for call in cast("list[Message]", each["permission_denials"])] for each in results],
+    )
+
+
+def differences(real: Seen, ours: Seen) -> list[str]:
     """What a host could tell the two apart by, in words; empty when nothing."""
-    found: list[str] = []
-    one, other = trace(real), trace(ours)
-    if one != other:
-        found.append(_first_difference(one, other))
+    found = _told_apart(real.trace, ours.trace)
     if real.code != ours.code:
         found.append(f"exit {real.code} against {ours.code}")
     if real.files != ours.files:
-        found.append(f"files {sorted(real.files)} against {sorted(ours.files)}")
+        found.append(f"files {real.files} against {ours.files}")
     if real.requests != ours.requests:
         found.append(f"{real.requests} requests against {ours.requests}")
-    for kind, keys in READ.items():
-        pairs = zip(_of(real, kind), _of(ours, kind), strict=False)
-        for theirs, mine in pairs:
-            if missing := sorted((keys & theirs.keys()) - mine.keys()):
+    for kind, all_theirs, all_ours in (
+        ("system/init", real.inits, ours.inits),
+        ("result", real.results, ours.results),
+    ):
+        for theirs, mine in zip(all_theirs, all_ours, strict=False):
+            if missing := sorted({*theirs} - {*mine}):
                 found.append(f"{kind} without {', '.join(missing)}")
-            if kind == "result":
-                found += [
-                    f"{key} {theirs.get(key)!r} against {mine.get(key)!r}"
-                    for key in SAME
-                    if theirs.get(key) != mine.get(key)
-                ]
+    for one, other in zip(real.values, ours.values, strict=False):
+        found += [f"{key} {one[key]!r} against {other[key]!r}" for key in SAME if one[key] != other[key]]
+    for denied, refused in zip(real.denied, ours.denied, strict=False):
+        if denied != refused:
+            found.append(f"refused {denied} against {refused}")
     return list(dict.fromkeys(found))
 
 
-def _of(ran: Ran, kind: str) -> list[Message]:
-    return [message for message in ran.lines if kind_of(message) == kind]
-
-
-def _first_difference(one: list[str], other: list[str]) -> str:
-    for at in range(max(len(one), len(other))):
-        left = one[at] if at < len(one) else "the end"
-        right = other[at] if at < len(other) else "the end"
-        if left != right:
-            return f"message {at + 1}: `{left}` against `{right}`"
-    return ""
+def _told_apart(one: list[str], other: list[str]) -> list[str]:
+    """Where the order or the kinds differ: what stands in one and not at that place in the other."""
+    found: list[str] = []
+    for kind, start, end, begin, stop in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if kind != "equal":
+            left, right = (" + ".join(f"`{line}`" for line in lines) for lines in (one[start:end], other[begin:stop]))
+            found.append(f"{left or 'nothing'} against {right or 'nothing'}")
+    return found

@@ -41,6 +41,7 @@ class Host:
         self._process, self._case = process, case
         self.lines: list[dict[str, object]] = []
         self._arrived: queue.Queue[dict[str, object] | None] = queue.Queue()
+        self._ended = False
         self._count = 0
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -82,12 +83,13 @@ class Host:
     def wait(self, kind: str) -> bool:
         """Until the next message of that type; False when it does not come."""
         until = time.monotonic() + PATIENCE
-        while (left := until - time.monotonic()) > 0:
+        while not self._ended and (left := until - time.monotonic()) > 0:
             try:
                 message = self._arrived.get(timeout=left)
             except queue.Empty:
                 return False
             if message is None:
+                self._ended = True
                 return False
             if message.get("type") == kind:
                 return True
@@ -115,6 +117,8 @@ class Host:
                     self.raw(str(value))
                 case "wait":
                     self.wait(str(value))
+                case "pause":
+                    time.sleep(float(str(value)))
                 case _:
                     assert self._process.stdin is not None
                     with contextlib.suppress(OSError):

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from assay.app.agents import BUILT_IN, Outfitter, read_agents
 from assay.core.agents import AgentDefinition, AgentOrigin, merge_agents, read_agent
 from assay.core.errors import UsageError
-from assay.core.model import Model
+from assay.core.messages import Json
+from assay.core.model import Model, ToolSpec
 from assay.core.policy import OPERATOR, Effect
-from assay.core.tool import Tool
+from assay.core.tool import Tool, ToolContext, ToolOutcome
 from assay.policy.gate import Bounds, PermissionMode, RuleGate
 from assay.policy.rules import parse_rules
 from assay.run.toolset import Toolset
@@ -27,6 +28,19 @@ class Nobody:
     """A spawner for tools that are never called."""
 
     kinds = {kind.name: kind for kind in BUILT_IN}  # noqa: RUF012 - read only
+
+
+class Named:
+    """A tool that is never called."""
+
+    def __init__(self, name: str) -> None:
+        self.spec = ToolSpec(name, "", {})
+
+    def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
+        raise AssertionError(arguments)
+
+    async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
+        raise AssertionError(arguments)
 
 
 def model(name: str) -> Model:
@@ -127,6 +141,23 @@ def test_tools_are_the_parents_at_most() -> None:
     assert not {"Edit", "Write", "Agent"} & names(explorer)
 
 
+def test_servers_that_a_kind_names_add_their_tools() -> None:
+    offered = Toolset()
+    for name in ("Read", "mcp__s__x", "mcp__other__x"):
+        offered.add(Named(name))
+    listed = kind(tools=("Read",), mcp_servers=("s",))
+    assert set(outfit().tools(listed, offered, Nobody(), deepest=True)) == {"Read", "mcp__s__x"}
+
+
+def test_what_is_not_applied_is_told_once() -> None:
+    made = outfit()
+    made.define([kind(unused=("hooks", "memory")), replace(kind(unused=("hooks",)), name="other")])
+    assert made.unused == [
+        "agents: hooks: not applied here, in plain, other",
+        "agents: memory: not applied here, in plain",
+    ]
+
+
 def test_definitions_by_name_and_rank() -> None:
     ranked = merge_agents([kind("plugin"), kind("user"), kind("host"), kind("project")])
     assert ranked["plain"].origin == "host"
@@ -142,7 +173,9 @@ def test_definitions_are_read_from_json() -> None:
     (found,) = read_agents(raw)
     assert (found.description, found.prompt, found.tools) == ("d e", "p", ("Read", "Bash(git log, git diff)"))
     assert (found.max_turns, found.model, found.background, found.trusted) == (3, "haiku", True, True)
-    assert found.mcp_servers == ({"s": {"type": "http"}},)
+    assert (found.mcp_servers, found.unused) == ((), ("mcpServers with configurations",))
+    named = read_agent("n", {"description": "d", "mcpServers": "s, t", "memory": "user", "hooks": {"Stop": []}}, "user")
+    assert (named.mcp_servers, named.unused) == (("s", "t"), ("hooks", "memory"))
     assert read_agents(None) == []
     assert read_agent("", {"name": "x", "description": "d", "tools": ["*"]}, "project").tools is None
 

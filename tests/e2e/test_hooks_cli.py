@@ -12,6 +12,7 @@ from assay.testing.server import Call, Reply
 
 from .command import Place
 from .conftest import Serve
+from .driven import Driven
 
 TOUCH = Call("@shell", {"command": "touch made.txt"})
 DENY = '{"hookSpecificOutput": {"permissionDecision": "deny", "permissionDecisionReason": "%s"}}'
@@ -193,3 +194,32 @@ def test_hooks_of_a_plugin_are_run_in_its_place(place: Place, serve: Serve) -> N
     server = serve([Reply("Hi.")])
     place.run(server, "-p", "hello", "--plugin-dir", str(plugin)).expect(0)
     assert f"from {plugin}" in sent(server)
+
+
+def happened(place: Place) -> list[tuple[str, str]]:
+    """What hooks were told, in order: the event, and its subject."""
+    keys = ("source", "reason", "notification_type", "load_reason")
+    lines = [json.loads(line) for line in (place.root / "log").read_text().splitlines()]
+    return [(line["hook_event_name"], next(line[key] for key in keys if key in line)) for line in lines]
+
+
+def test_a_driven_session_tells_hooks_of_every_start_and_end(place: Place, serve: Serve) -> None:
+    place.write({"AGENTS.md": "be brief\n"})
+    note = f"cat >> {place.root}/log; echo >> {place.root}/log"
+    hooks(place, SessionStart=note, SessionEnd=note, Notification=note, InstructionsLoaded=note, CwdChanged=note)
+    driven = Driven(place, serve(Reply("Hello.")), env={"ASSAY_HOST_IDLE": "0.2"})
+    driven.say("Hi")
+    driven.result()
+    limit = time.monotonic() + 30
+    while not (log := place.root / "log").exists() or "idle_prompt" not in log.read_text():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    driven.say("/clear")
+    driven.result()
+    driven.end()
+    assert "hooks of CwdChanged are never run" in driven.stderr
+    first, second = ([event for event in happened(place) if event[0] != "Notification"][:2], happened(place))
+    assert first == [("SessionStart", "startup"), ("InstructionsLoaded", "session_start")]
+    assert second[2:] == [
+        ("Notification", "idle_prompt"), ("SessionEnd", "clear"), ("SessionStart", "clear"), ("SessionEnd", "other"),
+    ]  # fmt: skip

@@ -32,6 +32,22 @@ def test_call_with_leave(place: Place, serve: Serve) -> None:
     assert (place.state / "mcp/logs/srv.log").stat().st_size
 
 
+def test_servers_of_a_plugin_are_the_users(place: Place, serve: Serve) -> None:
+    plugin = place.root / "tools"
+    (plugin / ".claude-plugin").mkdir(parents=True)
+    (plugin / ".claude-plugin/plugin.json").write_text(json.dumps({"name": "tools"}))
+    (plugin / ".mcp.json").write_text(CONFIG)
+    act = "mcp__plugin_tools_srv__act"
+    server = serve([Reply("I act.", calls=(Call(act, {}),)), Reply("Done.")])
+    ended = place.task(server, "--plugin-dir", str(plugin), "--allowedTools", act, prompt="Act", env=PATIENT)
+    ended.expect(0, "answered")
+    assert act in {tool.name for tool in server.requests[0].tools}
+    assert b"done" in server.requests[1].raw
+    server = serve(Reply("Hi."))
+    place.task(server, "--plugin-dir", str(plugin), "--strict-mcp-config", env=PATIENT).expect(0)
+    assert not any(tool.name.startswith("mcp__") for tool in server.requests[0].tools)
+
+
 def test_call_without_leave(place: Place, serve: Serve) -> None:
     server = serve([ACT, Reply("I may not.")])
     ended = place.task(server, "--mcp-config", CONFIG, prompt="Act", env=PATIENT).expect(8, "needs_approval")

@@ -6,6 +6,7 @@ from assay.testing.server import Call, Reply
 
 from .command import Place
 from .conftest import Serve
+from .test_agents import cast, send
 
 LINE = "rm gone.txt; mkdir -p d; echo two > d/two.txt; echo 3 >> kept.txt"
 SCRIPT = [
@@ -63,3 +64,25 @@ def test_wrong_words_are_one_clear_line(place: Place, serve: Serve) -> None:
     assert "no message '9'" in place.run(None, "rewind", "9").expect(2).err
     assert "one turn" in place.run(None, "rewind", "1", "2").expect(2).err
     assert "unknown option" in place.run(None, "rewind", "--hard").expect(2).err
+
+
+def test_what_sub_agents_did_is_undone_also_in_the_background(place: Place, serve: Serve) -> None:
+    place.write({"a.txt": "x\n"})
+    place.commit()
+    near = Call("@write", {"path": "near.txt", "content": "1\n"})
+    far = Call("@write", {"path": "far.txt", "content": "2\n"})
+    server = serve(
+        cast(
+            BOSS=[
+                Reply("", calls=(send("NEAR go"), send("FAR go", run_in_background=True))),
+                Reply("Sent."),
+                Reply("Both are back."),
+            ],
+            NEAR=[Reply("", calls=(near,)), Reply("Done.")],
+            FAR=[Reply("", calls=(far,), delay=1.0), Reply("Done.")],
+        )
+    )
+    place.run(server, "-p", "BOSS make files").expect(10)
+    assert set(files(place)) == {"a.txt", "near.txt", "far.txt"}
+    place.run(None, "rewind", "1").expect(0)
+    assert files(place) == {"a.txt": "x\n"}

@@ -258,7 +258,9 @@ def test_a_host_is_told_by_exit_code_and_standard_error(place: Place, serve: Ser
     server = serve(Reply("Yes."))
     missing = str(uuid.UUID(int=7))
     gone = place.run(server, *DRIVEN, f"--resume={missing}", stdin=PROMPT).expect(1)
-    assert gone.out == "" and gone.err.startswith(f"No conversation found with session ID: {missing}")
+    (result,) = gone.lines
+    assert (result["subtype"], result["is_error"], result["session_id"]) == ("error_during_execution", True, missing)
+    assert gone.err.startswith(f"No conversation found with session ID: {missing}")
     wrong = place.run(server, *DRIVEN, "--session-id=abc", stdin=PROMPT).expect(1)
     assert wrong.out == "" and "UUID" in wrong.err
     fresh = place.run(server, *DRIVEN, "--continue", stdin=PROMPT).expect(0).lines

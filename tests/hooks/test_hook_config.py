@@ -72,7 +72,7 @@ def test_what_is_read() -> None:
     (handler,) = group.handlers
     assert (group.matcher, handler.args, handler.timeout, handler.once) == ("Bash", ("-x",), 5.0, True)
     assert not handler.closes
-    assert notices == ["f: hooks of Frobnicated are never run: there is no such event"]
+    assert notices == ["f: hooks of Frobnicated are never run: that never happens here"]
     plain = read_hooks(hook(), "f")[0]["PreToolUse"][0].handlers[0]
     assert plain.closes
     assert plain.timeout == TIMEOUT

@@ -116,7 +116,6 @@ def test_rows(event, said: dict, expected: HookAnswer) -> None:
         ("SubagentStop", HookAnswer("block", "why")),
         ("PostToolUse", HookAnswer("block", "why")),
         ("PreCompact", HookAnswer("block", "why")),
-        ("TaskCreated", HookAnswer("block", "why")),
         ("PostToolBatch", HookAnswer(stop="why")),
         ("SessionStart", HookAnswer(messages=("why",))),
         ("Notification", HookAnswer(messages=("why",))),

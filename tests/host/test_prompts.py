@@ -40,23 +40,19 @@ def test_halves_of_surrogate_pairs_become_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "command", "label"),
+    ("more", "verbatim", "label"),
     [
-        ({}, "/clear", None),
-        ({"origin": {"kind": "human"}}, "/clear", None),
-        ({"client_composed": True}, "", None),
-        ({"origin": {"kind": "channel"}}, "", EXTERNAL),
-        ({"isSynthetic": True}, "", EXTERNAL),
+        ({}, False, None),
+        ({"origin": {"kind": "human"}}, False, None),
+        ({"client_composed": True}, True, None),
+        ({"origin": {"kind": "channel"}}, True, EXTERNAL),
+        ({"isSynthetic": True}, True, EXTERNAL),
     ],
 )
-def test_only_a_persons_words_are_commands(more: dict, command: str, label: object) -> None:
+def test_only_a_persons_words_can_be_commands(more: dict, verbatim: bool, label: object) -> None:
     made = read_prompt(said(" /clear ", **more))
-    assert (made.command, made.label) == (command, label)
+    assert (made.verbatim, made.label) == (verbatim, label)
     assert made.origin == more.get("origin", {})
-
-
-def test_more_than_one_part_is_no_command() -> None:
-    assert read_prompt(said([{"type": "text", "text": "/clear"}, {"type": "text", "text": "x"}])).command == ""
 
 
 @given(st.lists(st.sampled_from(["now", "next", "later", "soon", 3, None]), max_size=12))

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from tests.e2e.command import Place
 from tests.e2e.conftest import Serve
+from tests.e2e.test_agents import cast
 
 from assay.testing.server import Call, Reply, ScriptedServer
 
@@ -119,7 +120,8 @@ def test_init_lists_what_there_is(place: Place, serve: Serve) -> None:
     assert init["skills"] == ["release-notes"]
     assert init["output_style"] == "local-test-style"
     init = place.run(server, *words, "--setting-sources", "user").expect(0).lines[0]
-    assert (init["agents"], init["skills"], init["output_style"]) == ([], [], "default")
+    assert (init["skills"], init["output_style"]) == ([], "default")
+    assert "reviewer" not in init["agents"]
     assert "testcmd" not in init["slash_commands"]
 
 
@@ -240,3 +242,45 @@ def test_a_malformed_file_of_theirs_is_told_and_passed_over(place: Place, serve:
     ended = place.task(serve(Reply("Done.")), prompt="Hi").expect(0)
     assert ".claude/settings.json: not valid JSON" in ended.err
     assert "SKILL.md:2: front matter can't be read" in ended.err
+
+
+def test_agents_have_skills_and_the_instructions_for_what_they_read(place: Place, serve: Serve) -> None:
+    place.write({
+        ".claude/skills/release-notes/SKILL.md": SKILL,
+        ".claude/skills/sql/SKILL.md": "---\ndescription: Names columns\npaths: '*.sql'\n---\nUse snake case.",
+        ".claude/agents/scout.md": "---\nname: scout\ndescription: d\nskills: [release-notes, gone]\nmemory: user\n"
+        "hooks:\n  Stop: []\ncolor: red\n---\nLook.",
+        "deep/CLAUDE.md": "indent with tabs",
+        "deep/a.sql": "select 1\n",
+    })  # fmt: skip
+    scout = [
+        Reply(calls=(Call("@read", {"path": "deep/a.sql"}),)),
+        Reply(calls=(Call("Skill", {"skill": "sql"}),)),
+        Reply("Seen."),
+    ]
+    send = Call("Agent", {"description": "an errand", "prompt": "SCOUT deep/a.sql", "subagent_type": "scout"})
+    server = serve(cast(BOSS=[Reply(calls=(send,)), Reply("Done.")], SCOUT=scout))
+    ended = place.task(server, prompt="BOSS go").expect(0, "answered")
+    assert "agents: memory: not applied here, in scout" in ended.err
+    begin, read, loaded = said(server, 1), said(server, 2), said(server, 3)
+    assert "Group the commits by kind" in begin
+    assert "- sql" not in begin
+    assert "indent with tabs" not in begin
+    assert "indent with tabs" in read
+    assert "- sql: Names columns" in read
+    assert "Use snake case." in loaded
+    assert "indent with tabs" not in said(server, 4), "what an agent was told stays its own"
+
+
+def test_a_skill_for_certain_files_is_told_of_when_one_is_read(place: Place, serve: Serve) -> None:
+    place.write({
+        ".claude/skills/sql/SKILL.md": "---\ndescription: Names columns\npaths: ['db/**/*.sql']\n---\nUse snake case.",
+        ".claude/skills/odd/SKILL.md": "---\ndescription: d\ndisable-model-invocation: true\nshell: powershell\n---\nx",
+        "db/new/a.sql": "select 1\n", "a.sql": "select 2\n",
+    })  # fmt: skip
+    reads = [Reply(calls=(Call("@read", {"path": path}),)) for path in ("a.sql", "db/new/a.sql", "db/new/a.sql")]
+    server = serve([*reads, Reply("Done.")])
+    ended = place.task(server, prompt="Look").expect(0, "answered")
+    assert "skills: shell powershell: not applied here, in odd" in ended.err
+    assert ["- sql: Names columns" in said(server, number) for number in range(4)] == [False, False, True, True]
+    assert said(server, 3).count("- sql: Names columns") == 1

@@ -80,13 +80,12 @@ async def test_a_skill_that_forks_goes_to_a_sub_agent(project: Path) -> None:
         inline = await task.library.load("away", "a.py", context)
         assert "Look at a.py." in words(inline)
         agent = Agent()
-        task.run.tools.add(agent)
-        assert words(await task.library.load("away", "a.py", context)) == "its answer"
+        assert words(await task.library.load("away", "a.py", context, agent)) == "its answer"
         assert agent.calls == [{"description": "away", "prompt": "Look at a.py.", "subagent_type": "Explore"}]
     async with opened(project, "Agent(Explore)") as task:
         assert task.library
-        task.run.tools.add(Agent())
-        assert (await task.library.load("away", "", ToolContext(task.run.parts.workspace, {}))).is_error
+        context = ToolContext(task.run.parts.workspace, {})
+        assert (await task.library.load("away", "", context, Agent())).is_error
 
 
 async def test_who_may_call_what(project: Path) -> None:
@@ -162,3 +161,15 @@ async def test_local_answers_never_raise(project: Path) -> None:
             assert said.answer is not None
             assert words in said.answer, said.answer
             assert said.text == ""
+
+
+async def test_effort_of_a_command_is_the_turns(project: Path) -> None:
+    text = "---\neffort: high\n---\nThink."
+    put(project.parent, {".claude/commands/mine.md": text})
+    put(project, {".claude/commands/theirs.md": text})
+    async with opened(project) as task:
+        assert task.library
+        for name, effort in (("/mine", "high"), ("/theirs", None)):
+            with task.library.during(await task.library.expand(name)):
+                assert task.run.options.reasoning.effort == effort
+            assert task.run.options.reasoning.effort is None

@@ -157,3 +157,12 @@ def test_the_local_model_gets_its_address_when_its_server_runs():
     there = endpoint.at("http://127.0.0.1:1234", "random")
     assert there.headers()["authorization"] == "Bearer random" and there.timeouts.first_byte == 600
     assert HttpModel(profile, there).profile is profile
+
+
+@pytest.mark.parametrize(
+    ("said", "patience"),
+    [("300000", (300.0, 300.0)), ("never", (120.0, 60.0)), ("", (120.0, 60.0)), ("0", (120.0, 60.0))],
+)
+def test_how_long_a_provider_may_be_silent(said: str, patience: tuple[float, float]) -> None:
+    _, endpoint = resolve("sonnet", environ=KEYS | {"API_TIMEOUT_MS": said})
+    assert (endpoint.timeouts.first_byte, endpoint.timeouts.idle) == patience

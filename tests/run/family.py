@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from assay.core.agents import AgentDefinition
-from assay.core.events import Event, SessionStarted
+from assay.core.events import ContextAdded, Event, SessionStarted
 from assay.core.hooks import Hooks
 from assay.core.messages import Text, ToolCall, ToolResult, UserMessage
 from assay.core.model import Model, ModelRequest, Profile
@@ -85,6 +85,8 @@ class Family(House):
     def run(self, **options: object) -> Run:
         run = super().run(**options)
         run.parts = replace(run.parts, spill=str(self.folder), hooks=self.hooks)
+        if self.hooks:
+            run.use_hooks(self.hooks, "startup")
         background = Background()
         for tool in toolbox(background=background).tools:
             run.tools.add(tool)
@@ -133,6 +135,10 @@ class Wardrobe:
         store = self._family.logs[task] = MemoryStore(task, clock=self._family.clock)
         store.append(SessionStarted(task, "/project", "test"))
         return store, str(self._family.folder / "agents" / f"agent-{task}.jsonl")
+
+    async def prepare(self, kind: AgentDefinition, child: Run) -> None:
+        for skill in kind.skills:
+            child.record(ContextAdded("skill", f"how to {skill}", skill))
 
 
 async def until(test: Callable[[], object], seconds: float = 20.0) -> None:

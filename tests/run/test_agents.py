@@ -423,4 +423,5 @@ async def test_hooks_speak_when_an_agent_starts_and_stops(tmp_path: Path) -> Non
         "mind the gap"
     ]
     started = family.of(TaskStarted)[0]
-    assert hooks.fired[-1][2]["agent_transcript_path"] == started.output
+    stops = [data for event, _, data in hooks.fired if event == "SubagentStop"]
+    assert stops[-1]["agent_transcript_path"] == started.output

@@ -70,6 +70,22 @@ async def test_the_events_of_a_turn_in_their_order() -> None:
     assert set(fields["PostToolUse"]) >= {"tool_input", "tool_use_id", "tool_response", "duration_ms"}
 
 
+async def test_a_session_in_the_place_of_another_begins_at_once() -> None:
+    hooks = Scripted(SessionStart=[HookAnswer(context=("first",)), HookAnswer(context=("mind",))], SessionEnd=SILENT)
+    house = House("yes", "no")
+    run = hooked(house, hooks)
+    await run.turn(words("go"))
+    assert run.hooked
+    await run.hooked.end("clear")
+    await run.hooked.begin_anew("clear")
+    sessions = [(event, subject) for event, subject, _ in hooks.fired if event.startswith("Session")]
+    assert sessions == [("SessionStart", "startup"), ("SessionEnd", "clear"), ("SessionStart", "clear")]
+    await run.turn(words("on"))
+    said = [event.text for event in house.events if isinstance(event, ContextAdded) and event.owner == "hook"]
+    assert ["first" in said[0], "mind" in said[1], len(said)] == [True, True, 2]
+    assert len([event for event, _, _ in hooks.fired if event == "SessionStart"]) == 2
+
+
 async def test_a_refused_prompt_leaves_no_trace() -> None:
     hooks = Scripted(UserPromptSubmit=[HookAnswer("block", "no secrets here")])
     house = House(reply("fine"))
@@ -239,6 +255,16 @@ async def test_hooks_before_and_after_a_compaction() -> None:
     assert hooks.fired[-2][2]["compact_summary"]
 
 
+@pytest.mark.parametrize(("compaction", "auto", "manual"), [("asked", False, True), ("never", False, False)])
+async def test_whoever_wants_no_compaction_has_none(compaction: str, auto: bool, manual: bool) -> None:
+    house = House(*[reply("", [read()]), reply("one"), reply("", [read()]), reply("two")])
+    run = house.run(compaction=compaction)
+    await run.turn(words("go"))
+    await run.turn(words("more"))
+    assert await run.window.compact(0) == auto
+    assert await run.compact() == manual
+
+
 async def test_a_turn_that_ends_by_a_failure() -> None:
     message = AssistantMessage((), "failed", failure=Failure("rate_limit", "slow down"))
     hooks = Scripted(StopFailure=SILENT)
@@ -247,19 +273,16 @@ async def test_a_turn_that_ends_by_a_failure() -> None:
     assert hooks.fired == [("StopFailure", "rate_limit", {"error": "rate_limit", "error_details": "slow down"})]
 
 
-async def test_agents_and_tasks() -> None:
+async def test_agents() -> None:
     hooks = Scripted(
         SubagentStart=HookAnswer(context=("mind",)),
         SubagentStop=HookAnswer("block", "not yet"),
-        TaskCreated=HookAnswer("block", "too many"),
     )
     run = hooked(House(), hooks)
     assert run.hooked
     assert await run.hooked.agent_started("a1", "explore") == "mind"
     assert await run.hooked.agent_stops("a1", "explore", "/t", "done") == "not yet"
-    assert await run.hooked.task("TaskCreated", "t1", "subject") == "too many"
-    assert await run.hooked.task("TaskCompleted", "t1", "subject") == ""
-    assert [subject for _, subject, _ in hooks.fired] == ["explore", "explore", ""]
+    assert [subject for _, subject, _ in hooks.fired] == ["explore", "explore"]
 
 
 async def test_interrupted_while_a_hook_looks_at_the_prompt() -> None:

@@ -197,3 +197,11 @@ async def test_a_terminal_is_asked_for(bench: Bench) -> None:
     await bench.call(BashTool(), command="true", tty=True)
     await bench.call(BashTool(), command="true")
     assert [command.terminal for command in bench.workspace.commands] == [(24, 80), None]
+
+
+async def test_a_user_says_how_long_commands_have(bench: Bench) -> None:
+    tool = BashTool()
+    tool.use_timeouts(5_000, 9_000)
+    for arguments in ({}, {"timeout": None}, {"timeout": 7_000}, {"timeout": 60_000}):
+        await bench.call(tool, command="true", **arguments)
+    assert [command.timeout for command in bench.workspace.commands] == [5.0, 5.0, 7.0, 9.0]

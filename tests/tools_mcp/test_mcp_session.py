@@ -175,6 +175,11 @@ def test_where_servers_come_from(tmp_path: Path) -> None:
         wish(tmp_path, mcp_config=('{"f": {"command": "f"}}',), strict_mcp=True), settings, paths(tmp_path)
     )
     assert [config.name for config in strict] == ["f"]
+    plugins = {"plugin_p_s": {"command": "s"}, "f": {"command": "weak"}, "plugin_p_bad": {"type": "odd"}}
+    found, problems = configured(wish(tmp_path), settings, paths(tmp_path), plugins)
+    assert {(each.name, each.scope) for each in found} >= {("plugin_p_s", "user")}
+    assert "plugins: MCP server 'plugin_p_bad' is left out" in problems[-1]
+    assert not configured(wish(tmp_path, strict_mcp=True), Settings(), paths(tmp_path), plugins)[0]
     none, _ = configured(wish(tmp_path, setting_sources="user"), Settings(), paths(tmp_path))
     assert none == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -10,11 +11,15 @@ import msgspec
 from msgspec.structs import replace
 
 from assay._version import __version__
+from assay.app.companion import Companion
+from assay.app.library import Library
+from assay.context.instructions import Reader
 from assay.context.prompt import system_text
 from assay.core.agents import AgentDefinition, AgentOrigin, merge_agents, read_agent
 from assay.core.clock import Clock
+from assay.core.context import Fragment
 from assay.core.errors import UsageError
-from assay.core.events import SessionStarted
+from assay.core.events import ContextAdded, Noticed, SessionStarted
 from assay.core.messages import Json
 from assay.core.model import EFFORTS, Effort, Model
 from assay.core.policy import Gate
@@ -28,9 +33,12 @@ from assay.run.run import Run, RunOptions
 from assay.run.tasks import Tasks
 from assay.run.toolset import Toolset
 from assay.tools.agent import AgentTool
+from assay.tools.skill import SkillTool
 from assay.tools.tasks import Background, TaskOutputTool, TaskStopTool
 
 EXPLORE = "Explore"
+SKILLS = "skills"
+"""The source of the list of skills."""
 _INHERIT = frozenset({"", "inherit", "default"})
 _NOT_FOR_CHILDREN = frozenset({
     "finish", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput", "Agent", "TaskOutput", "TaskStop",
@@ -78,6 +86,8 @@ class Outfitter:
         self._make_gate = make_gate
         self._make_tools = make_tools
         self._clock = clock
+        self._library: Library | None = None
+        self._reader: Reader | None = None
         self._given: list[AgentDefinition] = [*BUILT_IN]
         self._kinds = merge_agents(self._given)
 
@@ -89,6 +99,19 @@ class Outfitter:
         """Further kinds; of two with one name, see `core.agents.ORIGINS`."""
         self._given += definitions
         self._kinds = merge_agents(self._given)
+
+    def use_library(self, library: Library, reader: Reader) -> None:
+        """From now on agents have skills, and the instructions for files that they read."""
+        self._library, self._reader = library, reader
+
+    @property
+    def unused(self) -> list[str]:
+        """A line for each field that definitions have and that is not applied here."""
+        found: dict[str, list[str]] = {}
+        for kind in self._kinds.values():
+            for field in kind.unused:
+                found.setdefault(field, []).append(kind.name)
+        return [f"agents: {field}: not applied here, in {', '.join(names)}" for field, names in found.items()]
 
     def model(self, wanted: str, kind: AgentDefinition, parent: Model) -> Model:
         """What a model or the project asks for may be an alias of the user's settings, or a model of the provider that
@@ -134,7 +157,7 @@ class Outfitter:
         background = Background(spawner)
         fresh = {tool.spec.name: tool for tool in self._make_tools(lambda: kind.permission_mode == "plan", background)}
         deferred = {tool.spec.name for tool in offered.deferred}
-        listed = kind.tools if kind.tools is not None else ("*",)
+        listed = ("*",) if kind.tools is None else (*kind.tools, *(f"mcp__{server}" for server in kind.mcp_servers))
         found = Toolset()
         for name in offered:
             if name not in _NOT_FOR_CHILDREN and _named(name, listed) and not _named(name, kind.disallowed, bare=True):
@@ -143,6 +166,8 @@ class Outfitter:
         agents = not deepest and "Agent" in offered and kind.name != EXPLORE
         if agents and _named("Agent", listed) and not _named("Agent", kind.disallowed, bare=True):
             found.add(AgentTool(spawner, background=False))
+        if "Skill" in found and self._library:
+            found.add(SkillTool(partial(self._library.load, agents=found.get("Agent"))))
         if "Bash" in found and "TaskStop" in offered:
             found.add(TaskOutputTool(spawner), deferred=True)
             found.add(TaskStopTool(spawner), deferred=True)
@@ -153,7 +178,7 @@ class Outfitter:
         return replace(
             parent,
             system=system_text(None, "\n\n".join(part for part in (_BASE, kind.prompt) if part)),
-            instructions=() if kind.bare else parent.instructions,
+            instructions=tuple(each for each in parent.instructions if _meant(kind, each)),
             reasoning=replace(parent.reasoning, effort=effort) if effort else parent.reasoning,
         )
 
@@ -165,6 +190,27 @@ class Outfitter:
         store = SessionLog.create(Path(root.parts.spill) / "agents" / f"agent-{task}.jsonl", clock=self._clock)
         store.append(SessionStarted(store.session, root.parts.workspace.root, __version__))
         return store, str(store.path)
+
+    async def prepare(self, kind: AgentDefinition, child: Run) -> None:
+        library, reader = self._library, self._reader
+        if library is None or reader is None:
+            return
+        if not kind.bare:
+            directory = library.task.wish.directory
+            child.watchers.append(Companion(child, library, Reader(directory, reader.reach), directory))
+        for name in kind.skills:
+            if each := await library.brought(name):
+                child.record(ContextAdded(each.owner, each.text, each.source, each.label))
+            else:
+                child.record(Noticed(f"agent {kind.name}: there is no skill '{name[:80]}' to begin with"))
+
+
+def _meant(kind: AgentDefinition, instruction: Fragment) -> bool:
+    """Whether what the session began with is for this kind, too: the list of skills for those that can load them."""
+    if instruction.source == SKILLS:
+        listed = kind.tools if kind.tools is not None else ("*",)
+        return _named("Skill", listed) and not _named("Skill", kind.disallowed, bare=True)
+    return not kind.bare
 
 
 def attach(

@@ -41,7 +41,7 @@ async def _answered(task: Task, library: Library, name: str, arguments: str) -> 
         case "agents":
             return _table([(str(row["name"]), str(row["description"])) for row in library.agents], "no agents")
         case "clear":
-            return f"new session: {task.clear()}"
+            return f"new session: {await task.clear()}"
         case "compact":
             return "compacted" if await task.compact(arguments) else "nothing is gained by compacting now"
         case "context":

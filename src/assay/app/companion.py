@@ -36,7 +36,8 @@ class Companion(Middleware):
             self._session, self._nested = self._run.parts.store.session, None
             for fragment in self._run.options.instructions:
                 await self._loaded(fragment, "session_start")
-        self._library.record_pending()
+        if self._run is self._library.task.run:
+            self._library.record_pending()
         return None
 
     async def after_calls(self, answered: Sequence[Answered]) -> Stop | Inject | None:
@@ -46,9 +47,20 @@ class Companion(Middleware):
                     each = late.fragment
                     self._run.record(ContextAdded(each.owner, each.text, each.source, each.label))
                     await self._loaded(each, late.reason, late.globs)
+                self._tell_skills(path)
         if self._nested:
             self._meet(self._nested)
         return None
+
+    def _tell_skills(self, path: str) -> None:
+        """Skills that are for files such as this one, once each."""
+        if "Skill" not in self._run.tools:
+            return
+        from assay.context.library.skills import entry
+
+        for skill in self._library.about(path, self._run.state.sources):
+            text = f"<skills>\nFor {path} there is a skill:\n{entry(skill)}\n</skills>"
+            self._run.record(ContextAdded("instructions", text, f"skill {skill.name}", skill.label))
 
     def _about(self, path: str) -> list[Late]:
         if self._nested is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +24,14 @@ from assay.app.limits import limits_of
 from assay.app.mcp import open_servers
 from assay.app.model import catalog_of, make_model
 from assay.app.models import Models
-from assay.app.paths import Paths, claude_home, find_paths
+from assay.app.paths import Paths, claude_home, claude_places, find_paths
 from assay.app.reasoning import read_reasoning
 from assay.app.resume import follow, open_sessions, open_store
 from assay.app.rulefile import rules_of
 from assay.app.shelf import denied_skills, if_resolved, offers_skills, reach_of
 from assay.app.stock import Stock, shelves_of, take_stock
 from assay.app.task import Task, Wish
+from assay.app.variables import bounded, on, whole
 from assay.app.web import make_search, make_web
 from assay.context.instructions import Reader
 from assay.context.prompt import system_text
@@ -41,6 +42,7 @@ from assay.core.egress import Host
 from assay.core.errors import SandboxUnavailable, UsageError
 from assay.core.model import Model
 from assay.core.policy import Mask, Question
+from assay.core.tool import ToolContext, ToolOutcome
 from assay.models.client import HttpModel
 from assay.policy.gate import PERMISSION_MODES, Bounds, PermissionMode, RuleGate
 from assay.run.asked import Asked, Once
@@ -109,7 +111,7 @@ class _Assembly:
             store,
             model,
             workspace,
-            self._toolset(model, gate, library if offered else None, spill, lambda: run),
+            self._toolset(model, gate, None if offered is None else library, spill, lambda: run),
             gate,
             self.clock,
             (wish.host.approver if wish.host else None) or Once(question.digest for question in approved),
@@ -118,7 +120,7 @@ class _Assembly:
             hooks,
         )
         style = (self.stock.style_text,) if self.stock.style_text else ()
-        instructions = (*reader.begin(), *style, *offered)
+        instructions = (*reader.begin(), *style, *(offered or ()))
         self.notices += reader.notices
         run = Run(parts, _options(wish, settings, instructions, self.stock))
         run.watchers.append(Companion(run, library, reader, wish.directory))
@@ -135,6 +137,9 @@ class _Assembly:
         library.serve(task, Lending(gate), models.get)
         follow(task, store)
         await self._company(task, run, models, gate, workspace)
+        if task.outfit:
+            task.outfit.use_library(library, reader)
+            self.notices += task.outfit.unused
         return task
 
     def _models(self, sessions: Sessions) -> tuple[Model, Models]:
@@ -184,7 +189,7 @@ class _Assembly:
             web=make_web(settings.egress, wish.environ, spill, run),
             search=make_search(settings.search, wish.environ) if settings.search else None,
         )
-        tools = Toolset(box.tools, box.deferred)
+        tools = Toolset(bounded(box.tools, wish.environ), box.deferred)
         if wish.schema is not None and model.profile.tools and wish.schema.get("type") == "object":
             from assay.tools.structured import StructuredOutputTool
 
@@ -192,7 +197,10 @@ class _Assembly:
         if library:
             from assay.tools.skill import SkillTool
 
-            tools.add(SkillTool(library.load))
+            def load(name: str, arguments: str, context: ToolContext) -> Awaitable[ToolOutcome]:
+                return library.load(name, arguments, context, run().tools.get("Agent"))
+
+            tools.add(SkillTool(load))
         return tools
 
     async def _company(self, task: Task, run: Run, models: Models, gate: RuleGate, workspace: LocalWorkspace) -> None:
@@ -203,14 +211,15 @@ class _Assembly:
             settings.aliases,
             wish.environ,
             partial(_stricter, wish, settings, self.paths, self.kept, workspace.confined, spill),
-            lambda quiet, its: (
+            lambda quiet, its: bounded(
                 toolbox(
                     wish.tools,
                     wish.disallowed,
                     hides=gate.hides,
                     read_only=lambda: quiet() or gate.mode == "plan",
                     background=its,
-                ).tools
+                ).tools,
+                wish.environ,
             ),
             self.clock,
         )
@@ -220,7 +229,8 @@ class _Assembly:
         task.outfit = outfit
         task.tasks = tasks = attach(run, outfit, self.background, wish.tools, wish.disallowed)
         stack.push_async_callback(tasks.aclose)
-        task.mcp = await stack.enter_async_context(open_servers(wish, settings, self.paths, run, self.notices))
+        servers = open_servers(wish, settings, self.paths, run, self.notices, self.stock.servers)
+        task.mcp = await stack.enter_async_context(servers)
         if task.hooks or gate.attended:
             from assay.app.permissions import Permissions
 
@@ -248,12 +258,13 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...],
         (*settings.checks, *wish.checks),
         settings.unprotected,
         settings.protected,
-        _tokens(wish.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "")),
+        whole(wish.environ, "CLAUDE_CODE_MAX_OUTPUT_TOKENS"),
+        "never"
+        if on(wish.environ, "DISABLE_COMPACT")
+        else "asked"
+        if on(wish.environ, "DISABLE_AUTO_COMPACT")
+        else "auto",
     )
-
-
-def _tokens(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else None
 
 
 @contextlib.asynccontextmanager
@@ -371,7 +382,7 @@ def make_gate(
         unconfined_ok=wish.no_sandbox,
         commands_read_only=True,
         attended=wish.host is not None and wish.host.approver is not None,
-        ours=(str(paths.config), str(paths.state), str(paths.data)),
+        ours=(str(paths.config), str(paths.state), str(paths.data), *claude_places(wish.environ)),
         hosts=tuple(hosts),
         cleared=tuple(name for name, host in hosts.items() if host.kind == "mirror" or host.clearance),
     )

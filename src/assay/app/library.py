@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.app.lent import Lending
+from assay.app.reasoning import read_reasoning
 from assay.app.stock import Stock
 from assay.core.context import Fragment
 from assay.core.errors import AssayError, UsageError
@@ -51,6 +53,7 @@ class Expansion(Struct, frozen=True):
     rules: tuple[str, ...] = ()
     """Rules of calls that need no approval in this turn."""
     model: str = ""
+    effort: str = ""
 
 
 class Library:
@@ -96,11 +99,14 @@ class Library:
 
     @property
     def agents(self) -> list[dict[str, Json]]:
-        """Kinds of agents from files: name, description, model."""
-        return [
-            {"name": agent.name, "description": agent.description, "model": agent.model or "inherit"}
-            for agent in self.stock.agents
-        ]
+        """Kinds of agents from files: name, description, model, perhaps color."""
+        rows: list[dict[str, Json]] = []
+        for agent in self.stock.agents:
+            more: dict[str, Json] = {"color": agent.color} if agent.color else {}
+            rows.append(
+                {"name": agent.name, "description": agent.description, "model": agent.model or "inherit", **more}
+            )
+        return rows
 
     @property
     def skills(self) -> list[str]:
@@ -170,6 +176,7 @@ class Library:
             context=(*(() if plain else (_fragment(skill, body, label),)), *files),
             rules=self._lent(skill),
             model=skill.model if self.trusts(skill) else "",
+            effort=skill.effort if self.trusts(skill) else "",
         )
 
     async def _hook(self, name: str, arguments: str, prompt: str) -> str:
@@ -196,10 +203,13 @@ class Library:
                 run.record(
                     Noticed(f"/{said.command}: model {said.model}: {error}; going on with {before.profile.name}")
                 )
-        mine = run.parts.model
+        mine, options = run.parts.model, run.options
+        if level := read_reasoning(said.effort, None).effort:
+            run.options = replace(options, reasoning=replace(options.reasoning, effort=level))
         try:
             yield
         finally:
+            run.options = replace(run.options, reasoning=options.reasoning) if level else run.options
             self.pending.clear()
             if self.lending:
                 self.lending.end()
@@ -208,8 +218,9 @@ class Library:
 
     # --- skills -----------------------------------------------------------------------------------------------------
 
-    async def load(self, name: str, arguments: str, context: ToolContext) -> ToolOutcome:
-        """For the Skill tool. A skill with `context: fork` is carried out by a sub-agent, where there are any."""
+    async def load(self, name: str, arguments: str, context: ToolContext, agents: Tool | None = None) -> ToolOutcome:
+        """For the Skill tool. A skill with `context: fork` is carried out by a sub-agent, sent out through `agents`,
+        where there is that."""
         skill = self.stock.skills.get(name)
         if skill is None or self.denies(name):
             known = ", ".join(each.name for each in self.offered()[:40]) or "none"
@@ -217,7 +228,7 @@ class Library:
         if not skill.for_model:
             return failed(f"only the user may call {name}; say so, and go on without it")
         body, label = await self.filled(skill, arguments)
-        if skill.fork and (agents := self.task.run.tools.get("Agent")):
+        if skill.fork and agents:
             return await self._forked(skill, body, agents, context)
         text = _fragment(skill, body, label).text
         return ToolOutcome((Text(text),), f"skill {name}", {"skill": name, "source": skill.source}, label=label)
@@ -228,11 +239,31 @@ class Library:
             call["subagent_type"] = skill.agent
         if skill.model:
             call["model"] = skill.model
-        label = self.task.run.state.label.join(skill.label)
+        if skill.background:
+            call["run_in_background"] = True
+        label = self.task.run.label.join(skill.label)
         decision = await self.task.run.parts.gate.decide("Agent", agents.effects(call), label, call)
         if decision.verdict != "allow":
             return failed(f"{skill.name} needs a sub-agent, and Agent was refused: {decision.reason}")
         return await agents.run(call, context)
+
+    async def brought(self, name: str) -> Fragment | None:
+        """The text of a skill that a kind of agent begins with; None when the model may not have it."""
+        skill = next((each for each in self.offered() if each.name == name), None)
+        if skill is None:
+            return None
+        body, label = await self.filled(skill, "")
+        return _fragment(skill, body, label)
+
+    def about(self, path: str, given: Container[tuple[str, str]]) -> list[Skill]:
+        """Skills for certain files that the one at `path`, relative to the working directory, is among; without those
+        that were told of already."""
+        late = [each for each in self.offered() if each.paths and ("instructions", f"skill {each.name}") not in given]
+        if not late:
+            return []
+        from assay.context.library.rules import matches
+
+        return [skill for skill in late if any(matches(glob, path) for glob in skill.paths)]
 
     def listing(self) -> Fragment | None:
         """What the model is told of the skills that it may ask for; None when there are none."""
@@ -279,7 +310,7 @@ class Library:
         """What a command prints, if the gate lets it run; the files are read-only for it."""
         run = self.task.run
         effects = (Effect("execute", line),)
-        decision = await run.parts.gate.decide("Bash", effects, run.state.label.join(skill.label), {"command": line})
+        decision = await run.parts.gate.decide("Bash", effects, run.label.join(skill.label), {"command": line})
         if decision.verdict == "ask":
             from assay.loop.calls import digest_of
 
@@ -293,7 +324,9 @@ class Library:
             run.record(Noticed(f"/{skill.name}: `{line[:200]}` was not run: {decision.reason}"))
             return f"[`{line}` was not run: {decision.reason}]", OPERATOR
         try:
-            command = Command(("/bin/sh", "-c", line), timeout=SECONDS, limit=SHOWN, read_only=True)
+            from shutil import which
+
+            command = Command((which("bash") or "/bin/sh", "-c", line), timeout=SECONDS, limit=SHOWN, read_only=True)
             result = await run.parts.workspace.run(command)
         except AssayError as error:
             return f"[`{line}` failed: {error}]", OPERATOR
@@ -362,7 +395,7 @@ class Library:
             path = Path(name).expanduser() if name.startswith("~/") else root / name
             if not path.exists() or (label != OPERATOR and not path.resolve().is_relative_to(root)):
                 continue
-            decision = await run.parts.gate.decide("Read", (Effect("read", str(path)),), run.state.label.join(label))
+            decision = await run.parts.gate.decide("Read", (Effect("read", str(path)),), run.label.join(label))
             if decision.verdict != "allow":
                 run.record(Noticed(f"@{name} was not read: {decision.reason}"))
                 continue

@@ -1,7 +1,8 @@
 """MCP servers of a session: which there are, which of them may start, and how the model hears of their tools.
 
-From weak to strong: the project's `.mcp.json`, the user's settings, `--mcp-config`. What came with the repository
-starts nothing until the user trusted that very content by its hash, or named the server.
+From weak to strong: the project's `.mcp.json`, plugins, the user's settings, `--mcp-config`. What came with the
+repository starts nothing until the user trusted that very content by its hash, or named the server. A plugin is named,
+or installed by its very content, by the user, so that its servers count as the user's.
 """
 
 from __future__ import annotations
@@ -40,14 +41,17 @@ _TOLD = 5
 """Times that the model is told anew what there is; a server that changes all the time is not worth more."""
 
 
-def configured(wish: Wish, settings: Settings, paths: Paths) -> tuple[list[ServerConfig], list[str]]:
-    """The servers of a session, and a line for each entry that is none. Raises `UsageError` for `--mcp-config` that
-    can't be read."""
+def configured(
+    wish: Wish, settings: Settings, paths: Paths, plugins: Mapping[str, Json] | None = None
+) -> tuple[list[ServerConfig], list[str]]:
+    """The servers of a session, and a line for each entry that is none. `plugins`: those of plugins. Raises
+    `UsageError` for `--mcp-config` that can't be read."""
     sources = parse_sources(wish.setting_sources)
     project = wish.directory / PROJECT_FILE
     has_file = "project" in sources and not wish.strict_mcp and project.is_file()
     of_host = _of_host(wish)
-    if not (wish.mcp_config or of_host or has_file or (settings.mcp_servers and not wish.strict_mcp)):
+    lasting = not wish.strict_mcp and bool(settings.mcp_servers or plugins)
+    if not (wish.mcp_config or of_host or has_file or lasting):
         return [], []
     found: dict[str, ServerConfig] = {}
     problems: list[str] = []
@@ -63,6 +67,7 @@ def configured(wish: Wish, settings: Settings, paths: Paths) -> tuple[list[Serve
         for config in _of_project(project, settings, paths, take, problems):
             found[config.name] = config
     if not wish.strict_mcp:
+        found |= {config.name: config for config in take(plugins or {}, "user", "plugins")}
         found |= {config.name: config for config in take(settings.mcp_servers, "user", str(paths.settings))}
     for given in wish.mcp_config:
         entries, where = _given(given, wish.directory)
@@ -151,11 +156,18 @@ def _given(text: str, directory: Path) -> tuple[dict[str, Json], str]:
 
 @contextlib.asynccontextmanager
 async def open_servers(
-    wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]
+    wish: Wish,
+    settings: Settings,
+    paths: Paths,
+    run: Run,
+    notices: list[str],
+    plugins: Mapping[str, Json] | None = None,
 ) -> AsyncGenerator[Servers | None]:
     """The servers of a run, connecting in the background, until the context ends; None where there are none and none
     can come. Tools that requests leave out can be found from now on."""
-    servers = _made(wish, settings, paths, run, notices)
+    configs, problems = configured(wish, settings, paths, plugins)
+    notices += problems
+    servers = _made(wish, settings, paths, run, configs)
     offer_search(run)
     try:
         yield servers
@@ -164,9 +176,7 @@ async def open_servers(
             await servers.aclose()
 
 
-def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, notices: list[str]) -> Servers | None:
-    configs, problems = configured(wish, settings, paths)
-    notices += problems
+def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, configs: list[ServerConfig]) -> Servers | None:
     bridge = wish.mcp_bridge or (wish.host.mcp if wish.host else None)
     if not configs and bridge is None:
         return None

@@ -57,7 +57,15 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
     )
 
 
+def claude_places(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where the user's settings and transcripts for the `claude` command lie: no model changes anything there."""
+    home = environ.get("HOME", "")
+    mine = (Path(home) / ".claude", Path(home) / ".claude.json") if home else ()
+    return tuple(dict.fromkeys(str(path) for path in (claude_home(environ), *mine) if path))
+
+
 def claude_home(environ: Mapping[str, str]) -> Path | None:
-    """Where the user's own files for the `claude` command lie: read, never written."""
+    """Where the user's own files for the `claude` command lie: read; nothing but transcripts is written, and
+    that only where the variable says so."""
     named, home = environ.get("CLAUDE_CONFIG_DIR", ""), environ.get("HOME", "")
     return Path(named).absolute() if named else Path(home) / ".claude" if home else None

@@ -58,11 +58,14 @@ def denied_skills(settings: Settings, wish: Wish) -> tuple[str, ...]:
     return tuple(rule[6:-1] for rule in rules if rule.lower().startswith("skill(") and rule.endswith(")"))
 
 
-def offers_skills(library: Library, wish: Wish, model: Model) -> tuple[Fragment, ...]:
-    """The list of skills that the model may ask for; empty when it can't."""
+def offers_skills(library: Library, wish: Wish, model: Model) -> tuple[Fragment, ...] | None:
+    """The list of skills that the model may ask for, without those that it is told of later; None when it can't ask
+    for any."""
     named = {name.strip().lower() for name in wish.tools or ()}
     wanted = wish.tools is None or bool(named & {"skill", "default"})
     if not wanted or not model.profile.tools or "skill" in {name.strip().lower() for name in wish.disallowed}:
-        return ()
+        return None
+    if not library.offered():
+        return None
     listing = library.listing()
     return (listing,) if listing else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ class Stock(Struct):
         return [(plugin.hooks, f"plugin {plugin.name}", str(plugin.path)) for plugin in self.plugins if plugin.hooks]
 
     @property
-    def servers(self) -> dict[str, object]:
+    def servers(self) -> dict[str, Json]:
         """MCP servers of plugins, as `plugin_NAME_SERVER`."""
         return {
             f"plugin_{plugin.name}_{name}": server for plugin in self.plugins for name, server in plugin.servers.items()
@@ -103,6 +103,7 @@ def take_stock(
         from assay.context.library.skills import read_skills
 
         stock.skills = read_skills(filled, stock.notices)
+        stock.notices += _unused(stock.skills.values())
         stock.agents = read_agents(filled, stock.notices)
     if filled or stock.style != DEFAULT_STYLE:
         from assay.context.library.outputs import read_styles
@@ -114,3 +115,14 @@ def take_stock(
         if stock.chosen is None:
             stock.notices.append(f"there is no output style '{stock.style[:60]}'; styles: {', '.join(stock.styles)}")
     return stock
+
+
+def _unused(skills: Iterable[Skill]) -> list[str]:
+    """A line for each field of skills that says something which is not applied here."""
+    found: dict[str, list[str]] = {}
+    for skill in skills:
+        if skill.hooks:
+            found.setdefault("hooks", []).append(skill.name)
+        if skill.shell not in ("", "bash"):
+            found.setdefault(f"shell {skill.shell[:40]}", []).append(skill.name)
+    return [f"skills: {field}: not applied here, in {', '.join(names)}" for field, names in found.items()]

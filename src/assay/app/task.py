@@ -256,7 +256,8 @@ class Task:
 
     def conclude(self, ended: TurnEnded) -> dict[str, Json]:
         """The result object of a turn, which whoever listens to `messages` gets, too."""
-        return self.messages.end(ended, self.run.state.denials, self.structured(ended), self.questions())
+        denials, by = self.run.state.denials, self.run.hooked.ended_by if self.run.hooked else ""
+        return self.messages.end(ended, denials, self.structured(ended), self.questions(), hook=by)
 
     async def rewind(
         self, to: str = "", *, files: bool = True, conversation: bool = True, dry: bool = False
@@ -271,16 +272,22 @@ class Task:
     async def compact(self, focus: str = "") -> bool:
         """Compact now; `focus` is kept in mind. False when nothing is gained by it."""
         self._between_turns("compacting")
+        if self.run.options.compaction == "never":
+            raise UsageError("compaction is switched off (DISABLE_COMPACT)")
         return await self.run.compact(focus)
 
-    def clear(self) -> str:
+    async def clear(self) -> str:
         """Begin a new session in this place; returns its id. The old one stays as it is."""
         self._between_turns("clearing")
+        if self.run.hooked:
+            await self.run.hooked.end("clear")
         store = self._new_store()
         self.run.renew(store)
         if self.transcript:
             self.transcript.renew(store.session, store.records)
         self.messages.session = self.session
+        if self.run.hooked:
+            await self.run.hooked.begin_anew("clear")
         return self.session
 
     def context_usage(self) -> dict[str, Json]:

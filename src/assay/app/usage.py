@@ -56,7 +56,7 @@ def context_usage(run: Run) -> dict[str, Json]:
         "rawMaxTokens": window,
         "percentage": round(100 * total / window) if window else 0,
         "model": profile.name,
-        "isAutoCompactEnabled": True,
+        "isAutoCompactEnabled": run.options.compaction == "auto",
         "autoCompactThreshold": int(window * FULL_AT),
         "memoryFiles": files,
         "mcpTools": [_mcp_row(spec, loaded=True) for spec in shown if spec.name.startswith(_MCP)]

@@ -39,14 +39,16 @@ class AgentDefinition(Struct, frozen=True):
     """`worktree`: it works on a copy of the files, and its diff is handed back."""
     skills: tuple[str, ...] = ()
     """Names of skills whose text it begins with."""
-    mcp_servers: tuple[Json, ...] = ()
-    """Each the name of a configured server, or {name: configuration}."""
-    hooks: dict[str, Json] = {}
+    mcp_servers: tuple[str, ...] = ()
+    """Names of configured servers whose tools it gets beside `tools`."""
     initial_prompt: str = ""
     """Put before what the parent asks."""
     bare: bool = False
     """Instruction files of the project are not put before it."""
     color: str = ""
+    """For hosts that show one."""
+    unused: tuple[str, ...] = ()
+    """Fields that say something which is not applied here."""
     origin: AgentOrigin = "builtin"
     source: str = ""
     """The file it was read from."""
@@ -54,7 +56,7 @@ class AgentDefinition(Struct, frozen=True):
     @property
     def trusted(self) -> bool:
         """The user or their program wrote it, not the project that is worked on or a plugin: it may say which
-        permission mode, hooks and servers it has."""
+        permission mode it has."""
         return self.origin in _TRUSTED
 
 
@@ -71,7 +73,8 @@ def read_agent(name: str, fields: dict[str, Json], origin: AgentOrigin, source: 
     isolation = _text(name, fields, "isolation")
     if isolation not in ("", "worktree"):
         raise UsageError(f"agent {name}: isolation: only 'worktree' is known; got '{isolation[:40]}'")
-    hooks = fields.get("hooks")
+    servers = _servers(fields.get("mcpServers"))
+    own = any(not isinstance(server, str) for server in servers)
     return AgentDefinition(
         name,
         description,
@@ -85,11 +88,14 @@ def read_agent(name: str, fields: dict[str, Json], origin: AgentOrigin, source: 
         _text(name, fields, "effort"),
         "worktree" if isolation else "",
         _names(name, fields, "skills") or (),
-        _servers(fields.get("mcpServers")),
-        cast("dict[str, Json]", hooks) if isinstance(hooks, dict) else {},
+        tuple(server for server in servers if isinstance(server, str)),
         _text(name, fields, "initialPrompt"),
         _switch(name, fields, "omitClaudeMd"),
         _text(name, fields, "color"),
+        (
+            *(field for field in ("hooks", "memory") if fields.get(field)),
+            *(["mcpServers with configurations"] if own else []),
+        ),
         origin,
         source,
     )

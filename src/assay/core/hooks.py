@@ -11,9 +11,9 @@ from assay.core.messages import Json
 HookEvent = Literal[
     "SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PermissionRequest", "PermissionDenied",
     "PostToolUse", "PostToolUseFailure", "PostToolBatch", "Stop", "StopFailure", "SubagentStart", "SubagentStop",
-    "PreCompact", "PostCompact", "Notification", "TaskCreated", "TaskCompleted", "InstructionsLoaded", "CwdChanged",
-    "ConfigChange", "UserPromptExpansion", "Setup",
+    "PreCompact", "PostCompact", "Notification", "InstructionsLoaded", "UserPromptExpansion",
 ]  # fmt: skip
+"""Those that happen here; hooks of others are told to be never run."""
 
 
 class HookAnswer(Struct, frozen=True):

@@ -213,7 +213,9 @@ class Catalog(Struct, frozen=True, dict=True):
         full = f"{provider_name}/{model}" if provider_name else name
         profile = _profile(full, model, spoken, facts, provider.quirks)
         key, variable, style = _key(provider, full, environ, api_key_env, required=not base_url)
-        timeouts = Timeouts(first_byte=provider.first_byte, idle=provider.idle)
+        said = environ.get("API_TIMEOUT_MS", "")
+        patience = int(said) / 1000 if said.isascii() and said.isdigit() and len(said) < 10 else 0.0
+        timeouts = Timeouts(first_byte=patience or provider.first_byte, idle=patience or provider.idle)
         version = provider.version if spoken == "anthropic" else ""
         return profile, Endpoint(
             _address(url, full) if url else "",

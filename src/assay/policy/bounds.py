@@ -26,7 +26,8 @@ class Bounds(Struct, frozen=True):
     attended: bool = False
     """Somebody is there to be asked, and wants to be: what is more than reading asks unless a rule covers it."""
     ours: tuple[str, ...] = ()
-    """Directories with settings and state of this program: what is changed there changes the limits."""
+    """Directories with settings and state of this program, and of the one whose files it reads and writes: what is
+    changed there changes the limits."""
     hosts: tuple[str, ...] = ()
     """Hosts that the user's settings let commands reach at all; empty for no way out."""
     cleared: tuple[str, ...] = ()

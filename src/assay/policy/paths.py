@@ -33,6 +33,12 @@ def within(place: Place, directories: tuple[Place, ...]) -> bool:
     return by_name and any(_inside(place.real, each.real) for each in directories)
 
 
+def touches(place: Place, directories: tuple[Place, ...]) -> bool:
+    """True when the file lies in one of `directories` by its name, or really: a link leads there, too."""
+    return any(_inside(path, top) for path in (place.named, place.real) for each in directories
+               for top in (each.named, each.real))  # fmt: skip
+
+
 class ProtectedNames:
     """The names of `core.protected`, found in paths as the file system and as the caller spells them."""
 

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from assay.core.policy import Effect, Label, Sink, Weighed
 from assay.policy.bounds import Bounds, PermissionMode
 from assay.policy.matching import Matcher
-from assay.policy.paths import Place, place_of, within
+from assay.policy.paths import Place, place_of, touches, within
 
 _OURS = re.compile(r"(?:^|[\s/;&|('\"=])assay\b")
 _FILES = frozenset({"read", "write", "delete", "destroy"})
@@ -40,7 +40,7 @@ class Sinks:
         if effect.kind not in _CHANGES:
             return ""
         place = place_of(effect.target, self._bounds.root)
-        if within(place, self._match.ours):
+        if touches(place, self._match.ours):
             return "control"
         if not within(place, self._match.writable):
             free = inner and (self._bounds.confined or _temporary(place))

@@ -60,6 +60,10 @@ class Outfit(Protocol):
         """A new log, and where it lies."""
         ...
 
+    async def prepare(self, kind: AgentDefinition, child: Run) -> None:
+        """Before the first turn of `child`: put before it what its kind begins with, and have it watched."""
+        ...
+
 
 class Agents:
     """The `Spawner` of one run."""
@@ -166,11 +170,9 @@ class Agents:
 
     async def _work(self, work: _Work) -> tuple[TaskStatus, str]:
         child, kind, task = work.child, work.kind, work.live.started.task
-        hooks = self._run.parts.hooks
-        if hooks and hooks.listens("SubagentStart"):
-            data: dict[str, Json] = {"agent_id": task, "agent_type": kind.name}
-            for text in (await hooks.fire("SubagentStart", kind.name, data)).context:
-                child.record(ContextAdded("hook", text, label=WORKSPACE))
+        if (hooked := self._run.hooked) and (said := await hooked.agent_started(task, kind.name)):
+            child.record(ContextAdded("hook", said, label=WORKSPACE))
+        await self._outfit.prepare(kind, child)
         prompt = "\n\n".join(part for part in (kind.initial_prompt.strip(), work.errand.prompt) if part)
         ended = await child.turn((Text(prompt),), label=self._tasks.label)
         for number in range(STOP_ROUNDS):
@@ -185,18 +187,10 @@ class Agents:
 
     async def _stops(self, work: _Work, ended: TurnEnded, *, again: bool) -> str:
         """What a hook still wants of an agent that is about to end."""
-        hooks, kind = self._run.parts.hooks, work.kind.name
-        if hooks is None or not hooks.listens("SubagentStop") or ended.verdict.outcome != "answered":
+        hooked, started = self._run.hooked, work.live.started
+        if hooked is None or ended.verdict.outcome != "answered":
             return ""
-        data: dict[str, Json] = {
-            "agent_id": work.live.started.task,
-            "agent_type": kind,
-            "agent_transcript_path": work.live.started.output,
-            "stop_hook_active": again,
-            "last_assistant_message": ended.text,
-        }
-        answer = await hooks.fire("SubagentStop", kind, data)
-        return (answer.reason or "a hook wants you to go on") if answer.decision == "block" else ""
+        return await hooked.agent_stops(started.task, work.kind.name, started.output, ended.text, again=again)
 
 
 class _Work:
@@ -221,7 +215,7 @@ class _ChildHooks:
         return event not in self._ABOUT_SESSIONS and self._hooks.listens(event)
 
     async def fire(self, event: HookEvent, subject: str, data: dict[str, Json]) -> HookAnswer:
-        return await self._hooks.fire(event, subject, data | self._fields) if self.listens(event) else SILENT
+        return await self._hooks.fire(event, subject, self._fields | data) if self.listens(event) else SILENT
 
 
 def _said(ended: TurnEnded, child: Run) -> str:

@@ -49,11 +49,16 @@ class Hooked(Halting):
         self.update = update
         self.stopped = ""
         """Why a hook ended the turn; empty when none did."""
+        self.ended_by = ""
+        """How a hook ended the turn, or kept it from beginning: prompt_refused, hook_stopped or stop_hook_prevented;
+        empty when none did."""
         self.began = False
         self._source = source
         self._ending: str | None = None
         self._blocks = 0
         self._texts: list[str] = []
+        self._greeting = ""
+        """What was said at the start of a session that has had no prompt yet."""
 
     # --- turns ----------------------------------------------------------------------------------------------------
 
@@ -62,13 +67,21 @@ class Hooked(Halting):
         self.began = True
         return _text(await self._fire("SessionStart", source, {"source": source}))
 
+    async def begin_anew(self, source: str) -> None:
+        """`SessionStart` of a session that goes on in the place of another; the model hears of it with the next
+        prompt."""
+        self._greeting = await self.start(source)
+
     async def submit(self, prompt: str) -> tuple[str, str]:
         """What hooks say before anything of a prompt is kept: why it is refused, and text for the model. The first time
         the session starts, too."""
         self.stopped, self.halted, self._ending, self._blocks = "", "", None, 0
-        texts = [] if self.began else [await self.start(self._source)]
+        self.ended_by = ""
+        texts = [self._greeting if self.began else await self.start(self._source)]
+        self._greeting = ""
         answer = await self._fire("UserPromptSubmit", "", {"prompt": prompt}) if prompt else SILENT
         if answer.decision == "block" or answer.stop is not None:
+            self.ended_by = "prompt_refused"
             return answer.stop or answer.reason or "a hook refused the prompt", ""
         return "", "\n".join(text for text in (*texts, _text(answer)) if text)
 
@@ -77,7 +90,7 @@ class Hooked(Halting):
         data: dict[str, Json] = {"stop_hook_active": self._blocks > 0, "last_assistant_message": last}
         answer = await self._fire("Stop", "", data)
         if answer.stop is not None:
-            self._end(answer.stop)
+            self._end(answer.stop, "stop_hook_prevented")
             return ""
         owed = [answer.reason or "a hook wants you to go on"] if answer.decision == "block" else []
         owed += answer.context
@@ -116,7 +129,7 @@ class Hooked(Halting):
         await self._fire("PostCompact", trigger, {"trigger": trigger, "compact_summary": summary})
         self.tell("SessionStart", await self.start("compact"))
 
-    # --- sub-agents and tasks, for whoever runs them ---------------------------------------------------------------
+    # --- sub-agents, for whoever runs them ---------------------------------------------------------------
 
     async def agent_started(self, agent: str, kind: str) -> str:
         """`SubagentStart`: text for the sub-agent."""
@@ -133,12 +146,6 @@ class Hooked(Halting):
         }
         answer = await self._fire("SubagentStop", kind, data)
         return answer.reason or "a hook wants you to go on" if answer.decision == "block" else ""
-
-    async def task(self, event: HookEvent, task: str, subject: str, description: str = "") -> str:
-        """`TaskCreated` or `TaskCompleted`: why that must not be, or nothing."""
-        data: dict[str, Json] = {"task_id": task, "task_subject": subject, "task_description": description}
-        answer = await self._fire(event, "", data)
-        return answer.stop or answer.reason or "a hook" if answer.decision == "block" or answer.stop else ""
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
@@ -243,9 +250,10 @@ class Hooked(Halting):
             self._run.record(Noticed(line))
         return answer
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, how: str = "hook_stopped") -> None:
         """The turn ends after what is under way."""
         if not self.stopped:
+            self.ended_by = how
             self.stopped = self.halted = reason or "a hook ended the turn"
             self._run.record(Noticed(f"a hook ended the turn: {self.stopped}"))
 

@@ -50,7 +50,7 @@ from assay.run.proof import Proof
 from assay.run.state import NOTIFICATION, State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
-from assay.run.window import Window
+from assay.run.window import Compaction, Window
 from assay.sessions.fold import standing, taken_back
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class RunOptions(Struct, frozen=True):
     """Patterns of further paths that settings protect."""
     max_output: int | None = None
     """Most tokens of one reply, where that is less than the model can write."""
+    compaction: Compaction = "auto"
 
 
 class Run:
@@ -114,7 +115,7 @@ class Run:
         self.middleware: list[Middleware] = []
         """What others want done between the steps of each turn."""
         self.state = State()
-        self.window = Window(parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
+        self.window = self._window()
         rewound = False
         for record in parts.store.records():
             self.state.apply(record)
@@ -170,11 +171,15 @@ class Run:
         """Know only what the conversation still shows; but whoever once read something has read it."""
         label = self.state.label
         self.state = State()
-        self.window = Window(self.parts.model.profile.context, self.next_input, self.record, lambda: self.hooked)
+        self.window = self._window()
         for record in standing(self.parts.store.records):
             self.state.apply(record)
             self.window.apply(record)
         self.state.label = self.state.label.join(label)
+
+    def _window(self) -> Window:
+        context = self.parts.model.profile.context
+        return Window(context, self.next_input, self.record, lambda: self.hooked, self.options.compaction)
 
     def progress(self, phase: str, text: str) -> None:
         self.bus.emit(Progress(phase, text))

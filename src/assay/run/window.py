@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from assay.context.compact import Compactor
 from assay.core.events import Compacted
@@ -28,6 +28,10 @@ def _nobody() -> None:
     return None
 
 
+Compaction = Literal["auto", "asked", "never"]
+"""When the log's view may be compacted: as the window fills, only when somebody asks for it, or not at all."""
+
+
 class Window(Middleware):
     """Compacts the log's view when the next request would come near the model's context. A fold, too: it has to be
     given every record."""
@@ -38,6 +42,7 @@ class Window(Middleware):
         next_input: Callable[[], int],
         record: Callable[[Compacted], None],
         hooked: Callable[[], CompactionHooks | None] = _nobody,
+        compaction: Compaction = "auto",
     ):
         self.context = context
         self._next_input = next_input
@@ -46,6 +51,7 @@ class Window(Middleware):
         """Of the last compaction."""
         self._compactor = Compactor()
         self._hooked = hooked
+        self._compaction: Compaction = compaction
 
     def apply(self, record: Record) -> None:
         self._compactor.apply(record)
@@ -56,7 +62,9 @@ class Window(Middleware):
         return None
 
     async def compact(self, keep_tokens: int, trigger: str = "auto", focus: str = "") -> bool:
-        """`shrink`, unless a hook is against it."""
+        """`shrink`, unless the user or a hook is against it."""
+        if self._compaction == "never" or (trigger == "auto" and self._compaction != "auto"):
+            return False
         hooks = self._hooked()
         if hooks and await hooks.before_compaction(trigger, focus):
             return False

@@ -18,6 +18,8 @@ SHOWN = 8_000
 """Characters of output that the model gets."""
 KEPT = 64_000
 """Bytes that are looked at to choose them."""
+PATIENCE = 120_000
+"""Milliseconds that a command has when nothing is said."""
 LONGEST = 600_000
 """Milliseconds."""
 TERMINAL = (24, 80)
@@ -33,7 +35,7 @@ one that the model asked for, 0 for none."""
 
 class BashArguments(Struct, forbid_unknown_fields=True):
     command: str
-    timeout: int = 120_000
+    timeout: int = PATIENCE
     description: str = ""
     run_in_background: bool = False
     tty: bool = False
@@ -47,10 +49,18 @@ class BashTool:
     """Runs commands. While `read_only` says so (plan mode) the workspace itself is not writable for them."""
 
     def __init__(self, read_only: Callable[[], bool] = never, background: Background | None = None) -> None:
-        self.spec = tool_spec("Bash", BashArguments, without=() if background else ("run_in_background",))
+        self._without = () if background else ("run_in_background",)
+        self.spec = tool_spec("Bash", BashArguments, self._without)
+        self._patience, self._longest = PATIENCE, LONGEST
         self._read_only = read_only
         self._background = background
         self._shell = ""
+
+    def use_timeouts(self, patience: int, longest: int) -> None:
+        """Milliseconds that commands have when the model says nothing, and at most; the larger of both at most."""
+        self._patience, self._longest = patience, max(patience, longest)
+        told = {"timeout": f"milliseconds ({patience}), at most {self._longest}"}
+        self.spec = tool_spec("Bash", BashArguments, self._without, told)
 
     def effects(self, arguments: dict[str, Json]) -> tuple[Effect, ...]:
         asked = read_arguments("Bash", arguments, BashArguments)
@@ -60,7 +70,8 @@ class BashTool:
 
     async def run(self, arguments: dict[str, Json], context: ToolContext) -> ToolOutcome:
         asked = read_arguments("Bash", arguments, BashArguments)
-        seconds = min(max(asked.timeout, 1), LONGEST) / 1000
+        wanted = self._patience if arguments.get("timeout") is None else asked.timeout
+        seconds = min(max(wanted, 1), self._longest) / 1000
         self._shell = self._shell or _found_shell()
         spill = f"{context.spill}/{new_id()}.txt" if context.spill else ""
         command = Command(

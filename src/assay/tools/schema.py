@@ -1,6 +1,7 @@
 """Arguments of tools: one struct declares them, checks them and describes them to the model."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args, get_origin
 
@@ -16,13 +17,16 @@ _PLAIN = {str: "string", int: "integer", bool: "boolean"}
 _AT = re.compile(r" - at `\$\.?(.*)`$")
 
 
-def tool_spec(name: str, arguments: type[Struct], without: tuple[str, ...] = ()) -> ToolSpec:
+def tool_spec(
+    name: str, arguments: type[Struct], without: tuple[str, ...] = (), told: Mapping[str, str] | None = None
+) -> ToolSpec:
     """The spec of tool `name`, whose text lies in `name.md` beside this file: the description, an empty line, then one
-    line `argument: what it is` for each argument that needs words. `without`: arguments not to be offered."""
+    line `argument: what it is` for each argument that needs words. `without`: arguments not to be offered.
+    `told`: other words for some of them."""
     text = Path(__file__).with_name(f"{name.lower()}.md").read_text("utf-8")
     description, _, rest = text.partition("\n\n")
     notes = dict(line.split(": ", 1) for line in rest.splitlines() if line)
-    return ToolSpec(name, description.replace("\n", " ").strip(), _object(arguments, notes, without))
+    return ToolSpec(name, description.replace("\n", " ").strip(), _object(arguments, notes | {**(told or {})}, without))
 
 
 def read_arguments(tool: str, arguments: dict[str, Json], kind: type[Arguments]) -> Arguments:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from assay.app.messages.blocks import STOPS, assistant, block, blocks
 from assay.app.messages.partial import Draft
-from assay.app.messages.result import API_ERROR, Totals, api_failure, hosted_result, result_object
+from assay.app.messages.result import API_ERROR, PROMPT_REFUSED, Totals, api_failure, hosted_result, result_object
 from assay.app.messages.tooluse import tool_use_result
 from assay.core.check import Verdict
 from assay.core.events import (
@@ -92,15 +92,26 @@ class Messages:
         return self.emit("assistant", {**fields, "error": error} if error else fields, uuid)
 
     def end(
-        self, ended: TurnEnded, denials: list[ToolCall], structured: Json = None, questions: list[Frame] | None = None
+        self,
+        ended: TurnEnded,
+        denials: list[ToolCall],
+        structured: Json = None,
+        questions: list[Frame] | None = None,
+        *,
+        hook: str = "",
     ) -> Frame:
-        """The result of a turn. What it cost counts from the start of this process; tokens are those of the turn."""
+        """The result of a turn. What it cost counts from the start of this process; tokens are those of the turn.
+        `hook`: how a hook ended it (`Hooked.ended_by`)."""
         if self._main:
             self._main.stopped(ended)
         totals, self.totals = self.totals, Totals()
         result = result_object(ended, totals, self.session, self.profile(), denials, structured, questions=questions)
+        if hook and result["terminal_reason"] == "completed":
+            result["terminal_reason"] = hook
         if self.hosted:
             result = hosted_result(result, ended, totals)
+            if self._main and hook != PROMPT_REFUSED:
+                result["num_turns"] = max(ended.steps, 1 + self._main.heard)
         if said := self._main.said if self._main else None:
             result["user_message_uuid"] = said.uuid
             if said.origin:
@@ -111,6 +122,8 @@ class Messages:
         """The result of a slash command of ours that needed no model."""
         ended = TurnEnded("", Verdict("answered", "a command of the session"), text, 0, 0.0, 0.0)
         result = result_object(ended, Totals(), self.session, self.profile(), [])
+        if self.hosted:
+            del result["terminal_reason"]
         return self._result({**result, "local_command": command, **({"origin": origin} if origin else {})})
 
     def _result(self, result: Frame) -> Frame:
@@ -142,6 +155,8 @@ class Voice:
         self._tasks: dict[str, TaskStarted] = {}
         self.said: InputReceived | None = None
         """What opened the turn."""
+        self.heard = 0
+        """Messages to the model in this turn, beside the one that opened it."""
         self._children: dict[str, Voice] = {}
 
     def __call__(self, seen: Seen) -> None:
@@ -179,10 +194,11 @@ class Voice:
         totals = self._out.totals
         match seen:
             case Record(event=InputReceived() as event):
-                self.said = event
+                self.said, self.heard = event, 0
             case Record(event=ModelReplied() as event):
                 self._out.count(event, main=not self._parent, agent=str(self._more.get("subagent_type") or ""))
             case Record(event=CallFinished(debug=debug)) if not self._parent:
+                self.heard += 1
                 totals.add_held(debug)
             case Record(event=AttemptFinished(number=number, result=result)) if not self._parent:
                 totals.attempts = number
@@ -200,6 +216,7 @@ class Voice:
                 message = assistant(draft.id, out.name(out.profile().name), content, None, Usage())
                 self._emit("assistant", message=message, aborted=True)
         if ended.verdict.outcome == "interrupted":
+            self.heard += 1
             said: list[Json] = [block(Text("[The user stopped this turn.]"))]
             self._emit("user", message={"role": "user", "content": said}, isSynthetic=True)
         elif failure := api_failure(ended, out.totals):

@@ -74,6 +74,8 @@ class Totals(Struct):
         self.held += [path for path in found if isinstance(path, str) and path not in self.held]
 
 
+PROMPT_REFUSED = "prompt_refused"
+"""A hook kept the turn from beginning."""
 _API_FAILURES = frozenset({"auth", "unavailable", "usage"})
 API_ERROR = "API Error: "
 """How the text of a result begins that the provider is to blame for; hosts match on it."""
@@ -137,15 +139,23 @@ def api_failure(ended: TurnEnded, totals: Totals) -> Failure | None:
 
 def hosted_result(result: dict[str, Json], ended: TurnEnded, totals: Totals) -> dict[str, Json]:
     """`result` as programs expect it that know the `claude` command: what a provider did is a success with `is_error`,
-    and a call that was refused is no error of the turn. `assay` says what we make of it, unchanged."""
+    and a prompt or a call that was refused is no error of the turn. `assay` says what we make of it, unchanged."""
     if failure := api_failure(ended, totals):
         said = f"{API_ERROR}{failure.message}"
-        return {**result, "subtype": "success", "result": said, "errors": [], "api_error_status": failure.status}
-    if ended.verdict.outcome == "needs_approval":
-        return {key: value for key, value in result.items() if key != "errors"} | {
+        # The words stand for a reply, and one of ours ends at a stop sequence.
+        return {
+            **result,
             "subtype": "success",
-            "is_error": False,
+            "result": said,
+            "errors": [],
+            "api_error_status": failure.status,
+            "stop_reason": "stop_sequence",
         }
+    refused = result["terminal_reason"] == PROMPT_REFUSED
+    if refused or ended.verdict.outcome == "needs_approval":
+        left_out = {"errors", "terminal_reason"} if refused else {"errors"}
+        fine: dict[str, Json] = {"subtype": "success", "is_error": False}
+        return {key: value for key, value in result.items() if key not in left_out} | fine
     return result
 
 

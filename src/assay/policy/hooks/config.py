@@ -77,7 +77,7 @@ def read_hooks(value: Json, where: str, root: str = "") -> tuple[HookTable, list
         )
     if sum(len(group.handlers) for groups in table.values() for group in groups) > _MOST:
         raise UsageError(f"{where}: hooks: more than {_MOST} hooks")
-    notices = [f"{where}: hooks of {', '.join(sorted(unknown))} are never run: there is no such event"]
+    notices = [f"{where}: hooks of {', '.join(sorted(unknown))} are never run: that never happens here"]
     return table, notices if unknown else []
 
 

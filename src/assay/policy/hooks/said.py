@@ -24,7 +24,7 @@ _STRICTNESS: tuple[Said, ...] = ("", "allow", "ask", "block", "deny")
 _DENIES: frozenset[HookEvent] = frozenset({"PreToolUse", "PermissionRequest"})
 _BLOCKS: frozenset[HookEvent] = frozenset({
     "UserPromptSubmit", "UserPromptExpansion", "Stop", "SubagentStop", "PostToolUse", "PostToolUseFailure",
-    "PreCompact", "TaskCreated", "TaskCompleted", "ConfigChange",
+    "PreCompact",
 })  # fmt: skip
 
 

@@ -56,5 +56,8 @@ async def _driven(parsed: Parsed) -> int:
         Sink(lambda: None).send(failure_object(error, 0.0) | {"session_id": wish.session})
         return 1
     except NoConversation as error:
+        result = failure_object(error, 0.0) | {"subtype": "error_during_execution", "session_id": wish.session}
+        del result["terminal_reason"]  # there was nothing that could end
+        Sink(lambda: None).send(result)
         complain(str(error))
         return 1

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _GONE = "the host closed the stream"
 _STUCK = 2.0
 """Seconds that a write may wait for the host once a signal has come."""
+_IDLE = 60.0
+"""Seconds after a turn in which nobody says anything, and hooks are told so, when nobody says otherwise."""
 _ANSWERS = 60.0
 """Seconds that a host's program may take to answer when nobody says otherwise."""
 
@@ -61,6 +63,10 @@ class Session:
         self._early: list[Frame] = []
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        self._idle = _seconds(environ.get("ASSAY_HOST_IDLE")) or _IDLE
+        self._alone = False
+        """A turn has ended, and hooks were not told yet that nobody goes on."""
+        self._idling: asyncio.Task[None] | None = None
         self._eof = self._turning = False
         self._end: int | None = None
         """The exit code, once it is settled that there is no further turn."""
@@ -112,6 +118,8 @@ class Session:
             self._early.clear()
             await self._turns()
             await self._settle_requests()
+            if self._idling:
+                self._idling.cancel()
         return self._code if self._end is None else self._end
 
     def _adopt(self, task: Task) -> None:
@@ -137,6 +145,7 @@ class Session:
                     self._end = 1
             if not self._busy:
                 self._tell("idle")
+                self._alone = self.task.hooks is not None and self.task.hooks.listens("Notification")
 
     async def _next(self) -> Prompt | None:
         """The next prompt; None when there will be none."""
@@ -145,11 +154,14 @@ class Session:
                 return self.queue.take()
             self._news.clear()
             waits = [asyncio.ensure_future(self._wake()), asyncio.ensure_future(self._heard())]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            patience = self._idle if self._alone and not self._eof else None
+            done, _ = await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 # What waits has taken nothing yet, so nothing is lost by giving it up.
                 wait.cancel()
             await asyncio.wait(waits)
+            if not done:
+                self._tell_idle()
             if not waits[0].cancelled():
                 wake = waits[0].result()
                 if wake is not None:
@@ -157,6 +169,13 @@ class Session:
                 if self._eof and not self.queue:
                     return None
         return None
+
+    def _tell_idle(self) -> None:
+        """For hooks; what they do keeps no prompt waiting."""
+        self._alone = False
+        if hooked := self.task.run.hooked:
+            told = hooked.notify("idle_prompt", "nobody has said anything since the turn ended")
+            self._idling = asyncio.ensure_future(told)
 
     async def _wake(self) -> Wake | None:
         """What has ended in the background and is for the model to know. At the end of input, None when nothing more

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assay.app.flags import Parsed
 
 _HOOKS = frozenset({"hook_started", "hook_progress", "hook_response"})
-_ALWAYS_HOOKS = frozenset({"SessionStart", "Setup"})
+_ALWAYS_HOOKS = frozenset({"SessionStart"})
 _SAID = frozenset({"text", "thinking"})
 
 
@@ -38,7 +38,10 @@ class Wanted:
         kind, child = frame.get("type"), bool(frame.get("parent_tool_use_id"))
         if kind == "system" and frame.get("subtype") in _HOOKS:
             return frame if self._hooks or frame.get("hook_event") in _ALWAYS_HOOKS else None
-        if frame.get("isReplay") and (child or not self._replays):
+        if frame.get("isReplay") and child:
+            # What a sub-agent is told is new to the host.
+            return {key: value for key, value in frame.items() if key != "isReplay"}
+        if frame.get("isReplay") and not self._replays:
             return None
         if kind == "stream_event" and child and not forward:
             return None
