@@ -54,7 +54,7 @@ BUILT_IN = (
     AgentDefinition(GENERAL, "any errand, changes included", "Do the errand to its end."),
     AgentDefinition(
         EXPLORE,
-        "finds out where and how things are done here; reads only",
+        "finds out where and how things are done; reads only",
         "Look, and change nothing. Answer with paths and line numbers.",
         disallowed=tuple(sorted(_WRITING)),
         permission_mode="plan",

@@ -28,7 +28,7 @@ MOST_AROUND = 50
 CHARACTERS = 40_000
 _KEPT = 400_000
 """Bytes of ripgrep's output that are read."""
-_HIDDEN = ("-A", "-B", "-n", "offset")
+_HIDDEN = ("-A", "-B", "-n", "head_limit", "offset")
 """Arguments that are understood, but would cost more in every request than they are worth."""
 _NARROW = "narrow pattern, path or glob"
 
