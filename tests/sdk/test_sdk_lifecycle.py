@@ -20,7 +20,7 @@ from assay.testing.server import Call, Reply
 
 from .conftest import Place, all_of
 
-BOUND = 30
+BOUND = 90
 """Seconds for anything."""
 
 
