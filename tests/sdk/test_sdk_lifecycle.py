@@ -189,8 +189,10 @@ def program(place: Place, body: str, marker: str) -> subprocess.Popen[bytes]:
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     try:
         out, err = process.communicate(timeout=BOUND)
-    finally:
+    except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()
+        raise
     return process.returncode, out.decode(), err.decode()
 
 
@@ -205,6 +207,8 @@ def test_ctrl_c_ends_the_turn_in_order(place: Place) -> None:
     process = program(
         place,
         """
+        # Whoever runs the tests in the background of a shell has them, and us, ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             assay.run_sync("run", options)
         except KeyboardInterrupt:
