@@ -30,10 +30,20 @@ from .kit import InHost, hostile, tool
 THOUSAND = [tool(f"tool_{number}", f"Does thing number {number}. " * 8) for number in range(1_000)]
 
 
+class Program:
+    """A program that drives us and has servers within it."""
+
+    approver = None
+
+    def __init__(self, servers: InHost) -> None:
+        self.mcp = servers
+        self.offered: dict[str, object] = {}
+
+
 def wish(tmp_path: Path, host: InHost | None = None, **more: object) -> Wish:
     if host and "mcp_config" not in more:
         more["mcp_config"] = (json.dumps({"mcpServers": {name: {"type": "sdk"} for name in host.tools}}),)
-    return Wish(tmp_path, dict(os.environ), mcp_bridge=host, **more)
+    return Wish(tmp_path, dict(os.environ), host=Program(host) if host else None, **more)
 
 
 def paths(tmp_path: Path) -> Paths:

@@ -177,7 +177,7 @@ async def open_servers(
 
 
 def _made(wish: Wish, settings: Settings, paths: Paths, run: Run, configs: list[ServerConfig]) -> Servers | None:
-    bridge = wish.mcp_bridge or (wish.host.mcp if wish.host else None)
+    bridge = wish.host.mcp if wish.host else None
     if not configs and bridge is None:
         return None
     from assay.run.answer import first_breach

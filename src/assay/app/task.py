@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from assay.app.agents import Outfitter
     from assay.policy.hooks.engine import HookEngine
     from assay.sessions.claude.writer import Transcript
-    from assay.tools.mcp.inprocess import Bridge
 
 
 class Wish(Struct, frozen=True):
@@ -68,8 +67,6 @@ class Wish(Struct, frozen=True):
     checks: tuple[str, ...] = ()
     mcp_config: tuple[str, ...] = ()
     strict_mcp: bool = False
-    mcp_bridge: Bridge | None = None
-    """Reaches MCP servers that live in the program that drives us."""
     no_sandbox: bool = False
     session: str | None = None
     """A session to go on with; "" for the newest of this directory; None for a new one."""
