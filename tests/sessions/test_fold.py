@@ -187,8 +187,8 @@ def test_the_status_of_a_whole_session() -> None:
     assert status.seen == {"a.py": "ab12"}
     assert [row.cls for row in status.evidence] == ["B"]
     assert [each.phase for each in status.checks] == ["baseline"]
-    assert (len(status.criteria), len(status.attempts)) == (1, 1)
-    assert (status.started, status.updated, status.records) == (1.0, 21.0, 21)
+    assert (len(status.criteria), len(status.attempts)) == (1, 2)
+    assert (status.started, status.updated, status.records) == (1.0, 23.0, 23)
     status.apply(Record(18, 18.0, said("again")))
     assert (status.title, status.evidence, status.criteria, status.checks) == ("mend b", [], (), [])
     assert status.seen, "what was seen is of the session"

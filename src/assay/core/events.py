@@ -117,6 +117,29 @@ class AttemptFinished(Struct, frozen=True, tag="attempt", tag_field="kind"):
     result: Literal["green", "red", "invalid", "duplicate"]
     note: str = ""
     tree: str = ""
+    model: str = ""
+    """PROVIDER/NAME, where it is not the turn's own; empty for a candidate that no model made."""
+    steps: int = 0
+    """Requests of an attempt that ran beside this log, in one of its own; what it used is told here alone."""
+    usage: Usage = Usage()
+    dollars: float | None = 0.0
+    seconds: float = 0.0
+    log: str = ""
+    """A file with the records of such an attempt."""
+
+
+class AttemptSelected(Struct, frozen=True, tag="selected", tag_field="kind"):
+    """Which of several attempts was adopted."""
+
+    number: int
+    why: str
+    """One line."""
+    made: int
+    """Attempts that were looked at."""
+    first_passed: bool = False
+    """Attempt 1 alone would have passed what the selected one passed: the honest single-attempt figure."""
+    belief: float = 0.0
+    """How likely the selected one is right, 0 to 1, as `search.belief` reckons; 0 when it was not reckoned."""
 
 
 class Compacted(Struct, frozen=True, tag="compacted", tag_field="kind"):
@@ -201,6 +224,7 @@ Event: TypeAlias = (
     | CheckFinished
     | EvidenceRecorded
     | AttemptFinished
+    | AttemptSelected
     | Compacted
     | Rewound
     | ModeChanged

@@ -7,7 +7,7 @@ already reads; nothing that changes the world starts before the frame exists; th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -101,6 +101,8 @@ class RunOptions(Struct, frozen=True):
     max_output: int | None = None
     """Most tokens of one reply, where that is less than the model can write."""
     compaction: Compaction = "auto"
+    attempts: int | None = None
+    """Candidates of the turn at most; None leaves it to the effort."""
 
 
 class Run:
@@ -352,10 +354,14 @@ class Run:
         call or by `text`."""
         return "" if self.state.structured is not None else self.schema.owed(text)
 
-    async def conclude(self) -> Verdict:
+    async def conclude(self, doubts: Sequence[str] = ()) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
-        outcome of its own."""
-        self._verdict = await self._prove()
+        outcome of its own. `doubts` are a strategy's own reasons, a line each, why green checks prove too little: with
+        any, nothing is called verified."""
+        verdict = await self._prove()
+        if doubts and verdict.outcome == "verified":
+            verdict = replace(verdict, outcome="partial", why=doubts[0])
+        self._verdict = replace(verdict, unchecked=(*verdict.unchecked, *doubts))
         return self._verdict
 
     async def within_time(self, work: Awaitable[Stop]) -> Stop:

@@ -10,6 +10,7 @@ from assay.core.budget import Spent
 from assay.core.check import Criterion, OutcomeName
 from assay.core.events import (
     AttemptFinished,
+    AttemptSelected,
     CallDecided,
     CallFinished,
     Checkpointed,
@@ -159,7 +160,9 @@ class State:
             case Compacted():
                 self.last_usage = None
                 self.added_tokens = sum(_weigh(message) for message in self._history.messages())
-            case AttemptFinished(result="green", number=number):
+            case AttemptFinished() as event:
+                self._attempted(event)
+            case AttemptSelected(number=number):
                 self.selected = number
                 self.touched = True
             case Checkpointed(call=call, tree=tree) if call:
@@ -214,6 +217,15 @@ class State:
         self.ended[event.task] = (started, event)
         if started.background:
             self.news.append(event.task)
+
+    def _attempted(self, event: AttemptFinished) -> None:
+        spent, more = self.spent, event.dollars or 0.0
+        self.spent = Spent(spent.steps + event.steps, spent.usage + event.usage, spent.dollars + more)
+        if event.steps:
+            self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + more
+        if event.result == "green":
+            self.selected = event.number
+            self.touched = True
 
     def _reply(self, event: ModelReplied) -> None:
         message, spent = event.message, self.spent

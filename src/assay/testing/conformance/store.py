@@ -7,6 +7,7 @@ from collections.abc import Callable
 from assay.core.check import Check, CheckRun, Criterion, DiffStat, Evidence, Verdict
 from assay.core.events import (
     AttemptFinished,
+    AttemptSelected,
     CallDecided,
     CallFinished,
     CheckFinished,
@@ -73,6 +74,8 @@ def every_event() -> list[Event]:
         CriteriaDeclared((criterion,)),
         EvidenceRecorded(evidence),
         AttemptFinished(1, "slots", "a.py:b", "green", "first", "t1"),
+        AttemptFinished(2, "loop", "a.py", "red", "1 failed", "t2", "p/m", 3, usage, 0.02, 4.5, "a2.jsonl"),
+        AttemptSelected(1, "the only one that is green", 2, True, 0.9),
         Compacted("b was mended", 6),
         Rewound(7, "a1b2"),
         ModeChanged("plan"),
