@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import cast
 
@@ -58,15 +59,15 @@ def inputs_of(known: Sequence[str], text: str = "", limit: int = INPUTS) -> list
 
 
 def clusters(pool: Sequence[Candidate]) -> list[tuple[int, ...]]:
-    """Numbers of candidates that answer every shared input alike: largest first, then by the earliest member. One that
-    nobody observed stands alone."""
-    seen = [candidate.behaviour for candidate in pool if candidate.behaviour]
-    shared = sorted(set(seen[0]).intersection(*seen[1:])) if seen else []
+    """Numbers of candidates that answer every input alike: largest first, then by the earliest member. One that nobody
+    observed stands alone. Inputs that only a few were asked, because time ran out, are left aside."""
+    counts = Counter(call for candidate in pool for call in candidate.behaviour)
+    observed = sum(1 for candidate in pool if candidate.behaviour)
+    asked = sorted(call for call, times in counts.items() if 2 * times > observed)
     found: dict[object, list[int]] = {}
     for candidate in sorted(pool, key=lambda candidate: candidate.number):
-        alone = not candidate.behaviour or not shared
-        key = candidate.number if alone else tuple(candidate.behaviour[call] for call in shared)
-        found.setdefault(key, []).append(candidate.number)
+        answers = tuple(candidate.behaviour.get(call, "") for call in asked)
+        found.setdefault(answers if any(answers) else candidate.number, []).append(candidate.number)
     return sorted((tuple(numbers) for numbers in found.values()), key=lambda numbers: (-len(numbers), numbers[0]))
 
 
