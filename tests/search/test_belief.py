@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.search.pools import RED, candidate, pools
 
-from assay.search.belief import LOOSENESS, Spent, belief, doubts, futile, grounds, looseness, stop
+from assay.search.belief import LOOSENESS, Spent, belief, doubts, futile, grounds, stop
 from assay.search.candidate import Candidate, Ground, Vector
 from assay.search.effort import DIALS, dial_of
 from assay.search.priors import LASTING, STRONG, TINY, Prior, learned, prior_of, read, write
@@ -58,8 +58,6 @@ def test_an_ally_raises_it_and_a_rival_lowers_it() -> None:
 def test_checks_that_would_not_notice_a_change_lower_it() -> None:
     tight, loose = (candidate(1, signs={LOOSENESS: share}) for share in (0.0, 0.2))
     assert belief([loose], GROUND, DIAL) < belief([tight], GROUND, DIAL) == belief([candidate(1)], GROUND, DIAL)
-    assert looseness(0, 0) == 0
-    assert 0 < looseness(10, 1) < looseness(10, 5) < 1
 
 
 def test_doubts_are_said_in_words_and_only_about_what_was_looked_at() -> None:

@@ -49,8 +49,7 @@ NO_PROGRESS = 2
 """Candidates in a row that pass nothing that the best before them did not."""
 
 LOOSENESS = "loose"
-"""The sign (`Candidate.signs`) that holds the part of small changes to a candidate that behave differently and that the
-checks let pass: what they would not have noticed. `looseness` reckons it."""
+"""The sign (`Candidate.signs`) for the part of small changes to a candidate that the checks let pass (`notice`)."""
 
 
 class Spent(Struct, frozen=True):
@@ -133,13 +132,6 @@ def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior =
         count = "one assertion speaks" if ground.assertions == 1 else f"only {ground.assertions} assertions speak"
         lines.append(f"{count} for it, and nothing made independently of them agrees")
     return lines
-
-
-def looseness(noticed: int, altered: int) -> float:
-    """The part of small changes that checks let pass. `altered`: those that they let pass although the behaviour is
-    another; `noticed`: those that they refused. Ones that behave the same prove nothing either way. One is added to
-    what was noticed, so that few changes don't look like proof of the opposite."""
-    return altered / (noticed + altered + 1)
 
 
 def stop(
