@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bench.solve import critic
 from bench.solve.replay import (
     SELECTORS,
     Graded,
@@ -117,3 +118,24 @@ def test_the_command_prints_a_table_and_names_what_is_wrong(tmp_path: Path, caps
     assert main([str(pool)]) == 2
     assert f"{pool}:1 is no task of a pool" in capsys.readouterr().err
     assert contested(TASKS[1])
+
+
+def _lines(task: int, split: str) -> Task:
+    """The correct candidate is the one that a model made; nothing else tells them apart."""
+    wrong, right = graded(1, False, answer="x"), graded(2, True, answer="y")
+    return Task(f"{task}", (wrong, msgspec.structs.replace(right, model="p/m")), split)
+
+
+def test_a_critic_learns_what_tells_right_from_wrong_and_is_set_beside_the_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = [_lines(number, "odd" if number % 2 else "even") for number in range(6)]
+    right, by_rules, weights = critic.compared(tasks[::2], tasks[1::2])
+    assert (right, by_rules) == (3, 0)
+    assert weights["made by a model"] > 0
+    pool = tmp_path / "pool.jsonl"
+    pool.write_bytes(b"\n".join(msgspec.json.encode(task) for task in tasks))
+    assert critic.main([str(pool)]) == 0
+    assert "right of 3 by the critic 3, by the rules 0" in capsys.readouterr().out
+    pool.write_bytes(msgspec.json.encode(tasks[0]))
+    assert critic.main([str(pool)]) == 2
