@@ -354,6 +354,11 @@ class Run:
         call or by `text`."""
         return "" if self.state.structured is not None else self.schema.owed(text)
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """What `conclude` said last in this turn."""
+        return self._verdict
+
     async def conclude(self, doubts: Sequence[str] = ()) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
         outcome of its own. `doubts` are a strategy's own reasons, a line each, why green checks prove too little: with
@@ -454,7 +459,8 @@ class Run:
         for row in verdict.evidence:
             self.record(EvidenceRecorded(row))
         if verdict.evidence and self.state.frame:
-            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
+            made, choice = self.state.attempts, self.state.choice
+            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill, made, choice)
         spent = self.used
         ended = TurnEnded(
             self.state.turn,

@@ -40,6 +40,8 @@ _QUIET = frozenset({"read", "none"})
 _IMAGE_TOKENS = 1_500
 NOTIFICATION = "task-notification"
 """The kind of origin of a turn that began because something in the background has ended."""
+ADOPTED = "attempt"
+"""The role of words in the log that an adopted attempt ended with; no request of this log brought them."""
 SENT_ON = "subagent-stop"
 """That of a sub-agent's turn that began because a hook would not let it end."""
 
@@ -100,6 +102,9 @@ class State:
         self.structured: Json = None
         """The answer of this turn that was given by a call, in the shape that the user asked for."""
         self.selected = 0
+        self.attempts: list[AttemptFinished] = []
+        """Those of this turn that ended."""
+        self.choice: AttemptSelected | None = None
 
     def messages(self) -> Sequence[Message]:
         return self._history.messages()
@@ -162,9 +167,11 @@ class State:
                 self.added_tokens = sum(_weigh(message) for message in self._history.messages())
             case AttemptFinished() as event:
                 self._attempted(event)
-            case AttemptSelected(number=number):
-                self.selected = number
+            case AttemptSelected(number=number) as event:
+                self.selected, self.choice = number, event
                 self.touched = True
+                # What another attempt answered is in its words, which follow.
+                self.structured = self.structured if number == 1 else None
             case Checkpointed(call=call, tree=tree) if call:
                 self.touched = True
                 if self._idle and not self._changed[0]:
@@ -223,18 +230,22 @@ class State:
         self.spent = Spent(spent.steps + event.steps, spent.usage + event.usage, spent.dollars + more)
         if event.steps:
             self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + more
-        if event.result == "green":
+        self.attempts.append(event)
+        # One with a log of its own worked on a copy: it counts here once it is adopted.
+        if event.result == "green" and not event.log:
             self.selected = event.number
             self.touched = True
 
     def _reply(self, event: ModelReplied) -> None:
         message, spent = event.message, self.spent
         dollars = spent.dollars + (event.dollars or 0.0)
-        self.spent = Spent(spent.steps + 1, spent.usage + message.usage, dollars)
+        adopted = event.role == ADOPTED
+        self.spent = Spent(spent.steps + (not adopted), spent.usage + message.usage, dollars)
         self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + event.dollars
         if message.failure is None:
-            self.last_usage = message.usage
-            self.added_tokens = 0
+            # Words that another attempt ended with were paid for there, and are new to whoever reads them here.
+            self.last_usage = self.last_usage if adopted else message.usage
+            self.added_tokens = self.added_tokens + estimate_tokens(message.text) if adopted else 0
             self.last_text = message.text.strip() or self.last_text
             self._open_calls = {call.id: call for call in message.calls}
             self._begun = set()
