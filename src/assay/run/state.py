@@ -32,7 +32,7 @@ from assay.core.store import Record
 from assay.loop.calls import APPROVED
 from assay.run.answer import TOOL
 from assay.run.asked import Asked
-from assay.sessions.fold import History
+from assay.sessions.fold import SOLVER, History
 
 _FINAL: frozenset[OutcomeName] = frozenset({"answered", "verified", "partial", "unverified", "failed", "usage"})
 """Outcomes after which a turn is over; after any other it can be gone on with."""
@@ -40,8 +40,6 @@ _QUIET = frozenset({"read", "none"})
 _IMAGE_TOKENS = 1_500
 NOTIFICATION = "task-notification"
 """The kind of origin of a turn that began because something in the background has ended."""
-ADOPTED = "attempt"
-"""The role of words in the log that an adopted attempt ended with; no request of this log brought them."""
 SENT_ON = "subagent-stop"
 """That of a sub-agent's turn that began because a hook would not let it end."""
 
@@ -239,10 +237,10 @@ class State:
     def _reply(self, event: ModelReplied) -> None:
         message, spent = event.message, self.spent
         dollars = spent.dollars + (event.dollars or 0.0)
-        adopted = event.role == ADOPTED
+        adopted = event.step == 0
         self.spent = Spent(spent.steps + (not adopted), spent.usage + message.usage, dollars)
         self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + event.dollars
-        if message.failure is None:
+        if message.failure is None and event.role == SOLVER:
             # Words that another attempt ended with were paid for there, and are new to whoever reads them here.
             self.last_usage = self.last_usage if adopted else message.usage
             self.added_tokens = self.added_tokens + estimate_tokens(message.text) if adopted else 0
