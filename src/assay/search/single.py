@@ -174,7 +174,7 @@ class Shot(Middleware):
     def _red(self, done: Execution) -> str:
         looks = self._attempt.looks
         if looks[-1].signature == looks[-2].signature:
-            return f"`{done.check.command}` fails as before: the same tests, for the same reasons."
+            return f"`{done.check.command}` fails as before, for the same reasons."
         return digest(done)
 
     async def _judged(self) -> Stop | Inject:
