@@ -46,6 +46,8 @@ class ContextAdded(Struct, frozen=True, tag="context", tag_field="kind"):
     text: str
     source: str = ""
     label: Label = WORKSPACE
+    seen: dict[str, str] = {}
+    """Path -> SHA-256 of files that it shows, as in `CallFinished`."""
 
 
 class Framed(Struct, frozen=True, tag="framed", tag_field="kind"):

@@ -154,6 +154,8 @@ class Run:
             self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
         self._verdict: Verdict | None = None
+        self.said = ""
+        """A strategy's words for the end of the turn, in place of the model's last."""
 
     # --- what surfaces and strategies use -------------------------------------------------------------------------
 
@@ -296,7 +298,7 @@ class Run:
         task = self._task = asyncio.current_task()
         if not self._began or (origin or {}).get("kind") != NOTIFICATION:
             self._began = self.parts.clock.monotonic()
-        self._verdict = None
+        self._verdict, self.said = None, ""
         resumed = self.state.open and self.state.touched
         received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
         said: str | None = None
@@ -476,7 +478,7 @@ class Run:
         ended = TurnEnded(
             self.state.turn,
             verdict,
-            self.state.last_text or verdict.why,
+            self.said or self.state.last_text or verdict.why,
             spent.steps,
             round(spent.seconds, 3),
             self.state.dollars,

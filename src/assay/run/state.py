@@ -57,7 +57,8 @@ class State:
         self.has_context = False
         self.sources: set[tuple[str, str]] = set()
         """Owner and source of what the harness put before the model in this session."""
-        self._last_reply: AssistantMessage | None = None
+        self.last_reply: AssistantMessage | None = None
+        """The last usable one."""
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
         self.asked = Asked()
@@ -140,7 +141,8 @@ class State:
         match record.event:
             case InputReceived() as event:
                 self._input(event)
-            case ContextAdded(owner=owner, text=text, source=source):
+            case ContextAdded(owner=owner, text=text, source=source, seen=seen):
+                self.seen.update(seen)
                 self.news = [task for task in self.news if owner != "task" or task != source]
                 self.has_context = self.has_context or owner == "environment"
                 self.sources.add((owner, source))
@@ -247,7 +249,7 @@ class State:
             self.last_text = message.text.strip() or self.last_text
             self._open_calls = {call.id: call for call in message.calls}
             self._begun = set()
-            self._last_reply = message
+            self.last_reply = message
             self.unjudged = None if message.calls else message
 
     def _decided(self, event: CallDecided) -> None:
@@ -273,7 +275,7 @@ class State:
         self.seen.update(event.seen)
         self.loaded += [name for name in event.loads if name not in self.loaded]
         if event.finish:
-            self.unjudged = self._last_reply
+            self.unjudged = self.last_reply
         if event.finish and isinstance(summary := event.debug.get("summary"), str) and summary:
             self.last_text = summary
         if call and call.name == TOOL and not event.result.is_error:

@@ -271,8 +271,8 @@ class Status:
                 self._open_turn(event)
             case Framed() as event:
                 self.tree = event.tree
-            case CallFinished() as event:
-                self.seen.update(event.seen)
+            case CallFinished(seen=seen) | ContextAdded(seen=seen):
+                self.seen.update(seen)
             case CriteriaDeclared() as event:
                 self.criteria = event.criteria
             case CheckFinished() as event:
