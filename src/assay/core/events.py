@@ -69,6 +69,8 @@ class Checkpointed(Struct, frozen=True, tag="checkpoint", tag_field="kind"):
 
 class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):
     step: int
+    """Which request of its turn, from 1. 0 for the last words of an attempt that was adopted: they were paid for in the
+    attempt's own log."""
     message: AssistantMessage
     dollars: float | None = None
     seconds: float = 0.0

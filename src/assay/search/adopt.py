@@ -13,7 +13,6 @@ from assay.core.messages import AssistantMessage, Text
 from assay.core.policy import Label
 from assay.run.attempt import OWNER
 from assay.run.run import Run
-from assay.run.state import ADOPTED
 
 SHOWN = 12
 """Changed files that the model is told by name."""
@@ -56,7 +55,8 @@ async def adopt(run: Run, taken: Taken, before: str, choice: AttemptSelected) ->
     run.record(ContextAdded(OWNER, text, f"attempt {taken.number}", taken.label))
     words = taken.words or f"Attempt {taken.number} was taken: {choice.why}"
     message = AssistantMessage((Text(words),), "end", taken.model)
-    run.record(ModelReplied(run.state.spent.steps, message, 0.0, 0.0, ADOPTED))
+    run.record(ModelReplied(0, message, 0.0))
+    run.said = ""
     return True
 
 

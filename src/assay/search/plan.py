@@ -8,15 +8,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from assay.core.check import Verdict
-from assay.core.model import estimate_tokens
 from assay.core.policy import OPERATOR, WORKSPACE, Label
-from assay.core.workspace import Change
 
-DISTILLATE = 200
-"""Tokens at most that one attempt learns of another."""
 OPENING = "This is another attempt at the task above. The files are as they were at its start. "
 ANEW = "Nothing of earlier attempts is in them."
+KNOWN = "An earlier attempt, which is not in them, failed:"
 FRESH = (
     ("smallest change", "Find the cause, and write the smallest change that removes it."),
     (
@@ -45,9 +41,10 @@ class Failed(Struct, frozen=True):
     """An attempt that did not pass, as far as others may learn of it."""
 
     number: int
-    words: str
-    changes: tuple[Change, ...]
-    verdict: Verdict
+    distillate: str
+    """As `search.distill` has it."""
+    missing: str
+    """What the gate said to it."""
     label: Label
 
 
@@ -79,39 +76,18 @@ def fresh(number: int, places: Sequence[str], *, anew: bool = False) -> Plan:
 
 def restart(failed: Failed) -> Plan:
     """An attempt that knows what another one tried in vain."""
-    text = f"{OPENING}{distillate(failed)}\nDo better: find what that missed. Don't repeat it as it was."
-    return Plan(f"restart of {failed.number}", text, failed.label)
+    text = f"{OPENING}{KNOWN}\n{failed.distillate}\nFind what that missed; don't repeat it as it was."
+    return Plan(f"restart of {failed.number}", text, failed.label.join(WORKSPACE))
 
 
 def handed_on(failed: Failed | None, places: Sequence[str]) -> Plan:
     """What the next model of a cascade gets: the distillate, the places and the evidence, and nothing else."""
-    lines = [OPENING.strip()]
-    label = OPERATOR
-    if failed:
-        lines.append(distillate(failed))
-        label = failed.label.join(WORKSPACE)
+    parts = [OPENING.strip()]
+    if failed and failed.distillate:
+        parts.append(f"{KNOWN}\n{failed.distillate}")
     if places:
-        lines.append("Likely places:\n" + "\n".join(f"- {place}" for place in places[:5]))
-        label = label.join(WORKSPACE)
-    if failed and failed.verdict.missing:
-        lines.append(failed.verdict.missing)
-    return Plan("cascade", "\n".join(lines), label)
-
-
-def distillate(failed: Failed) -> str:
-    """What a failed attempt had in mind, what it changed and what the checks said, within `DISTILLATE` tokens; made by
-    cutting, no model is asked."""
-    idea = _line(failed.words, 280)
-    changed = ", ".join(f"{each.path} +{max(each.added, 0)} -{max(each.removed, 0)}" for each in failed.changes[:6])
-    evidence = _line(failed.verdict.missing.partition("\n")[2] or failed.verdict.why, 260)
-    text = "An earlier attempt failed."
-    for name, said in (("It changed", _line(changed, 140)), ("The checks then said", evidence), ("It thought", idea)):
-        more = f"{text}\n{name}: {said}"
-        if said and estimate_tokens(more) <= DISTILLATE:
-            text = more
-    return text
-
-
-def _line(text: str, most: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line.encode("utf-8", "replace")) <= most else line[: most // (1 + (not line.isascii()))] + "…"
+        parts.append("Likely places:\n" + "\n".join(f"- {place}" for place in places[:5]))
+    if failed and failed.missing:
+        parts.append(failed.missing)
+    label = failed.label.join(WORKSPACE) if failed else WORKSPACE
+    return Plan("cascade", "\n".join(parts), label)

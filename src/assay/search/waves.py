@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -24,19 +25,22 @@ from assay.loop.turn import Stop
 from assay.run.attempt import OWNER, STRATEGY, Made, Opened, Order, Prepare, carry_out, shared_records
 from assay.run.run import Run, Strategy, tool_loop
 from assay.search.adopt import Taken, adopt, keep_patches
+from assay.search.belief import belief, doubts, futile
 from assay.search.candidate import Candidate, Ground
-from assay.search.choice import Choice, choose
+from assay.search.distill import distill
 from assay.search.effort import Dial
 from assay.search.places import places_of
 from assay.search.plan import Failed, Plan, handed_on, plans
+from assay.search.select import Selection, leader, select
+from assay.search.single import Attempt
 from assay.search.vector import vector_of
+from assay.sessions.reader import LogReader
+from assay.verify.baseline import Baseline
 
 _JUDGED = frozenset({None, "failed", "stuck"})
 """Ends of an attempt after which its work can be judged and another one makes sense."""
 UNKNOWN = Label("external", "secret")
 """Of an attempt of which nobody remembers what it read."""
-SAME = 2
-"""Attempts in a row that fail alike, or add nothing, after which another way is tried, and at the second time none."""
 LEFT = "the program ended before it did"
 
 
@@ -73,6 +77,7 @@ class _Entry(Struct, frozen=True):
     candidate: Candidate
     verdict: Verdict
     taken: Taken
+    distillate: str = ""
 
 
 def wanted(run: Run, verdict: Verdict, dial: Dial, said: bool) -> bool:
@@ -141,15 +146,13 @@ class Waves:
         """What the turn's own attempt left."""
         self._start = ""
         self._places: list[str] = []
+        self._ground = Ground()
         self._turned = False
         """Another way was tried already."""
 
     @property
     def _candidates(self) -> list[Candidate]:
         return [entry.candidate for entry in self._pool.values()]
-
-    def _choice(self) -> Choice:
-        return choose(self._candidates, Ground(effort=self.run.options.reasoning.effort or "medium"), self.dial)
 
     async def begin(self, verdict: Verdict) -> None:
         """Take in the turn's own attempt, and what an earlier process made in this turn."""
@@ -167,6 +170,9 @@ class Waves:
         for lost in self.ports.lost():
             self._lost(lost)
         self._places = await places_of(run)
+        red = await _red(run)
+        kind = "A" if red and red.check.command in run.proof.user_checks else "B" if red else None
+        self._ground = Ground(kind, effort=run.options.reasoning.effort or "medium")
 
     def _first(self, recorded: AttemptFinished | None, verdict: Verdict) -> Made:
         """The turn's own attempt, which is in the log from now on."""
@@ -230,7 +236,18 @@ class Waves:
             seconds=made.spent.seconds,
         )
         taken = Taken(made.number, made.tree, made.words, made.model, made.criteria, made.label)
-        self._pool[made.number] = _Entry(candidate, verdict, taken)
+        self._pool[made.number] = _Entry(candidate, verdict, taken, self._distillate(made))
+
+    def _distillate(self, made: Made) -> str:
+        """What others may learn of it, from its log."""
+        records = LogReader(Path(made.log)).records() if made.log else self.run.parts.store.records()
+        try:
+            found = distill(records)
+        except AssayError:
+            return ""
+        # Checks are heard of in the session's log alone; what the gate said is as good.
+        said = " ".join((made.verdict.missing if made.verdict else "").partition("\n")[2].split())
+        return str(structs.replace(found, failing=said[:260]) if made.log and said else found)
 
     # --- growing -----------------------------------------------------------------------------------------------------
 
@@ -243,37 +260,26 @@ class Waves:
             count = min(size, left)
             if count < 1:
                 continue
-            anew = self._stale() and not self._turned
-            if self._enough() or (self._stale() and self._turned):
+            stale = futile(self._candidates)
+            if self._enough() or (stale and self._turned):
                 return
-            self._turned = self._turned or anew
-            made = await self._wave(plans(self._made + 1, count, self._places, await self._failed(), anew=anew))
-            if not made:
+            self._turned = self._turned or stale
+            if not await self._wave(plans(self._made + 1, count, self._places, self._failed(), anew=stale)):
                 return
             left -= count
 
     def _enough(self) -> bool:
-        return any(entry.verdict.outcome == "verified" for entry in self._pool.values()) and self._choice().enough
+        if any(entry.verdict.outcome == "verified" for entry in self._pool.values()):
+            return True
+        return belief(self._candidates, self._ground, self.dial) >= self.dial.belief
 
-    def _stale(self) -> bool:
-        """The last attempts failed alike, or passed nothing that the best before them did not."""
-        last = self._candidates[-SAME:]
-        if len(last) < SAME:
-            return False
-        signatures = {each.vector.signature for each in last}
-        alike = len(signatures) == 1 and "" not in signatures
-        before = max((_passed(each) for each in self._candidates[:-SAME]), default=-1)
-        return alike or (before >= 0 and all(_passed(each) <= before for each in last))
-
-    async def _failed(self) -> Failed | None:
-        """The attempt that came furthest, for others to learn from."""
-        choice = self._choice()
-        entry = self._pool.get(choice.number) or next(iter(self._pool.values()), None)
-        if entry is None or entry.candidate.vector.green or not entry.candidate.tree:
+    def _failed(self) -> Failed | None:
+        """The attempt that came furthest without being right, for others to learn from."""
+        best = leader([each for each in self._candidates if not each.vector.green])
+        if best is None:
             return None
-        changes = await self.run.workspace.changes(self._start, entry.candidate.tree)
-        taken = entry.taken
-        return Failed(taken.number, taken.words, tuple(changes), entry.verdict, taken.label)
+        entry = self._pool[best.number]
+        return Failed(best.number, entry.distillate, entry.verdict.missing, entry.taken.label)
 
     async def climb(self, cascade: Sequence[str]) -> None:
         """One attempt with each model of the cascade, until the gate is content."""
@@ -284,7 +290,7 @@ class Waves:
                 continue
             number = self._made + 1
             self.run.record(Noticed(f"attempt {number} goes to {model.profile.name} (settings: cascade)"))
-            if not await self._wave([handed_on(await self._failed(), self._places)], model):
+            if not await self._wave([handed_on(self._failed(), self._places)], model):
                 return
 
     def _content(self) -> bool:
@@ -317,7 +323,7 @@ class Waves:
 
         async def one(order: Order) -> None:
             async with slots:
-                strategy = self.ports.strategy(order.model.profile) or tool_loop
+                strategy = _beside(self.ports.strategy(order.model.profile))
                 opened = self.ports.fork(self._shared)
                 made[order.number] = await carry_out(self.run, order, opened, strategy, self.ports.prepare)
 
@@ -342,25 +348,31 @@ class Waves:
 
     async def end(self, stop: Stop) -> Stop:
         """Adopt the best, and let the gate speak."""
-        run, choice = self.run, self._choice()
+        run, pool = self.run, self._candidates
         if not any(event.log for event in run.state.attempts):
             return stop  # none but the turn's own was made
+        # One that changed protected paths is nobody's to take over.
+        fit = [each for each in pool if not each.protected or each.number == self._own]
+        choice = await select(fit, selector="evidence")
         own = self._pool.get(self._own)
         first_passed = own is not None and own.candidate.vector.green and not own.candidate.protected
-        selected = AttemptSelected(choice.number, choice.why, self._made, first_passed, choice.belief)
+        sure = belief(fit, self._ground, self.dial, chosen=choice.number)
+        why = _reason(choice, fit)
+        selected = AttemptSelected(choice.number, why, self._made, first_passed, round(sure, 3))
+        doubtful = doubts(fit, self._ground, self.dial, chosen=choice.number)
         entry = self._pool.get(choice.number)
         if entry is None or choice.number == self._own:
             if own:
                 run.record(structs.replace(selected, number=self._own), durable=True)
-            if stop.outcome is None and choice.doubts:
-                await run.conclude(choice.doubts)
+            if stop.outcome is None and doubtful:
+                await run.conclude(doubtful)
             return stop
         if not await adopt(run, entry.taken, self._live, selected):
             line = await self._refused(choice.number)
             run.record(AttemptSelected(self._own, line, self._made, first_passed), durable=True)
             await run.conclude([line])
             return Stop(None)
-        await run.conclude(choice.doubts)
+        await run.conclude(doubtful)
         return Stop(None)
 
     async def _refused(self, number: int) -> str:
@@ -385,6 +397,27 @@ def share(run: Run, among: int, dial: Dial) -> Budget | None:
     return Budget(steps, tokens, dollars, seconds) if seconds is None or seconds > 0 else None
 
 
-def _passed(candidate: Candidate) -> int:
-    vector = candidate.vector
-    return sum(vector.targets.values()) + sum(vector.kept.values()) + sum(vector.written.values())
+async def _red(run: Run) -> Baseline | None:
+    """What was red at the start of the turn, as far as it is known: a check of the user before one of the project."""
+    known = (await run.proof.gate(await run.start_tree(), run.state.prompt)).ledger.known()
+    red = [each for each in known if each.result == "fail" and (each.check.source == "--check" or each.failing)]
+    return next((each for each in red if each.check.command in run.proof.user_checks), next(iter(red), None))
+
+
+def _beside(strategy: Strategy | None) -> Strategy:
+    """How an attempt is made that begins as the turn's own did: where that had the code at fault in hand, this one has
+    it, too, and is judged and capped in the same way."""
+
+    async def take(run: Run) -> Stop:
+        if any(owner == "single" for owner, _ in run.state.sources) and (red := await _red(run)):
+            return await Attempt(run, red, strict=True).take()
+        return await (strategy or tool_loop)(run)
+
+    return take
+
+
+def _reason(choice: Selection, pool: Sequence[Candidate]) -> str:
+    green = [each.number for each in pool if each.vector.green]
+    if choice.number not in green:
+        return f"none is green; {choice.why}" if pool else choice.why
+    return "the only one that turns the checks green" if len(green) == 1 else choice.why

@@ -188,7 +188,7 @@ class Account(Struct, frozen=True):
     def plus(self, reply: ModelReplied) -> Account:
         price = reply.dollars
         return Account(
-            self.steps + 1,
+            self.steps + (reply.step > 0),
             self.usage + reply.message.usage,
             self.dollars if price is None else (self.dollars or 0.0) + price,
             self.unpriced + (price is None),

@@ -268,7 +268,7 @@ class Voice:
     def _record(self, record: Record) -> None:
         out, event = self._out, record.event
         match event:
-            case ModelReplied(message=message, role="solver" | "attempt"):
+            case ModelReplied(message=message, role="solver"):
                 self._reply(record, message)
             case CallFinished():
                 self._result(record, event)

@@ -16,7 +16,6 @@ from assay.core.ids import new_id
 from assay.core.messages import Failure, Json, ToolCall, Usage
 from assay.core.model import Profile
 from assay.run.answer import NO_ANSWER
-from assay.run.state import ADOPTED
 
 _FINE = frozenset({"answered", "verified", "partial", "unverified"})
 
@@ -56,7 +55,7 @@ class Totals(Struct):
         before = self.dollars.get(name, 0.0)
         self.dollars[name] = None if event.dollars is None or before is None else before + event.dollars
         self.api_seconds += event.seconds
-        self.replies += event.role != ADOPTED
+        self.replies += event.step > 0
         self.stop = message.stop
         self.failure = message.failure
         self.last_sent = message.usage.sent
@@ -76,7 +75,7 @@ class Totals(Struct):
         steps, tokens = event.steps, event.usage.total
         if event.log:
             name = event.model or fallback
-            self.by_role[ADOPTED] = self.by_role.get(ADOPTED, 0) + tokens
+            self.by_role[ATTEMPT] = self.by_role.get(ATTEMPT, 0) + tokens
             self.agents += tokens
             self.by_model[name] = self.by_model.get(name, Usage()) + event.usage
             before = self.dollars.get(name, 0.0)
@@ -101,6 +100,8 @@ class Totals(Struct):
         self.held += [path for path in found if isinstance(path, str) and path not in self.held]
 
 
+ATTEMPT = "attempt"
+"""The role of what attempts beside the turn's own used."""
 PROMPT_REFUSED = "prompt_refused"
 """A hook kept the turn from beginning."""
 _API_FAILURES = frozenset({"auth", "unavailable", "usage"})

@@ -66,7 +66,7 @@ class Status:
     def _event(self, event: object) -> None:
         match event:
             case ModelReplied(step=step, message=message, dollars=dollars):
-                self._step = step
+                self._step = step or self._step
                 self._usage = self._usage + message.usage
                 self._dollars = None if dollars is None or self._dollars is None else self._dollars + dollars
                 self._doing = "thinking"
