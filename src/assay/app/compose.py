@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from assay._version import __version__
 from assay.app.agents import Outfitter, attach, read_agents
+from assay.app.attempts import Attempts, read_attempts
 from assay.app.companion import Companion
 from assay.app.config import Settings, find_compat, load_settings, parse_sources
 from assay.app.hooks import end, make_hooks, tie
@@ -134,6 +135,7 @@ class _Assembly:
 
         task = Task(run, model, wish, self.notices, new_store, approved)
         task.models, task.gate, task.hooks, task.library = models, gate, hooks, library
+        task.attempts = self._attempts(run, library, reader)
         library.serve(task, Lending(gate), models.get)
         follow(task, store)
         await self._company(task, run, models, gate, workspace)
@@ -156,6 +158,22 @@ class _Assembly:
         self.stack.push_async_callback(models.aclose)
         _warm(model, self.stack)
         return model, models
+
+    def _attempts(self, run: Run, library: Library, reader: Reader) -> Attempts:
+        wish, settings = self.wish, self.settings
+
+        def opened(name: str) -> Model:
+            # Where the first model is reached says nothing about others, and of those none stands in for another.
+            alone = replace(wish, base_url=None, api_key_env=None, dialect=None, fallback=())
+            alone_in = replace(settings, fallback_model=())
+            model = make_model(name.strip(), alone, alone_in, self.paths, self.clock, self.notices)
+            self.stack.push_async_callback(model.aclose)
+            return model
+
+        def prepare(attempt: Run) -> None:
+            attempt.watchers.append(Companion(attempt, library, Reader(wish.directory, reader.reach), wish.directory))
+
+        return Attempts(run, wish.fallback or settings.fallback_model, settings.cascade, opened, prepare)
 
     async def _workspace(self, store: SessionLog, gate: RuleGate) -> tuple[LocalWorkspace, Attached | None]:
         wish, settings = self.wish, self.settings
@@ -264,6 +282,7 @@ def _options(wish: Wish, settings: Settings, instructions: tuple[Fragment, ...],
         else "asked"
         if on(wish.environ, "DISABLE_AUTO_COMPACT")
         else "auto",
+        read_attempts(wish.attempts or settings.attempts),
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -62,6 +62,10 @@ class Settings(Struct, frozen=True, rename="camel"):
     fallback_model: tuple[str, ...] = ()
     effort: Literal["low", "medium", "high", "max"] | None = None
     thinking: str | None = None
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=32)] | None = None
+    """Attempts at a turn at most."""
+    cascade: tuple[str, ...] = ()
+    """Models that follow, one attempt each, when the gate is not content."""
     permissions: Permissions = Permissions()
     checks: tuple[str, ...] = ()
     """Acceptance checks for every task here, as `--check` gives them for one."""

@@ -69,6 +69,12 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--setting-sources", "text", "which stored settings to read: user,project,local", value="LIST"),
     Flag("--json-schema", "text", "the final answer must be JSON that meets this schema", value="SCHEMA"),
     Flag("--effort", "choice", "how hard to try", choices=EFFORTS),
+    Flag(
+        "--attempts",
+        "int",
+        "most attempts; another one only where evidence wants it",
+        value="N",
+    ),
     Flag("--thinking", "text", "off (or disabled), adaptive, or a number of tokens", value="MODE"),
     Flag("--max-thinking-tokens", "count", "the same as --thinking N; 0 for off", value="N"),
     Flag("--thinking-display", "choice", "omitted: thinking is not shown", choices=("summarized", "omitted")),

@@ -32,11 +32,12 @@ from assay.policy.bounds import PERMISSION_MODES, PermissionMode
 from assay.policy.gate import RuleGate
 from assay.run.answer import StructuredAnswer
 from assay.run.rewind import Rewinding
-from assay.run.run import Run
+from assay.run.run import Run, Strategy
 from assay.sessions.log import SessionLog
 
 if TYPE_CHECKING:
     from assay.app.agents import Outfitter
+    from assay.app.attempts import Attempts
     from assay.policy.hooks.engine import HookEngine
     from assay.sessions.claude.writer import Transcript
 
@@ -64,6 +65,8 @@ class Wish(Struct, frozen=True):
     schema: dict[str, Json] | None = None
     effort: str | None = None
     thinking: str | None = None
+    attempts: int | None = None
+    """Attempts at a turn at most."""
     checks: tuple[str, ...] = ()
     mcp_config: tuple[str, ...] = ()
     strict_mcp: bool = False
@@ -125,6 +128,8 @@ class Task:
         self._model = model
         self.transcript: Transcript | None = None
         """What tells this session to programs that read transcripts."""
+        self.attempts: Attempts | None = None
+        """What makes further attempts at a turn."""
         self.models: Models | None = None
         """The models that may be switched to; None when there is no choice."""
         self.gate: RuleGate | None = None
@@ -223,7 +228,12 @@ class Task:
     ) -> TurnEnded:
         """One turn for a message of a host: `uuid` is what it calls it, `origin` where it says it comes from, `label`
         how far its words count (from how they look when None)."""
-        return await self.run.turn(parts, strategy_for(self.profile), label, uuid=uuid or new_id(), origin=origin)
+        return await self.run.turn(parts, self._strategy(), label, uuid=uuid or new_id(), origin=origin)
+
+    def _strategy(self) -> Strategy | None:
+        """That of the model's profile, and what follows where the gate is not content with it."""
+        strategy = strategy_for(self.profile)
+        return self.attempts.behind(strategy) if self.attempts else strategy
 
     async def turn(self, prompt: str, attached: str = "") -> TurnEnded:
         """One turn, by the strategy that follows from the model's profile. `attached` came in through a pipe. Without a
@@ -238,7 +248,7 @@ class Task:
         for question in self._approved:
             self.run.record(ContextAdded("approval", _leave(question), label=OPERATOR))
         label = EXTERNAL if parts and self._piped else None
-        return await self.run.turn(parts, strategy_for(self.profile), label, uuid=new_id())
+        return await self.run.turn(parts, self._strategy(), label, uuid=new_id())
 
     async def next_wake(self) -> Wake | None:
         """For a program that ends when its work is done: what in the background has ended since, waited for as long as
@@ -332,6 +342,11 @@ class Task:
             from assay.app.questions import question_lines
 
             lines += question_lines(question, self.session, self.run.parts.workspace)
+        if choice := self.run.state.choice:
+            made = f"{choice.made} attempt{'s' if choice.made != 1 else ''}"
+            first = "passed" if choice.first_passed else "failed"
+            taken = f"{choice.number} was taken" if choice.number else "none was taken"
+            lines.append(f"{made}: first {first}, {taken}: {choice.why}")
         spent = self.run.state.spent
         cost = "" if ended.dollars is None else f", ${ended.dollars:.4f}"
         steps = f"{ended.steps} step{'s' if ended.steps != 1 else ''}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from assay.app.attempts import read_attempts
 from assay.app.flags import EFFORTS, Parsed
 from assay.app.task import Wish
 from assay.core.budget import Budget
@@ -48,6 +49,7 @@ def read_wish(parsed: Parsed, directory: Path) -> Wish:
         schema=read_schema(parsed.text("json_schema")),
         effort=parsed.text("effort") or _effort(os.environ.get("CLAUDE_CODE_EFFORT_LEVEL", "")),
         thinking=_thinking(parsed),
+        attempts=read_attempts(parsed.whole("attempts"), "--attempts"),
         agents=parsed.text("agents"),
         mcp_config=tuple(parsed.many("mcp_config")),
         strict_mcp=parsed.on("strict_mcp_config"),

@@ -43,7 +43,7 @@ _SKILL_CAP = 16_000
 _SKILLS = 4
 """How many skills that were called for stay, the newest."""
 _STANDING = frozenset({"environment", "instructions", "schema", "rules", "style"})
-_TOLD = frozenset({"hook", "task", "approval", "memory"})
+_TOLD = frozenset({"hook", "task", "approval", "memory", "attempt"})
 """Owners of context that stays in short."""
 
 

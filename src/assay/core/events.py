@@ -46,6 +46,8 @@ class ContextAdded(Struct, frozen=True, tag="context", tag_field="kind"):
     text: str
     source: str = ""
     label: Label = WORKSPACE
+    seen: dict[str, str] = {}
+    """Path -> SHA-256 of files that it shows, as in `CallFinished`."""
 
 
 class Framed(Struct, frozen=True, tag="framed", tag_field="kind"):
@@ -67,6 +69,8 @@ class Checkpointed(Struct, frozen=True, tag="checkpoint", tag_field="kind"):
 
 class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):
     step: int
+    """Which request of its turn, from 1. 0 for the last words of an attempt that was adopted: they were paid for in the
+    attempt's own log."""
     message: AssistantMessage
     dollars: float | None = None
     seconds: float = 0.0

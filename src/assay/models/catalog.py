@@ -36,6 +36,7 @@ Quirk = Literal[
     "thinking_toggle",  # `thinking: {type: enabled|disabled}` beside the effort (DeepSeek)
     "reasoning_object",  # `reasoning: {effort|max_tokens}` instead of `reasoning_effort` (OpenRouter)
     "reasoning_back",  # wants its `reasoning_content` back with the history (DeepSeek)
+    "effort_keeps_cache",  # requests of different efforts share one prompt cache
     "template_thinking",  # thinking is switched in the chat template (llama.cpp, vLLM)
     "max_completion_tokens",  # the newer name of `max_tokens`
     "max_tokens_always",  # without a limit it may write for ever

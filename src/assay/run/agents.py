@@ -138,7 +138,7 @@ class Agents:
             tools={},
             gate=self._outfit.gate(kind, parent.parts.gate),
             spill=where.removesuffix(".jsonl") if where else "",
-            hooks=_ChildHooks(parent.parts.hooks, task, kind.name) if parent.parts.hooks else None,
+            hooks=ChildHooks(parent.parts.hooks, task, kind.name) if parent.parts.hooks else None,
         )
         whole = self._tasks.root.options.budget
         budget = Budget(kind.max_turns or MOST_TURNS, whole.tokens, whole.dollars, whole.seconds)
@@ -202,7 +202,7 @@ class _Work:
         self.live, self.child, self.kind, self.errand, self.tree, self.stack = live, child, kind, errand, tree, stack
 
 
-class _ChildHooks:
+class ChildHooks:
     """The hooks of a session as a sub-agent has them: told whose call it is, deaf to what is about sessions."""
 
     _ABOUT_SESSIONS = frozenset({"SessionStart", "SessionEnd", "UserPromptSubmit", "Stop", "StopFailure"})

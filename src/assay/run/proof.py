@@ -15,6 +15,7 @@ from assay.core.workspace import Workspace
 from assay.verify.discover import candidates, gating, runnable
 
 if TYPE_CHECKING:
+    from assay.core.events import AttemptFinished, AttemptSelected
     from assay.verify.baseline import Phase
     from assay.verify.gate import DoneGate
 
@@ -105,7 +106,14 @@ class Proof:
     async def judge(self, start: str, final: str, criteria: Sequence[Criterion], prompt: str) -> Verdict:
         return await (await self.gate(start, prompt)).judge(final, criteria)
 
-    async def write_receipt(self, verdict: Verdict, start: str, folder: str) -> str:
+    async def write_receipt(
+        self,
+        verdict: Verdict,
+        start: str,
+        folder: str,
+        attempts: Sequence[AttemptFinished] = (),
+        selected: AttemptSelected | None = None,
+    ) -> str:
         """Put the receipt of `verdict` into `folder`; its path, or "" when it cannot be written there."""
         if not folder:
             return ""
@@ -114,7 +122,8 @@ class Proof:
         path = Path(folder) / f"receipt-{verdict.tree[:12]}.json"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_bytes(write_receipt(await receipt_of(self._workspace, start, verdict)))
+            receipt = await receipt_of(self._workspace, start, verdict, attempts, selected)
+            path.write_bytes(write_receipt(receipt))
         except (OSError, WorkspaceError):
             # The evidence is in the log all the same; a receipt is the portable form of it.
             return ""

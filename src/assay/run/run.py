@@ -154,6 +154,8 @@ class Run:
             self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
         self._verdict: Verdict | None = None
+        self.said = ""
+        """A strategy's words for the end of the turn, in place of the model's last."""
 
     # --- what surfaces and strategies use -------------------------------------------------------------------------
 
@@ -296,7 +298,7 @@ class Run:
         task = self._task = asyncio.current_task()
         if not self._began or (origin or {}).get("kind") != NOTIFICATION:
             self._began = self.parts.clock.monotonic()
-        self._verdict = None
+        self._verdict, self.said = None, ""
         resumed = self.state.open and self.state.touched
         received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
         said: str | None = None
@@ -364,6 +366,11 @@ class Run:
         """What the model still owes of the shape that its answer must have; "" when there is none, or it was met by a
         call or by `text`."""
         return "" if self.state.structured is not None else self.schema.owed(text)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What `conclude` said last in this turn."""
+        return self._verdict
 
     async def conclude(self, doubts: Sequence[str] = ()) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
@@ -465,12 +472,13 @@ class Run:
         for row in verdict.evidence:
             self.record(EvidenceRecorded(row))
         if verdict.evidence and self.state.frame:
-            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill)
+            made, choice = self.state.attempts, self.state.choice
+            self.receipt = await self.proof.write_receipt(verdict, self.state.frame, self.parts.spill, made, choice)
         spent = self.used
         ended = TurnEnded(
             self.state.turn,
             verdict,
-            self.state.last_text or verdict.why,
+            self.said or self.state.last_text or verdict.why,
             spent.steps,
             round(spent.seconds, 3),
             self.state.dollars,

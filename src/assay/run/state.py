@@ -57,7 +57,8 @@ class State:
         self.has_context = False
         self.sources: set[tuple[str, str]] = set()
         """Owner and source of what the harness put before the model in this session."""
-        self._last_reply: AssistantMessage | None = None
+        self.last_reply: AssistantMessage | None = None
+        """The last usable one."""
         self.unjudged: AssistantMessage | None = None
         """The last reply, when it ends the work and nothing was said about it since."""
         self.asked = Asked()
@@ -100,6 +101,9 @@ class State:
         self.structured: Json = None
         """The answer of this turn that was given by a call, in the shape that the user asked for."""
         self.selected = 0
+        self.attempts: list[AttemptFinished] = []
+        """Those of this turn that ended."""
+        self.choice: AttemptSelected | None = None
 
     def messages(self) -> Sequence[Message]:
         return self._history.messages()
@@ -137,7 +141,8 @@ class State:
         match record.event:
             case InputReceived() as event:
                 self._input(event)
-            case ContextAdded(owner=owner, text=text, source=source):
+            case ContextAdded(owner=owner, text=text, source=source, seen=seen):
+                self.seen.update(seen)
                 self.news = [task for task in self.news if owner != "task" or task != source]
                 self.has_context = self.has_context or owner == "environment"
                 self.sources.add((owner, source))
@@ -162,9 +167,11 @@ class State:
                 self.added_tokens = sum(_weigh(message) for message in self._history.messages())
             case AttemptFinished() as event:
                 self._attempted(event)
-            case AttemptSelected(number=number):
-                self.selected = number
+            case AttemptSelected(number=number) as event:
+                self.selected, self.choice = number, event
                 self.touched = True
+                # What another attempt answered is in its words, which follow.
+                self.structured = self.structured if number == 1 else None
             case Checkpointed(call=call, tree=tree) if call:
                 self.touched = True
                 if self._idle and not self._changed[0]:
@@ -223,22 +230,26 @@ class State:
         self.spent = Spent(spent.steps + event.steps, spent.usage + event.usage, spent.dollars + more)
         if event.steps:
             self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + more
-        if event.result == "green":
+        self.attempts.append(event)
+        # One with a log of its own worked on a copy: it counts here once it is adopted.
+        if event.result == "green" and not event.log:
             self.selected = event.number
             self.touched = True
 
     def _reply(self, event: ModelReplied) -> None:
         message, spent = event.message, self.spent
         dollars = spent.dollars + (event.dollars or 0.0)
-        self.spent = Spent(spent.steps + 1, spent.usage + message.usage, dollars)
+        adopted = event.step == 0
+        self.spent = Spent(spent.steps + (not adopted), spent.usage + message.usage, dollars)
         self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + event.dollars
         if message.failure is None and event.role == SOLVER:
-            self.last_usage = message.usage
-            self.added_tokens = 0
+            # Words that another attempt ended with were paid for there, and are new to whoever reads them here.
+            self.last_usage = self.last_usage if adopted else message.usage
+            self.added_tokens = self.added_tokens + estimate_tokens(message.text) if adopted else 0
             self.last_text = message.text.strip() or self.last_text
             self._open_calls = {call.id: call for call in message.calls}
             self._begun = set()
-            self._last_reply = message
+            self.last_reply = message
             self.unjudged = None if message.calls else message
 
     def _decided(self, event: CallDecided) -> None:
@@ -264,7 +275,7 @@ class State:
         self.seen.update(event.seen)
         self.loaded += [name for name in event.loads if name not in self.loaded]
         if event.finish:
-            self.unjudged = self._last_reply
+            self.unjudged = self.last_reply
         if event.finish and isinstance(summary := event.debug.get("summary"), str) and summary:
             self.last_text = summary
         if call and call.name == TOOL and not event.result.is_error:

@@ -32,16 +32,16 @@ _COMPACTIONS = 3
 
 
 class Steps:
-    """The tool loop of one turn, with what it counts."""
+    """The tool loop of one turn, with what it counts; `middleware` is asked first."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, middleware: Sequence[Middleware] = ()) -> None:
         self.run = run
+        self._own = tuple(middleware)
         self._rounds = self._continuations = self._compactions = self._nudges = 0
 
     async def take(self) -> Stop:
         run = self.run
-        if not run.state.has_context:
-            await self._introduce()
+        await self.introduce()
         if (text := run.schema.instruction(TOOL in run.tools) or (run.state.schema and _ANY_FORM)) != run.state.schema:
             run.record(ContextAdded("schema", text, label=OPERATOR))
         if not run.state.frame and not run.child:
@@ -55,6 +55,7 @@ class Steps:
                 return Stop(None)
             run.record(ContextAdded("gate", owed))
         middleware: list[Middleware] = [
+            *self._own,
             *(run.tasks.middleware(run) if run.tasks else ()),
             *run.middleware,
             Limits(run.options.budget, lambda: run.spent, run.next_input, run.parts.model.profile.price),
@@ -78,9 +79,11 @@ class Steps:
             )
         )
 
-    async def _introduce(self) -> None:
-        """The first context of a session: the environment, with what fails now, and the instruction files."""
+    async def introduce(self) -> None:
+        """The first context of a session, once: the environment, with what fails now, and the instruction files."""
         run = self.run
+        if run.state.has_context:
+            return
         names = await run.parts.workspace.list_files(100_000)
         checks = run.proof.suggest(names)
         red = await run.proof.red_now(await run.start_tree(), run.state.prompt) if run.proof.user_checks else []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from assay.app.attempts import read_attempts
 from assay.app.task import Wish
 from assay.core.budget import Budget
 from assay.core.errors import UsageError
@@ -103,6 +104,8 @@ class Options:
     output_format: dict[str, Json] | None = None
     """`{"type": "json_schema", "schema": {...}}`: the same from a schema; the value stays what JSON makes of it."""
     effort: Literal["low", "medium", "high", "max"] | None = None
+    attempts: int | None = None
+    """Attempts at a task at most, 1 to 32: a further one is made only where the evidence is against the last."""
     thinking: str | dict[str, Json] | None = None
     """off, adaptive, a number of tokens; or a dict as `{"type": "enabled", "budget_tokens": 4096}`."""
     max_thinking_tokens: int | None = None
@@ -171,6 +174,7 @@ class Options:
             setting_sources=None if self.setting_sources is None else ",".join(self.setting_sources),
             schema=self.schema,
             effort=self.effort,
+            attempts=read_attempts(self.attempts),
             thinking=self._thinking(),
             checks=tuple(self.checks),
             no_sandbox=not self.confined,

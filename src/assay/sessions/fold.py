@@ -14,6 +14,7 @@ from msgspec import Struct
 from assay.core.check import Criterion, Evidence, Verdict
 from assay.core.events import (
     AttemptFinished,
+    AttemptSelected,
     CallDecided,
     CallFinished,
     CheckFinished,
@@ -187,22 +188,22 @@ class Account(Struct, frozen=True):
     def plus(self, reply: ModelReplied) -> Account:
         price = reply.dollars
         return Account(
-            self.steps + 1,
+            self.steps + (reply.step > 0),
             self.usage + reply.message.usage,
             self.dollars if price is None else (self.dollars or 0.0) + price,
             self.unpriced + (price is None),
             self.seconds + reply.seconds,
         )
 
-    def joined(self, ended: TaskEnded) -> Account:
-        """With what a sub-agent took, whose replies are in a log of its own."""
+    def joined(self, ended: TaskEnded | AttemptFinished) -> Account:
+        """With what a sub-agent or an attempt took, whose replies are in a log of its own."""
         dollars = self.dollars if ended.dollars is None else (self.dollars or 0.0) + ended.dollars
         return Account(self.steps, self.usage + ended.usage, dollars, self.unpriced, self.seconds)
 
 
 class Ledger:
     """What was spent: in the whole session, in its latest turn, by role and by model. Failed replies count too, and so
-    do sub-agents, under the role `agent`."""
+    do sub-agents, under the role `agent`, and attempts in logs of their own, under `attempt`."""
 
     def __init__(self) -> None:
         self.total = Account()
@@ -219,9 +220,10 @@ class Ledger:
             self.turn = self.turn.plus(event)
             for accounts, key in ((self.by_role, event.role), (self.by_model, event.message.model)):
                 accounts[key] = accounts.get(key, Account()).plus(event)
-        elif isinstance(event, TaskEnded) and event.usage.total:
+        elif isinstance(event, TaskEnded | AttemptFinished) and event.usage.total:
             self.total, self.turn = self.total.joined(event), self.turn.joined(event)
-            self.by_role["agent"] = self.by_role.get("agent", Account()).joined(event)
+            role = "agent" if isinstance(event, TaskEnded) else "attempt"
+            self.by_role[role] = self.by_role.get(role, Account()).joined(event)
 
 
 class Status:
@@ -255,6 +257,7 @@ class Status:
         self.evidence: list[Evidence] = []
         self.checks: list[CheckFinished] = []
         self.attempts: list[AttemptFinished] = []
+        self.choice: AttemptSelected | None = None
 
     def apply(self, record: Record) -> None:
         self.started = self.started or record.time
@@ -268,8 +271,8 @@ class Status:
                 self._open_turn(event)
             case Framed() as event:
                 self.tree = event.tree
-            case CallFinished() as event:
-                self.seen.update(event.seen)
+            case CallFinished(seen=seen) | ContextAdded(seen=seen):
+                self.seen.update(seen)
             case CriteriaDeclared() as event:
                 self.criteria = event.criteria
             case CheckFinished() as event:
@@ -278,6 +281,8 @@ class Status:
                 self.evidence.append(event.evidence)
             case AttemptFinished() as event:
                 self.attempts.append(event)
+            case AttemptSelected() as event:
+                self.choice = event
             case TurnEnded() as event:
                 self.turn, self.verdict, self.text = "", event.verdict, event.text
             case _:
@@ -289,6 +294,7 @@ class Status:
         self.model = event.model or self.model
         self.title = self.title or title_of(event)
         self.criteria, self.evidence, self.checks, self.attempts = (), [], [], []
+        self.choice = None
 
 
 def title_of(event: InputReceived, length: int = 80) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from assay.core.events import (
+    AttemptFinished,
+    AttemptSelected,
     CallDecided,
     CallFinished,
     CheckFinished,
@@ -71,6 +73,11 @@ def _block(record: Record) -> str:
         case EvidenceRecorded() as event:
             row = event.evidence
             return f"Evidence {row.cls}: {row.criterion} · `{row.command}` · {row.before} → {row.after}\n"
+        case AttemptFinished() as event:
+            what = f" ({event.location})" if event.location else ""
+            return f"Attempt {event.number}{what}: {event.result}. {event.note}\n"
+        case AttemptSelected() as event:
+            return f"**Attempt {event.number} of {event.made} was taken**: {event.why}\n"
         case Compacted() as event:
             return f"*History was shortened to this summary:*\n\n{event.summary}\n"
         case Noticed() as event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import cast
 
 from msgspec import DecodeError, Struct, ValidationError, convert, json, to_builtins
@@ -10,6 +11,7 @@ from msgspec import DecodeError, Struct, ValidationError, convert, json, to_buil
 from assay._version import __version__
 from assay.core.check import Criterion, DiffStat, Evidence, OutcomeName, Result, Verdict
 from assay.core.errors import AssayError, UsageError
+from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.messages import Json
 from assay.core.workspace import Workspace
 from assay.verify.baseline import Runs
@@ -36,13 +38,23 @@ class Receipt(Struct, frozen=True):
     unchecked: tuple[str, ...] = ()
     tools: dict[str, str] = {}
     """Name -> version of what did the checking."""
+    attempts: tuple[AttemptFinished, ...] = ()
+    """The attempts of the turn, in the order in which they ended; none where there was but one."""
+    selected: AttemptSelected | None = None
+    """Which of them it is that the evidence speaks for, and why."""
 
 
 class ReceiptMismatch(AssayError):
     """The files are not those that the receipt speaks for."""
 
 
-async def receipt_of(workspace: Workspace, start: str, verdict: Verdict) -> Receipt:
+async def receipt_of(
+    workspace: Workspace,
+    start: str,
+    verdict: Verdict,
+    attempts: Sequence[AttemptFinished] = (),
+    selected: AttemptSelected | None = None,
+) -> Receipt:
     """The receipt of a verdict."""
     return Receipt(
         schema=SCHEMA,
@@ -56,6 +68,8 @@ async def receipt_of(workspace: Workspace, start: str, verdict: Verdict) -> Rece
         evidence=verdict.evidence,
         unchecked=verdict.unchecked,
         tools={"assay": __version__, "python": platform.python_version(), "system": platform.system()},
+        attempts=tuple(attempts) if selected else (),
+        selected=selected,
     )
 
 

@@ -15,6 +15,7 @@ from assay.app.messages.tooluse import tool_use_result
 from assay.core.check import Verdict
 from assay.core.events import (
     AttemptFinished,
+    AttemptSelected,
     CallFinished,
     Compacted,
     InputReceived,
@@ -140,6 +141,11 @@ class Messages:
         else:
             self.totals.add_agent(event, agent)
 
+    def count_attempt(self, event: AttemptFinished) -> None:
+        model = self.profile().model
+        self.whole.add_attempt(event, model)
+        self.totals.add_attempt(event, model)
+
 
 class Voice:
     """One run as messages."""
@@ -200,9 +206,10 @@ class Voice:
             case Record(event=CallFinished(debug=debug)) if not self._parent:
                 self.heard += 1
                 totals.add_held(debug)
-            case Record(event=AttemptFinished(number=number, result=result)) if not self._parent:
-                totals.attempts = number
-                totals.first_passed = totals.first_passed or (number == 1 and result == "green")
+            case Record(event=AttemptFinished() as event) if not self._parent:
+                self._out.count_attempt(event)
+            case Record(event=AttemptSelected() as event) if not self._parent:
+                totals.chosen = event
             case _:
                 pass
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from assay.app.messages.blocks import STOPS, usage_object
 from assay.core.check import Verdict
 from assay.core.errors import AssayError
-from assay.core.events import ModelReplied, TurnEnded
+from assay.core.events import AttemptFinished, AttemptSelected, ModelReplied, TurnEnded
 from assay.core.ids import new_id
 from assay.core.messages import Failure, Json, ToolCall, Usage
 from assay.core.model import Profile
@@ -31,6 +31,12 @@ class Totals(Struct):
     stop: str = ""
     attempts: int = 0
     first_passed: bool = False
+    each: list[dict[str, Json]] = []
+    """The attempts, as programs are told of them."""
+    chosen: AttemptSelected | None = None
+    replies: int = 0
+    told: tuple[int, int] = (0, 0)
+    """Requests and tokens of this log that attempts before were told with."""
     agents: int = 0
     """Tokens that sub-agents used."""
     held: list[str] = []
@@ -49,6 +55,7 @@ class Totals(Struct):
         before = self.dollars.get(name, 0.0)
         self.dollars[name] = None if event.dollars is None or before is None else before + event.dollars
         self.api_seconds += event.seconds
+        self.replies += event.step > 0
         self.stop = message.stop
         self.failure = message.failure
         self.last_sent = message.usage.sent
@@ -59,6 +66,25 @@ class Totals(Struct):
         role = f"agent {kind}"
         self.by_role[role] = self.by_role.get(role, 0) + tokens
         self.agents += tokens
+
+    def add_attempt(self, event: AttemptFinished, fallback: str) -> None:
+        """One attempt. What one with a log of its own used is part of all tokens, under a role of its own; of others,
+        the requests since the one before are counted already."""
+        self.attempts = event.number
+        self.first_passed = self.first_passed or (event.number == 1 and event.result == "green")
+        steps, tokens = event.steps, event.usage.total
+        if event.log:
+            name = event.model or fallback
+            self.by_role[ATTEMPT] = self.by_role.get(ATTEMPT, 0) + tokens
+            self.agents += tokens
+            self.by_model[name] = self.by_model.get(name, Usage()) + event.usage
+            before = self.dollars.get(name, 0.0)
+            self.dollars[name] = None if event.dollars is None or before is None else before + event.dollars
+        else:
+            steps, tokens = self.replies - self.told[0], self.usage.total - self.told[1]
+            self.told = (self.replies, self.usage.total)
+        row: dict[str, Json] = {"number": event.number, "result": event.result, "model": event.model or fallback}
+        self.each.append({**row, "tokens": tokens, "steps": steps, "why": event.note})
 
     @property
     def cost(self) -> float:
@@ -74,6 +100,8 @@ class Totals(Struct):
         self.held += [path for path in found if isinstance(path, str) and path not in self.held]
 
 
+ATTEMPT = "attempt"
+"""The role of what attempts beside the turn's own used."""
 PROMPT_REFUSED = "prompt_refused"
 """A hook kept the turn from beginning."""
 _API_FAILURES = frozenset({"auth", "unavailable", "usage"})
@@ -204,16 +232,23 @@ def proof_object(verdict: Verdict, ended: TurnEnded, totals: Totals) -> dict[str
         "diff": msgspec.to_builtins(verdict.diff),
         "held": list(totals.held),
         "attempts": {
-            "made": max(totals.attempts, 1),
-            "first_passed": totals.first_passed or (not totals.attempts and verdict.outcome == "verified"),
+            "made": totals.chosen.made if totals.chosen else max(totals.attempts, 1),
+            "first_passed": _first_passed(verdict, totals),
             "selected": ended.selected,
-            "why": verdict.why,
+            "why": totals.chosen.why if totals.chosen else verdict.why,
+            "each": list(totals.each),
         },
         "tokens": {"total": totals.usage.total + totals.agents, "by_role": totals.by_role},
         "cost_known": ended.dollars is not None,
         "unchecked": list(verdict.unchecked),
         "questions": [],
     }
+
+
+def _first_passed(verdict: Verdict, totals: Totals) -> bool:
+    if totals.chosen:
+        return totals.chosen.first_passed
+    return totals.first_passed or (not totals.attempts and verdict.outcome == "verified")
 
 
 def _model_usage(name: str, totals: Totals, profile: Profile) -> dict[str, Json]:

@@ -12,7 +12,7 @@ import msgspec
 from assay.app.flags import Flag, describe, parse
 from assay.app.paths import find_paths
 from assay.core.errors import UsageError
-from assay.core.events import EvidenceRecorded, ModelReplied, TurnEnded
+from assay.core.events import AttemptFinished, AttemptSelected, EvidenceRecorded, ModelReplied, TurnEnded
 from assay.sessions.fold import Ledger, Status, fold
 from assay.sessions.index import Sessions
 from assay.sessions.summary import Summary
@@ -86,23 +86,43 @@ def _show(sessions: Sessions, identity: str, *, as_json: bool) -> int:
     fold(records, status, ledger)
     ends = [record.event for record in records if isinstance(record.event, TurnEnded)]
     if as_json:
-        told = {"session": reader.path.stem, "turns": ends, "cwd": status.cwd}
+        attempts = [each.event for each in records if isinstance(each.event, AttemptFinished | AttemptSelected)]
+        told = {"session": reader.path.stem, "turns": ends, "cwd": status.cwd, "attempts": attempts}
         write_out(ascii_json(msgspec.json.encode(told).decode()) + "\n")
         return 0
     write_out(f"session   {reader.path.stem}\ndirectory {one_line(status.cwd, 200)}\nlog       {reader.path}\n")
     steps = sum(isinstance(record.event, ModelReplied) for record in records)
     rows = sum(isinstance(record.event, EvidenceRecorded) for record in records)
     write_out(f"records   {len(records)} ({steps} replies, rows of evidence: {rows})\n")
-    for number, end in enumerate(ends, 1):
-        cost = "cost unknown" if end.dollars is None else f"${end.dollars:.4f}"
-        verdict = end.verdict
-        write_out(
-            f"turn {number}    {verdict.outcome}: {one_line(verdict.why, 100)} "
-            f"({end.steps} steps, {end.seconds:.0f} s, {cost})\n"
-        )
+    number = 0
+    for record in records:
+        match record.event:
+            case TurnEnded() as end:
+                number += 1
+                write_out(_turn_row(number, end))
+            case AttemptFinished() | AttemptSelected() as event:
+                write_out(_attempt_row(event))
+            case _:
+                pass
     for notice in reader.notices:
         write_err(f"! {notice}")
     return 0
+
+
+def _turn_row(number: int, end: TurnEnded) -> str:
+    cost = "cost unknown" if end.dollars is None else f"${end.dollars:.4f}"
+    verdict = end.verdict
+    told = f"{end.steps} steps, {end.seconds:.0f} s, {cost}"
+    return f"turn {number}    {verdict.outcome}: {one_line(verdict.why, 100)} ({told})\n"
+
+
+def _attempt_row(event: AttemptFinished | AttemptSelected) -> str:
+    if isinstance(event, AttemptSelected):
+        return f"  taken   attempt {event.number} of {event.made}: {one_line(event.why, 100)}\n"
+    own = f", {event.steps} steps, {event.usage.total:,} tokens, {event.seconds:.0f} s" if event.log else ""
+    what = f" ({one_line(event.location, 60)})" if event.location else ""
+    log = f"\n          {event.log}" if event.log else ""
+    return f"  attempt {event.number}{what}: {event.result}{own}; {one_line(event.note, 100)}{log}\n"
 
 
 def _export(sessions: Sessions, identity: str, style: str, output: str | None) -> int:

@@ -10,6 +10,7 @@ from asyncio import AbstractEventLoop
 
 from assay.core.events import (
     AttemptFinished,
+    AttemptSelected,
     CallDecided,
     CallFinished,
     CheckFinished,
@@ -65,7 +66,7 @@ class Status:
     def _event(self, event: object) -> None:
         match event:
             case ModelReplied(step=step, message=message, dollars=dollars):
-                self._step = step
+                self._step = step or self._step
                 self._usage = self._usage + message.usage
                 self._dollars = None if dollars is None or self._dollars is None else self._dollars + dollars
                 self._doing = "thinking"
@@ -81,9 +82,15 @@ class Status:
             case CheckFinished(run=run, phase=phase):
                 mark = "✓" if run.passed else "✗"
                 self._say(f"{mark} check ({phase}): {one_line(run.check, 90)} [{run.seconds:.1f} s]")
-            case AttemptFinished(number=number, location=location, result=result, note=note):
+            case AttemptFinished(number=number, location=location, result=result, note=note) as ended:
                 mark = "✓" if result == "green" else "·"
-                self._say(f"{mark} attempt {number} at {location}: {result} {note}".rstrip())
+                where = f" at {location}" if location and not ended.log else f" ({location})" if location else ""
+                self._say(f"{mark} attempt {number}{where}: {result} {note}".rstrip())
+                self._usage = self._usage + ended.usage
+                dollars = ended.dollars
+                self._dollars = None if dollars is None or self._dollars is None else self._dollars + dollars
+            case AttemptSelected(number=number, why=why, made=made):
+                self._say(f"= attempt {number} of {made} is taken: {why}")
             case CriteriaDeclared(criteria=criteria):
                 for criterion in criteria:
                     self._say(f"  criterion: {criterion.text}")

@@ -1,0 +1,37 @@
+"""Where a failing check points: lines to look at, likeliest first."""
+
+from __future__ import annotations
+
+import asyncio
+
+from assay.core.errors import WorkspaceError
+from assay.repair.locate import locate
+from assay.run.run import Run
+
+MOST = 6
+LARGEST_FILE = 400_000
+MOST_BYTES = 20_000_000
+
+
+async def places_of(run: Run) -> list[str]:
+    """`path:first-last symbol` for functions at fault at the start of the turn, as far as what failed then tells; []
+    where nothing does. Runs no check: the baselines that are known are all it goes by."""
+    start = await run.start_tree()
+    known = (await run.proof.gate(start, run.state.prompt)).ledger.known()
+    red = next((each for each in known if each.result == "fail"), None)
+    if red is None:
+        return []
+    sources: dict[str, str] = {}
+    room = MOST_BYTES
+    for path in await run.workspace.list_files():
+        if not path.endswith(".py"):
+            continue
+        try:
+            text = (await run.workspace.read_at(start, path) or b"")[:LARGEST_FILE].decode("utf-8-sig")
+        except (WorkspaceError, UnicodeDecodeError):
+            continue
+        if (room := room - len(text)) < 0:
+            break
+        sources[path] = text
+    found = await asyncio.to_thread(locate, sources, red.first.output, tuple(red.failing), run.state.prompt, MOST)
+    return [f"{each.path}:{each.start}-{each.end} {each.symbol}" for each in found]
