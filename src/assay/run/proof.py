@@ -81,6 +81,11 @@ class Proof:
             self._found_at = start
         return self._found
 
+    async def discover_in(self, tree: str) -> list[Check]:
+        """The checks that gate, as another tree than that of the start has them."""
+        async with self._workspace.copy(tree) as copy:
+            return await self._ask(copy, None)
+
     async def _ask(self, workspace: Workspace, listed: list[Check] | None) -> list[Check]:
         if listed is None:
             listed = candidates(workspace, await workspace.list_files(100_000), self._instructions)
