@@ -34,6 +34,8 @@ from assay.search.plan import Failed, Plan, handed_on, plans
 from assay.search.select import Selection, leader, select
 from assay.search.single import Attempt
 from assay.search.vector import vector_of
+from assay.search.votes import Votes
+from assay.search.written import Written
 from assay.sessions.reader import LogReader
 from assay.verify.baseline import Baseline
 
@@ -87,7 +89,8 @@ def wanted(run: Run, verdict: Verdict, dial: Dial, said: bool) -> bool:
         return False
     if verdict.outcome == "failed":
         return bool(run.proof.user_checks) or (said and evident(verdict))
-    return verdict.outcome == "partial" and said and evident(verdict)
+    # Where nothing executable speaks yet, checks may be written that do.
+    return said and verdict.outcome in ("partial", "unverified")
 
 
 def evident(verdict: Verdict) -> bool:
@@ -149,6 +152,8 @@ class Waves:
         self._ground = Ground()
         self._turned = False
         """Another way was tried already."""
+        self._votes: Votes | None = None
+        """Checks written for want of others."""
 
     @property
     def _candidates(self) -> list[Candidate]:
@@ -253,6 +258,10 @@ class Waves:
 
     async def grow(self) -> None:
         """Wave after wave, within what the dial allows."""
+        if self._ground.cls is None and self.dial.written_checks:
+            self._votes = Votes(self.run, self._start, self._shared)
+            await self._votes.write(self.dial.written_checks)
+            await self._vote()
         left = self.dial.candidates - self._made
         # The first wave's other attempts follow the turn's own, which may make them needless.
         sizes = [self.dial.waves[0] - 1, *self.dial.waves[1:]]
@@ -267,6 +276,11 @@ class Waves:
             if not await self._wave(plans(self._made + 1, count, self._places, self._failed(), anew=stale)):
                 return
             left -= count
+
+    async def _vote(self) -> None:
+        """Let written checks speak about all that was made so far."""
+        for each in await self._votes.cast(self._candidates) if self._votes else ():
+            self._pool[each.number] = structs.replace(self._pool[each.number], candidate=each)
 
     def _enough(self) -> bool:
         if any(entry.verdict.outcome == "verified" for entry in self._pool.values()):
@@ -336,6 +350,7 @@ class Waves:
             raise next((e for e in errors.exceptions if isinstance(e, StorageError)), errors.exceptions[0]) from errors
         for _, each in sorted(made.items()):
             await self._take_in(each)
+        await self._vote()
         return True
 
     def _mixed(self, nth: int) -> Model:
@@ -349,8 +364,8 @@ class Waves:
     async def end(self, stop: Stop) -> Stop:
         """Adopt the best, and let the gate speak."""
         run, pool = self.run, self._candidates
-        if not any(event.log for event in run.state.attempts):
-            return stop  # none but the turn's own was made
+        if not any(event.log for event in run.state.attempts) and not any(each.vector.written for each in pool):
+            return stop  # none but the turn's own was made, and nothing new is known of it
         # One that changed protected paths is nobody's to take over.
         fit = [each for each in pool if not each.protected or each.number == self._own]
         choice = await select(fit, selector="evidence")
@@ -361,19 +376,27 @@ class Waves:
         selected = AttemptSelected(choice.number, why, self._made, first_passed, round(sure, 3))
         doubtful = doubts(fit, self._ground, self.dial, chosen=choice.number)
         entry = self._pool.get(choice.number)
+        kept = await self._votes.kept(entry.candidate) if self._votes and entry else []
         if entry is None or choice.number == self._own:
             if own:
                 run.record(structs.replace(selected, number=self._own), durable=True)
-            if stop.outcome is None and doubtful:
-                await run.conclude(doubtful)
+            if stop.outcome is None and (doubtful or kept):
+                await self._conclude(doubtful, kept)
             return stop
         if not await adopt(run, entry.taken, self._live, selected):
             line = await self._refused(choice.number)
             run.record(AttemptSelected(self._own, line, self._made, first_passed), durable=True)
             await run.conclude([line])
             return Stop(None)
-        await run.conclude(doubtful)
+        await self._conclude(doubtful, kept)
         return Stop(None)
+
+    async def _conclude(self, doubtful: Sequence[str], kept: Sequence[Written]) -> None:
+        if self._votes:
+            await self._votes.plant(kept)
+            for path, why in self._votes.dropped.items():
+                self.run.record(Noticed(f"the written check {path} has no vote: {why}"))
+        await self.run.conclude(doubtful)
 
     async def _refused(self, number: int) -> str:
         """Files are not what they were, so the candidates are kept beside them; the line that says so."""

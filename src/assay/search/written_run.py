@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from assay.core.check import Check, Criterion
 from assay.core.errors import WorkspaceError
+from assay.core.messages import Message
 from assay.core.model import ModelRequest
 from assay.run.run import Run
 from assay.search.written import Ran, Written, read_checks, request_checks
@@ -16,11 +17,13 @@ from assay.verify.runners import Execution
 
 
 class Tester:
-    """Writes checks for the task of a run that begins at the tree `start`, and tries them on trees."""
+    """Writes checks for the task of a run that begins at the tree `start`, and tries them on trees. `seen` is all of
+    the conversation that the tester may know."""
 
-    def __init__(self, run: Run, start: str) -> None:
+    def __init__(self, run: Run, start: str, seen: Sequence[Message]) -> None:
         self._run = run
         self._start = start
+        self._seen = seen
         self._files: list[str] = []
         self._planted: dict[tuple[str, tuple[str, ...]], str] = {}
         self._primary: Check | None = None
@@ -32,7 +35,7 @@ class Tester:
         base = ModelRequest(
             run.options.system,
             run.tools.specs(run.state.loaded),
-            run.state.messages(),
+            self._seen,
             session=run.store.session,
             reasoning=run.options.reasoning,
         )
