@@ -145,6 +145,7 @@ async def carry_out(parent: Run, order: Order, opened: Opened, strategy: Strateg
             if order.text:
                 child.record(ContextAdded(OWNER, order.text, order.origin, order.label))
             ended = await child.turn((), strategy)
+            made = replace(made, words=ended.text if ended.text != ended.verdict.why else "")
             tree = await _tree_of(child, copy, start)
             if tree == start:
                 made = replace(made, note=f"changed nothing: {ended.verdict.why}"[:200])
@@ -175,7 +176,7 @@ def _accounted(made: Made, child: Run | None, seconds: float) -> Made:
         spent=replace(state.spent, seconds=seconds),
         dollars=state.dollars,
         label=state.label,
-        words=state.last_text,
+        words=made.words or state.last_text,
         criteria=state.criteria,
     )
 
