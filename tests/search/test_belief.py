@@ -45,11 +45,12 @@ def test_more_assertions_a_better_class_and_a_better_record_raise_it() -> None:
 
 def test_an_ally_raises_it_and_a_rival_lowers_it() -> None:
     alone = candidate(1, behaviour={"i": "x"})
-    ally = candidate(2, behaviour={"i": "x"}, origin="spec")
-    copy = candidate(3, behaviour={"i": "x"})
+    ally = candidate(2, behaviour={"i": "x"}, strategy="slots", origin="whole")
+    independent = candidate(2, behaviour={"i": "x"}, strategy="slots", origin="spec")
+    copy = candidate(3, behaviour={"i": "x"}, origin="another operator")
     rival = candidate(4, behaviour={"i": "y"})
     base = belief([alone], GROUND, DIAL)
-    assert belief([alone, ally], GROUND, DIAL) > base
+    assert belief([alone, independent], GROUND, DIAL) > belief([alone, ally], GROUND, DIAL) > base
     assert belief([alone, copy], GROUND, DIAL) == base
     assert belief([alone, rival], GROUND, DIAL, chosen=1) < base
     assert belief([alone, candidate(5)], GROUND, DIAL, chosen=1) == base  # nobody looked how it behaves

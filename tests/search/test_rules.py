@@ -63,12 +63,22 @@ def test_many_that_behave_alike_never_outweigh_a_test() -> None:
 
 def test_ten_variants_of_one_origin_are_one_voice() -> None:
     variants = [candidate(n, behaviour={"i": "x"}) for n in range(1, 11)]
-    independent = [
-        candidate(11, behaviour={"i": "y"}, origin="spec"),
-        candidate(12, behaviour={"i": "y"}, origin="check"),
+    others = [
+        candidate(n, behaviour={"i": "y"}, strategy="slots", origin=origin) for n, origin in ((11, "a"), (12, "b"))
     ]
-    assert share(variants[0], [*variants, *independent]) == pytest.approx(1 / 3)
-    assert sift([*variants, *independent], RULES).left[0].number == 11
+    assert share(variants[0], [*variants, *others]) == pytest.approx(1 / 3)
+    assert sift([*variants, *others], RULES).left[0].number == 11
+
+
+def test_a_written_candidate_stands_before_a_crowd_that_trying_has_found() -> None:
+    variants = [candidate(n, behaviour={"i": "x"}) for n in range(1, 11)]
+    written = candidate(11, behaviour={"i": "y"}, strategy="slots", lines=9)
+    assert sift([*variants, written], RULES).left == (written,)
+
+
+def test_what_two_operators_find_is_no_agreement() -> None:
+    pool = [candidate(n, behaviour={"i": "x" if n < 4 else "y"}, origin=f"operator {n}") for n in range(1, 6)]
+    assert share(pool[0], pool) == share(pool[4], pool) == 1
 
 
 def test_ties_fall_to_the_smaller_change_and_then_to_the_earlier() -> None:

@@ -19,6 +19,7 @@ from assay.search.candidate import Candidate, Ground
 from assay.search.clusters import clusters
 from assay.search.effort import Dial
 from assay.search.priors import STRONG, Prior
+from assay.search.rules import TRYING, voice
 from assay.search.select import leader
 
 Action = Literal["stop", "sample", "diversify", "restart", "escalate"]
@@ -36,6 +37,10 @@ ENOUGH = 5
 AGREEMENT = 1.5
 MOST_AGREEMENT = 3.0
 """The factor for each green candidate of another origin that behaves like the chosen one, and its bound."""
+UNSEEN = "spec"
+INDEPENDENT = 4.0
+"""The origin of candidates written from the specification without a look at the code at fault, and the factor when one
+of these and one that came about otherwise behave alike: their mistakes have no common source but the specification."""
 RIVAL = 2.0
 RIVALS = 4
 """What each other way of behaving among green candidates divides the odds by, and how many of them count at most."""
@@ -69,7 +74,9 @@ class Grounds(Struct, frozen=True):
     rivals: int
     """Other ways of behaving among green candidates."""
     allies: int
-    """Other origins with a green candidate that behaves like it."""
+    """Other voices (`rules.voice`) with a green candidate that behaves like it."""
+    independent: bool
+    """One that was written from the specification alone behaves like one that was not."""
     loose: float | None
     """None when nobody looked."""
 
@@ -86,7 +93,7 @@ def belief(
     if found is None or not found.chosen.vector.green:
         return 0.0
     odds = prior.mean / (1 - prior.mean) / false_pass(found.chosen, ground)
-    odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT)
+    odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT) * (INDEPENDENT if found.independent else 1.0)
     odds /= RIVAL ** min(found.rivals, RIVALS)
     odds /= 1 + LOOSE * (found.loose or 0.0)
     return odds / (1 + odds)
@@ -108,10 +115,11 @@ def grounds(pool: Sequence[Candidate], chosen: int = 0) -> Grounds | None:
     green = [one for one in pool if one.vector.green and not one.protected]
     groups = clusters(green)
     own = next((group for group in groups if found.number in group), (found.number,))
-    voices = {(one.strategy, one.origin, one.model) for one in green if one.number in own}
+    voices = {voice(one) for one in green if one.number in own}
+    unseen = {one.origin == UNSEEN for one in green if one.number in own}
     observed = {one.number for one in green if one.behaviour}
     rivals = sum(1 for group in groups if group is not own and observed.issuperset(group))
-    return Grounds(found, rivals, max(len(voices) - 1, 0), found.signs.get(LOOSENESS))
+    return Grounds(found, rivals, max(len(voices) - 1, 0), unseen == {True, False}, found.signs.get(LOOSENESS))
 
 
 def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior = STRONG, chosen: int = 0) -> list[str]:
@@ -147,7 +155,7 @@ def stop(
     green = best is not None and best.vector.green
     if green and belief(pool, ground, dial, prior) >= dial.belief:
         return "stop"
-    made = [one for one in sorted(pool, key=lambda one: one.number) if one.strategy != "zero"]
+    made = [one for one in sorted(pool, key=lambda one: one.number) if one.strategy != TRYING]
     allowed = dial.samples if any(one.strategy == "slots" for one in made) else dial.candidates
     escalates = spent.stronger and not green and ground.effort != "low"
     if len(made) >= allowed or spent.tokens >= dial.tokens:
