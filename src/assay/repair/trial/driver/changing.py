@@ -16,6 +16,7 @@ class Files:
         self.root = root
         self._texts = {}
         self._functions = {}
+        self._owned = {}
 
     def full(self, path):
         return os.path.realpath(os.path.join(self.root, path))
@@ -26,6 +27,12 @@ class Files:
         path = full[len(self.root) + 1 :].replace(os.sep, "/")
         parts = path.split("/")
         return "" if "site-packages" in parts or ".tox" in parts or ".venv" in parts else path
+
+    def owns(self, name):
+        """Whether code with this file name is the project's."""
+        if name not in self._owned:
+            self._owned[name] = not name.startswith("<") and bool(self.relative(os.path.realpath(name)))
+        return self._owned[name]
 
     def text(self, path):
         if path not in self._texts:
@@ -104,22 +111,15 @@ def _functions(text):
 class Swap:
     """A candidate that only changes bodies of functions: their new code objects, made before anything is forked."""
 
-    def __init__(self, pairs):
-        self.pairs = pairs
+    def __init__(self, pairs, caches):
+        self.pairs, self.caches = pairs, caches
 
     def apply(self):
         for live, code in self.pairs:
             for function in live:
                 function.__code__ = code
-        _forget(self.pairs)
-
-
-def _forget(pairs):
-    """Results that were remembered from before the change."""
-    changed = {id(function) for live, _ in pairs for function in live}
-    for thing in gc.get_objects():
-        if type(thing).__name__ == "_lru_cache_wrapper" and id(getattr(thing, "__wrapped__", None)) in changed:
-            thing.cache_clear()
+        for cache in self.caches:
+            cache.cache_clear()
 
 
 class Swaps:
@@ -128,13 +128,16 @@ class Swaps:
 
     def __init__(self, files, started):
         self.files = files
-        self._live = {}
+        self._live, self._caches = {}, []
         ran = {_key(code) for code in started}
         for thing in gc.get_objects():
-            if isinstance(thing, types.FunctionType):
-                key = _key(thing.__code__)
-                if key not in ran:
-                    self._live.setdefault(key, []).append(thing)
+            if type(thing) is types.FunctionType:
+                if files.owns(thing.__code__.co_filename):
+                    key = _key(thing.__code__)
+                    if key not in ran:
+                        self._live.setdefault(key, []).append(thing)
+            elif type(thing).__name__ == "_lru_cache_wrapper" and files.owns(_file_of(thing)):
+                self._caches.append(thing)
 
     def of(self, edits):
         """The swap for a candidate; None when modules have to be imported anew. Raises SyntaxError."""
@@ -151,7 +154,7 @@ class Swaps:
             if code is None or any(len(code.co_freevars) != len(f.__code__.co_freevars) for f in live):
                 return None
             pairs.append((live, code))
-        return Swap(pairs)
+        return Swap(pairs, self._caches)
 
     def _compiled(self, path, function, edits):
         text = self.files.text(path)
@@ -181,6 +184,10 @@ def _futures():
 
 
 _FUTURES = _futures()
+
+
+def _file_of(cache):
+    return getattr(getattr(getattr(cache, "__wrapped__", None), "__code__", None), "co_filename", "<")
 
 
 def _key(code):
@@ -238,7 +245,6 @@ class Started:
     def __init__(self, files):
         self.files = files
         self.seen = set()
-        self._known = {}
 
     def begin(self):
         if sys.version_info >= (3, 12):
@@ -266,9 +272,5 @@ class Started:
         self._note(frame.f_code)
 
     def _note(self, code):
-        name = code.co_filename
-        ours = self._known.get(name)
-        if ours is None:
-            ours = self._known[name] = bool(self.files.relative(os.path.realpath(name)))
-        if ours:
+        if self.files.owns(code.co_filename):
             self.seen.add(code)

@@ -84,6 +84,17 @@ def _run_items(names, items, say, allow):
     rows = {}
 
     class Listener:
+        def pytest_runtest_makereport(self, item, call):
+            # The usual report of a failure takes longer than the test.
+            from _pytest.reports import TestReport
+            from _pytest.outcomes import Exit, Skipped
+
+            if call.excinfo is None or isinstance(call.excinfo.value, (Skipped, Exit)):
+                return None
+            why = pool.describe(call.excinfo.value)
+            keywords = {name: 1 for name in item.keywords}
+            return TestReport(item.nodeid, item.location, keywords, "failed", why, call.when)
+
         def pytest_runtest_logreport(self, report):
             row = rows.setdefault(report.nodeid, {"test": report.nodeid, "result": "", "why": ""})
             if report.outcome == "failed":

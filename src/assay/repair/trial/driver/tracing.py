@@ -39,12 +39,12 @@ class Tracer:
         sys.settrace(None)
 
     def _kind(self, code):
-        full = os.path.realpath(code.co_filename)
+        full = "" if code.co_filename.startswith("<") else os.path.realpath(code.co_filename)
         if full in self.wanted:
             # A program that is its own test: what runs at its top are steps.
             kind = 2 if code.co_name == "<module>" or code.co_name.startswith("test") else 1
         else:
-            kind = 3 if self.files.relative(full) else 0
+            kind = 3 if self.files.owns(code.co_filename) else 0
         self._kinds[code] = kind
         return kind
 
@@ -202,7 +202,7 @@ class Tracing:
                 if done and rest:
                     left.append(rest)
             elif outcome.why and group and group[0] not in done:
-                say({"test": group[0], "result": "fail", "why": outcome.why, "steps": [], "took": outcome.cpu})
+                say({"test": group[0], "result": "late", "why": outcome.why, "steps": [], "took": 0.0})
             return True
 
         # More may be left when the first round has ended.
@@ -223,7 +223,7 @@ class Tracing:
         for row in outcome.rows:
             self.say(row)
         if outcome.why and not any("test" in row for row in outcome.rows):
-            self.say({"test": (failing or [""])[0], "result": "fail", "why": outcome.why, "steps": [], "took": outcome.cpu})
+            self.say({"test": (failing or [""])[0], "result": "late", "why": outcome.why, "steps": [], "took": 0.0})
 
     def _watch(self, run, names, say):
         tracer = Tracer(self.files, self.job["paths"])
@@ -236,7 +236,7 @@ class Tracing:
 
         def late(*_):
             sys.settrace(None)
-            tell({"test": state["name"], "result": "fail", "why": "did not end in time"})
+            tell({"test": state["name"], "result": "late", "why": "did not end in time"})
             self._calls(tracer, say)
             say({"done": 1})
             pool._exit(0)

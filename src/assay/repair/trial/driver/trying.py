@@ -1,6 +1,7 @@
 """Trying candidates: each in a child of its own, the tests that failed first."""
 
 import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -98,6 +99,8 @@ class Trial:
                 return
             swaps = changing.Swaps(self.files, seen.seen)
             late = []
+            gc.collect()
+            gc.freeze()
             inner = pool.Pool(self.job["workers"])
             inner.spent = self.pool.spent
 
