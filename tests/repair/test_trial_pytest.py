@@ -40,10 +40,25 @@ async def test_x(tmp_path: Path) -> None:
     (root / "calc.py").write_text(CALC)
     (root / "test_calc.py").write_text(TESTS)
     ws = LocalWorkspace(root, sandbox=None, state_dir=tmp_path / "state")
-    bench = Bench(ws, Check("c", f"{sys.executable} -m pytest -q", "test"), ["test_calc.py::test_add"], ["test_calc.py::test_double"])
+    bench = Bench(
+        ws,
+        Check("c", f"{sys.executable} -m pytest -q", "test"),
+        ["test_calc.py::test_add"],
+        ["test_calc.py::test_double"],
+    )
     print(await bench.trace(["calc.py"]))
     for n in range(2):
         t = bench.seconds
-        print(await bench.try_([change("calc.py", CALC, "-", "*"), change("calc.py", CALC, "-", "+"), change("calc.py", CALC, "a - b", "1/0"), change("calc.py", CALC, "def add(a, b)", "def add(b, a)"), change("calc.py", CALC, "return a - b", "while 1: pass")]))
+        print(
+            await bench.try_(
+                [
+                    change("calc.py", CALC, "-", "*"),
+                    change("calc.py", CALC, "-", "+"),
+                    change("calc.py", CALC, "a - b", "1/0"),
+                    change("calc.py", CALC, "def add(a, b)", "def add(b, a)"),
+                    change("calc.py", CALC, "return a - b", "while 1: pass"),
+                ]
+            )
+        )
         print(bench.seconds - t)
     await ws.aclose()

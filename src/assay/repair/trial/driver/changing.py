@@ -84,7 +84,9 @@ def _functions(text):
     def place(line, column):
         if line > len(lines):
             return starts[-1]
-        return starts[line - 1] + len(lines[line - 1].encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace"))
+        return starts[line - 1] + len(
+            lines[line - 1].encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace")
+        )
 
     found = []
 
@@ -115,9 +117,18 @@ class Swap:
         self.pairs, self.caches = pairs, caches
 
     def apply(self):
+        self._before = [(function, function.__code__) for live, _ in self.pairs for function in live]
         for live, code in self.pairs:
             for function in live:
                 function.__code__ = code
+        self._forget()
+
+    def undo(self):
+        for function, code in self._before:
+            function.__code__ = code
+        self._forget()
+
+    def _forget(self):
         for cache in self.caches:
             cache.cache_clear()
 
@@ -180,7 +191,9 @@ class Swaps:
 def _futures():
     import __future__
 
-    return sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names if name != "nested_scopes"})
+    return sum(
+        {getattr(__future__, name).compiler_flag for name in __future__.all_feature_names if name != "nested_scopes"}
+    )
 
 
 _FUTURES = _futures()
