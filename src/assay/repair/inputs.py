@@ -50,7 +50,7 @@ _NONE = object()
 
 
 def _others(value: object) -> Iterator[object]:
-    """Values of the same type that are near: what an off-by-one, a swapped order or a forgotten empty case would show."""
+    """Values of the same type near it: what an off-by-one, a swapped order or a forgotten empty case shows."""
     match value:
         case bool():
             yield not value

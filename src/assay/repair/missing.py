@@ -63,7 +63,7 @@ def _using(sources: Mapping[str, str], paths: list[str], name: str) -> list[str]
 
 def _renamed(path: str, text: str, name: str, new: str, label: str, before: str = "") -> Iterator[Patch]:
     """Every use of `name` as `new`; then each alone."""
-    spots = [m for m in re.finditer(rf"{before}(?<!\w)({re.escape(name)})(?!\w)", text)][:20]
+    spots = [*re.finditer(rf"{before}(?<!\w)({re.escape(name)})(?!\w)", text)][:20]
     if not spots:
         return
     edits = tuple(Edit(path, match.start(1), match.end(1), new) for match in spots)
@@ -143,13 +143,15 @@ def _imports_of(sources: Mapping[str, str], name: str) -> Iterator[str]:
 
 USUAL: Mapping[str, frozenset[str]] = {
     "typing": frozenset({
-        "Any", "Callable", "Dict", "Generator", "Generic", "Iterable", "Iterator", "List", "Mapping", "NamedTuple", "Optional",
-        "Protocol", "Sequence", "Set", "Tuple", "Type", "TypeVar", "Union",
+        "Any", "Callable", "Dict", "Generator", "Generic", "Iterable", "Iterator", "List", "Mapping", "NamedTuple",
+        "Optional", "Protocol", "Sequence", "Set", "Tuple", "Type", "TypeVar", "Union",
     }),
     "collections": frozenset({"ChainMap", "Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"}),
     "functools": frozenset({"cache", "cached_property", "lru_cache", "partial", "reduce", "total_ordering", "wraps"}),
-    "itertools": frozenset({"accumulate", "chain", "combinations", "count", "cycle", "groupby", "islice", "permutations",
-                            "product", "repeat", "starmap", "takewhile", "zip_longest"}),
+    "itertools": frozenset({
+        "accumulate", "chain", "combinations", "count", "cycle", "groupby", "islice", "permutations", "product",
+        "repeat", "starmap", "takewhile", "zip_longest",
+    }),
     "math": frozenset({"ceil", "floor", "gcd", "inf", "isclose", "isnan", "log", "pi", "prod", "sqrt"}),
     "dataclasses": frozenset({"asdict", "dataclass", "field", "replace"}),
     "datetime": frozenset({"date", "datetime", "timedelta", "timezone"}),
@@ -270,7 +272,7 @@ def _attributes(sources: Mapping[str, str], owner: str) -> set[str]:
     """What objects of the project's class, or its module, have."""
     found: set[str] = set()
     for path, text in sources.items():
-        if not path.endswith(".py") or owner.rsplit(".", 1)[-1] not in text and _dotted(path) != owner:
+        if not path.endswith(".py") or (owner.rsplit(".", 1)[-1] not in text and _dotted(path) != owner):
             continue
         tree = parsed(text)
         if tree is None:

@@ -19,8 +19,9 @@ from assay.core.errors import WorkspaceError
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.workspace import Workspace
 from assay.repair.inputs import around
-from assay.repair.mutate import Place, mutations
-from assay.repair.patch import Patch
+from assay.repair.mutate.change import Place
+from assay.repair.mutate.rank import mutations
+from assay.repair.patch import Edit, Patch
 from assay.repair.rescue import rescues
 from assay.repair.source import functions, parsed, span
 from assay.repair.strength import assertions
@@ -87,8 +88,8 @@ class Zero(Struct, frozen=True):
 async def repair(run: Run, red: Baseline, sources: Mapping[str, str], places: Sequence[Place], dial: Dial) -> Zero:
     """Look for patches of `sources` (path -> text, tests included) that turn the check `red` green, within
     `dial.mutate_seconds`. `places` are functions under suspicion, from `repair.locate`; where tests can be watched
-    their lines count more, and without any place they alone. Every survivor is recorded as an attempt. Never raises for what
-    the project or the check does; a copy that can't be made is a `WorkspaceError`."""
+    their lines count more, and without any place they alone. Every survivor is recorded as an attempt. Never raises for
+    what the project or the check does; a copy that can't be made is a `WorkspaceError`."""
     tree = await run.start_tree()
     run.progress("check", "trying small changes without a model")
     async with run.parts.workspace.copy(tree) as copy:
@@ -182,12 +183,17 @@ class _Work:
         ]
         return assertions(self.sources, [*self.failing, *near], self.red.check.command)
 
+    def _standing_for(self, group: Sequence[tuple[Patch, Tried]]) -> Survivor:
+        """Of patches that answer alike, the one that changes the text's length least: it reads like a repair."""
+        patch, tried = min(group, key=lambda pair: sum(_growth(edit) for edit in pair[0].edits))
+        return Survivor(patch, tried.behaviour, len(group))
+
     def zero(self) -> Zero:
         grouped: dict[tuple[tuple[str, str], ...], list[tuple[Patch, Tried]]] = {}
         for patch, tried in self.survivors:
             grouped.setdefault(tuple(sorted(tried.behaviour.items())), []).append((patch, tried))
         order = sorted(grouped.values(), key=len, reverse=True)
-        survivors = tuple(Survivor(group[0][0], group[0][1].behaviour, len(group)) for group in order[:KEPT])
+        survivors = tuple(self._standing_for(group) for group in order[:KEPT])
         strength = self.strength()
         cls = "A" if self.red.check.source == "--check" else "B"
         ground = Ground(cls, strength, effort="medium")
@@ -202,6 +208,10 @@ class _Work:
             tuple(self.places),
             self.calls,
         )
+
+
+def _growth(edit: Edit) -> int:
+    return abs(len(edit.text) - (edit.end - edit.start))
 
 
 def doubts(survivors: Sequence[Survivor], strength: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The host's side of the driver: one command in the copy for each batch, and a plain way where nothing can be driven."""
+"""The host's side of the driver: one command in the copy for each batch, and a plain way where none can be."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Bench:
         if self._driven is None:
             return await self._by_command(patches, want)
         found: dict[int, Tried] = {}
-        left = [*range(len(patches))]
+        left: list[int] = [*range(len(patches))]
         until = self.seconds + want.seconds
         for _ in range(RESTARTS):
             plausible = sum(tried.status == "plausible" for tried in found.values())

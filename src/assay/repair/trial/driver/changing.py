@@ -97,14 +97,14 @@ def _functions(text):
                 continue
             margin = lines[node.lineno - 1][: node.col_offset] if hasattr(node, "lineno") else ""
             if isinstance(node, ast.ClassDef):
-                walk(node.body, symbol + node.name + ".", chain + [(margin, node.name)])
+                walk(node.body, symbol + node.name + ".", [*chain, (margin, node.name)])
             else:
                 for field in ("body", "orelse", "finalbody"):
                     inner = getattr(node, field, None)
                     if isinstance(inner, list):
-                        walk(inner, symbol, chain + [(margin, "")])
+                        walk(inner, symbol, [*chain, (margin, "")])
                 for handler in getattr(node, "handlers", []):
-                    walk(handler.body, symbol, chain + [(margin, "")])
+                    walk(handler.body, symbol, [*chain, (margin, "")])
 
     walk(tree.body, "", [])
     return found

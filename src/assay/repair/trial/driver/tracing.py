@@ -143,7 +143,7 @@ def _literal(value, room):
         return False
     kind = type(value)
     if kind in _PLAIN:
-        return kind is not float or value == value and value not in (float("inf"), float("-inf"))
+        return kind is not float or value - value == 0.0
     if kind in (list, tuple):
         return all(_literal(each, room) for each in value)
     if kind is set:

@@ -258,7 +258,7 @@ class Trial:
 
 class Hot:
     """Candidates that need no import, several to a child: one after the other, as long as nothing that can be seen has
-    changed in it. Whoever would be believed, or ended the child, is tried again in a fresh one unless it was the first."""
+    changed in it. Whoever passes, or ends the child, is tried again in a fresh one unless it was the first."""
 
     def __init__(self, trial, session, swaps, left, tell):
         self.trial, self.session, self.swaps, self.tell = trial, session, swaps, tell
@@ -335,7 +335,8 @@ class Hot:
         for at, (n, rows) in enumerate(said):
             ran = [row for row in rows if "ran" in row]
             why = "" if ran else outcome.why
-            if at and (ran and not ran[0].get("stop") or not ran and why != "slow"):
+            passed = bool(ran) and not ran[0].get("stop")
+            if at and (passed or (not ran and why != "slow")):
                 self.alone.add(n)
                 again.append(n)
                 changed = changed or not ran
