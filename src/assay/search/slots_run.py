@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from assay.core.check import Check
 from assay.core.errors import WorkspaceError
-from assay.core.events import Noticed
+from assay.core.events import AttemptFinished, Noticed
 from assay.core.model import ModelRequest
 from assay.core.workspace import Workspace
 from assay.loop.turn import Stop, stop_for
 from assay.run.run import Run
+from assay.search.effort import dial_of
 from assay.search.slots import Failing, Found, Limits, Ports, Tried, search
 from assay.search.slots_prompts import PREFILL
+from assay.search.zero import adopt, repair
 from assay.verify.baseline import Baseline
 from assay.verify.runners import check_of, execute
 
@@ -46,7 +48,13 @@ async def take_slots(run: Run, limits: Limits = Limits()) -> Stop:  # noqa: B008
             asyncio.timeout(None if seconds is None else max(seconds - run.spent.seconds, 0.01)),
             run.parts.workspace.copy(tree) as copy,
         ):
-            found = await search(sources, failing, run.state.prompt, _ports(run, copy, red, tree), limits)
+            zero = await repair(run, red, sources, [], dial_of(run.options.reasoning.effort, run.options.attempts))
+            if zero.accepted and await adopt(run, zero, sources):
+                return Stop(None)
+            ports = _ports(run, copy, red, tree, len(zero.survivors))
+            found = await search(sources, failing, run.state.prompt, ports, limits)
+            if not found.path and await adopt(run, zero, sources):
+                return Stop(None)
     except TimeoutError:
         return Stop("budget", f"{run.spent.seconds:.0f} s used, the limit is {seconds:g} s (--max-seconds)")
     if not found.path:
@@ -68,7 +76,8 @@ async def _red(run: Run, tree: str) -> Baseline | None:
     return None
 
 
-def _ports(run: Run, copy: Workspace, red: Baseline, tree: str) -> Ports:
+def _ports(run: Run, copy: Workspace, red: Baseline, tree: str, made: int = 0) -> Ports:
+    """`made`: attempts that were recorded before."""
     check = _hurried(red)
 
     async def try_check(path: str, text: str) -> Tried:
@@ -79,11 +88,14 @@ def _ports(run: Run, copy: Workspace, red: Baseline, tree: str) -> Ports:
         run.progress("check", "the failing check is green; running everything else")
         return await _keep_if_sound(run, copy, path, text, tree)
 
+    def record(event: AttemptFinished) -> None:
+        run.record(replace(event, number=event.number + made))
+
     def spent() -> str:
         return run.spent.exceeds(run.options.budget, next_tokens=400)
 
     prefill = PREFILL in run.parts.model.profile.quirks
-    return Ports(run.ask, try_check, try_suite, run.record, spent, prefill)
+    return Ports(run.ask, try_check, try_suite, record, spent, prefill)
 
 
 def _hurried(red: Baseline) -> Check:
