@@ -1,21 +1,30 @@
-"""The code that a failing check most likely comes from, as it stands in the files."""
+"""The code that a failing check most likely comes from, put before a model so that it need not search for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from assay.core.errors import WorkspaceError
 from assay.core.model import estimate_tokens
 from assay.core.policy import Effect
-from assay.repair.locate import locate
+from assay.core.workspace import Workspace
+from assay.repair.clues import Clues, Location
+from assay.repair.fuse import rank
+from assay.repair.outline.read import language_of
 from assay.repair.source import lines_of
 from assay.run.run import Run
 from assay.verify.baseline import Baseline
 
-TOKENS = 3_000
-PLACES = 4
+TOKENS = 1_500
+PLACES = 5
+CLEAR = 0.35
+"""From this share of the first place on its code is shown; below it a model is told where to look, and looks."""
+RIVAL = 0.6
+"""A second place is shown, too, when its share is at least this much of the first one's."""
 LARGEST_FILE = 400_000
 MOST_BYTES = 20_000_000
 
@@ -25,19 +34,53 @@ class Located(Struct, frozen=True):
 
     text: str = ""
     seen: dict[str, str] = {}
-    """Path -> SHA-256 of each file that `text` shows a part of."""
+    """Path -> SHA-256 of each file that `text` shows code of."""
 
 
-async def located(run: Run, red: Baseline) -> Located:
-    """Whole functions, likeliest first, at most `TOKENS` tokens; none of a file that policy keeps from the model."""
+async def located(run: Run, red: Baseline, tokens: int = TOKENS) -> Located:
+    """Where `red` most likely fails, at most `tokens` tokens: places with their signatures, and the code of the first
+    one or two when it is clear that it is those. Nothing of a file that policy keeps from the model."""
+    sources, digests = await read_sources(run.parts.workspace)
+    clues = Clues(red.first.output, tuple(red.failing or red.first.failing), run.state.prompt)
+    places = await asyncio.to_thread(rank, sources, clues, PLACES)
+    allowed = await readable(run, {place.path for place in places})
+    text, shown = render([place for place in places if place.path in allowed], sources, tokens)
+    return Located(text, {path: digests[path] for path in sorted(shown)})
+
+
+def render(places: Sequence[Location], sources: Mapping[str, str], tokens: int = TOKENS) -> tuple[str, set[str]]:
+    """The text about `places`, at most `tokens` tokens, and the paths of which it shows code."""
+    rows: list[str] = []
+    for place in places:
+        row = f"{place}  {place.signature}" if place.signature else str(place)
+        if estimate_tokens("\n".join([*rows, row])) > tokens:
+            break
+        rows.append(row)
+    clear = bool(places) and places[0].share >= CLEAR
+    chosen = [place for place in places[:2] if clear and place.share >= places[0].share * RIVAL]
+    shown: set[str] = set()
+    for place in chosen:
+        code = "\n".join(lines_of(sources[place.path])[place.start - 1 : place.end])
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
+        block = f"\n{place.path}:{place.start}-{place.end}\n{fence}{language_of(place.path)}\n{code}\n{fence}"
+        if not all(char.isprintable() or char in "\n\t" for char in code):
+            continue  # what can't be seen can't be edited from here
+        if estimate_tokens("\n".join([*rows, block])) <= tokens:
+            rows.append(block)
+            shown.add(place.path)
+    return "\n".join(rows), shown
+
+
+async def read_sources(workspace: Workspace) -> tuple[dict[str, str], dict[str, str]]:
+    """Path -> text of the files in languages that can be outlined and read as UTF-8, and path -> SHA-256; bounded."""
     sources: dict[str, str] = {}
     digests: dict[str, str] = {}
     room = MOST_BYTES
-    for path in await run.parts.workspace.list_files():
-        if not path.endswith(".py"):
+    for path in await workspace.list_files():
+        if not language_of(path):
             continue
         try:
-            content = run.parts.workspace.read_file(path, LARGEST_FILE)
+            content = workspace.read_file(path, LARGEST_FILE)
             text = content.data.decode("utf-8-sig")
         except (WorkspaceError, UnicodeDecodeError):
             continue
@@ -45,20 +88,7 @@ async def located(run: Run, red: Baseline) -> Located:
         if room < 0:
             break
         sources[path], digests[path] = text, content.stamp.digest
-    places = locate(sources, red.first.output, red.failing or red.first.failing, run.state.prompt, PLACES)
-    allowed = await readable(run, {place.path for place in places})
-    pieces: list[str] = []
-    shown: set[str] = set()
-    left = TOKENS
-    for place in places:
-        code = "\n".join(lines_of(sources[place.path])[place.start - 1 : place.end])
-        piece = f"{place.path}:{place.start}-{place.end} {place.symbol}\n```python\n{code}\n```"
-        if place.path not in allowed or estimate_tokens(piece) > left:
-            continue
-        left -= estimate_tokens(piece)
-        pieces.append(piece)
-        shown.add(place.path)
-    return Located("\n".join(pieces), {path: digests[path] for path in sorted(shown)})
+    return sources, digests
 
 
 async def readable(run: Run, paths: Iterable[str]) -> set[str]:
