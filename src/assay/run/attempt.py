@@ -49,7 +49,7 @@ INSIDE = frozenset({
 })  # fmt: skip
 """Tools that act on the workspace they are given and on nothing else."""
 
-Result = Literal["green", "red", "invalid", "duplicate"]
+Result = Literal["green", "red", "invalid", "duplicate", "plausible"]
 Prepare = Callable[[Run], None]
 
 

@@ -20,7 +20,6 @@ from assay.core.clock import Clock
 from assay.core.context import Fragment
 from assay.core.errors import AssayError, StorageError, WorkspaceError
 from assay.core.events import (
-    CallFinished,
     CheckFinished,
     Checkpointed,
     ContextAdded,
@@ -35,7 +34,7 @@ from assay.core.events import (
 )
 from assay.core.hooks import Hooks
 from assay.core.ids import new_id
-from assay.core.messages import AssistantMessage, Image, Json, Text, ToolCall, ToolResult
+from assay.core.messages import AssistantMessage, Image, Json, Text
 from assay.core.model import Model, ModelEvent, ModelRequest, Reasoning
 from assay.core.policy import Approver, Effect, Gate, Label, Mask
 from assay.core.store import EventStore, Record
@@ -52,13 +51,12 @@ from assay.run.proof import Proof
 from assay.run.state import NOTIFICATION, State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
+from assay.run.unanswered import NOT_RUN, UNKNOWN, unanswered
 from assay.run.window import Compaction, Window
 from assay.sessions.fold import SOLVER, standing, taken_back
 
 if TYPE_CHECKING:
     from assay.run.tasks import Tasks
-
-"""How often missing evidence goes back to the model before the turn ends as it is."""
 
 Strategy = Callable[["Run"], Awaitable[Stop]]
 
@@ -431,11 +429,11 @@ class Run:
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
-            self.record(_unanswered(call, _UNKNOWN))
+            self.record(unanswered(call, UNKNOWN))
         if said.parts:
             # Whoever says something new may not want any more what was asked for before.
             for call in self.state.pending:
-                self.record(_unanswered(call, _NOT_RUN))
+                self.record(unanswered(call, NOT_RUN))
             self.record(replace(said, model=self.parts.model.profile.name), durable=True)
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
@@ -494,15 +492,3 @@ class Run:
 
 _INTERRUPTED = Stop("interrupted", "stopped by the user")
 _BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
-
-
-_UNKNOWN = (
-    "The program was stopped while {} ran; whether it had its effect is unknown. "
-    "Look at the state of things before doing it again."
-)
-_NOT_RUN = "The program was stopped before {} began; it was not run."
-
-
-def _unanswered(call: ToolCall, text: str) -> CallFinished:
-    said = "outcome unknown" if text is _UNKNOWN else "not run"
-    return CallFinished(ToolResult(call.id, (Text(text.format(call.name)),), is_error=True), said)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assay.run.run import Run
 
 GATE_ROUNDS = 2
+"""How often missing evidence goes back to the model before the turn ends as it is."""
 _ANY_FORM = "The final answer may be in any form again."
 _CONTINUATIONS = 3
 _COMPACTIONS = 3
