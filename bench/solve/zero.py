@@ -23,7 +23,7 @@ from bench.solve.forked import Build, Outcome, Test, coverage, ochiai, outcomes
 
 PACK = "evaluation/create/humaneval-x/data/python/data/humanevalpack.jsonl"
 FILE = "program.py"
-LONGEST = 1.5
+LONGEST = 3.0
 BATCH = 40
 
 
@@ -71,9 +71,23 @@ def humaneval(repo: str) -> Iterator[Task]:
         )  # fmt: skip
 
 
+def lenient(text: str) -> ast.Module | None:
+    """The tree of a text; None for examples that are no Python."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return None
+
+
 def checks(text: str, entry: str) -> Build | None:
     """Each statement of `check` that asserts is a test; the others are done before it."""
-    tree = ast.parse(text.strip())
+    tree = next(
+        (tree for form in (text, text.strip(), "if True:\n" + text) if (tree := lenient(form)) is not None), None
+    )
+    if tree is None or not tree.body:
+        return None
+    if isinstance(tree.body[0], ast.If):
+        tree.body = tree.body[0].body
     check = next((item for item in tree.body if isinstance(item, ast.FunctionDef) and item.name == "check"), None)
     if check is None:
         return None
@@ -163,7 +177,7 @@ def quix(name: str, test: str, cases: str, node: str) -> Build:
         exec(code, space)
         found: dict[str, Test] = {}
         for key, function in space.items():
-            if key.startswith("test"):
+            if key.startswith("test") and callable(function):
                 rows = getattr(function, "rows", None)
                 if rows is None:
                     found[key] = function  # type: ignore[assignment]
@@ -275,7 +289,9 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=4000, help="candidates of a task")
     parser.add_argument("--budget", type=float, default=12.0, help="seconds of processor time of a task")
     parser.add_argument(
-        "--pool", default="", help="with --docstring: write all survivors to this file, one task a line"
+        "--pool",
+        default="",
+        help="with --docstring: add all survivors to this file, one task a line; tasks that it has are left out",
     )
     parser.add_argument("--only", default="", help="names of tasks, with commas")
     parser.add_argument("--quiet", action="store_true")
@@ -308,7 +324,8 @@ def measured(task: Task, options: argparse.Namespace) -> Found | None:
                 flush=True,
             )
         return found
-    if task.visible is None:
+    pool = Path(options.pool) if options.pool else None
+    if task.visible is None or (pool and pool.exists() and f'"task": "{task.name}"' in pool.read_text()):
         return None
     clues = task._replace(clues=())
     found = repair(clues, task.visible, min(options.most, 1500), 8, options.budget)
@@ -317,8 +334,8 @@ def measured(task: Task, options: argparse.Namespace) -> Found | None:
         {"code": code, "operator": operator, "rank": rank, "correct": outcome.green}
         for code, operator, rank, outcome in zip(found.codes, found.operators, found.ranks, graded, strict=True)
     ]
-    if options.pool:
-        with Path(options.pool).open("a") as file:
+    if pool is not None:
+        with pool.open("a") as file:
             row = {
                 "task": task.name,
                 "kind": task.kind,
