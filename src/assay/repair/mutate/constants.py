@@ -91,7 +91,7 @@ def _texts(site: Site, node: ast.Constant, value: str) -> Iterator[Change]:
     ):  # fmt: skip
         offered.setdefault(other, weight)
     for other in site.clues.words:
-        shared = value[:1].lower() == other[:1].lower() and bool(value) or other.strip() == value.strip()
+        shared = (value[:1].lower() == other[:1].lower() and bool(value)) or other.strip() == value.strip()
         offered.setdefault(other, 0.8 if shared else 0.3)
     quote = _quote(site.source.of(node))
     for number, letter in enumerate(value if 2 <= len(value) <= 30 else ""):

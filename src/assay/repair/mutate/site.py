@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from assay.repair.mutate.change import Change, Place
+from assay.repair.mutate.change import Change
 from assay.repair.mutate.clues import Clues
 from assay.repair.mutate.kinds import Kinds, Roles
 from assay.repair.mutate.text import Source
