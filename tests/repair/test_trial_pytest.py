@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import pytest
+from assay.repair.trial import Want
 
-from assay.core.check import Check
-from assay.repair.patch import Edit, Patch
-from assay.repair.trial import Bench, Want
-from assay.workspace.local import LocalWorkspace
+from .trials import ADD, CALC, DOUBLE, PYTEST, TESTS, change, files_of, opened
 
-CALC = "def add(a, b):\n    return a - b\n\n\ndef double(a):\n    return a * 2\n"
-TESTS = """\
-from calc import add, double
+FILES = {"calc.py": CALC, "test_calc.py": TESTS}
 
 
-def test_add():
-    assert add(2, 3) == 5
-    assert add(0, 0) == 0
+async def test_each_candidate_gets_its_own_word(tmp_path: Path) -> None:
+    patches = [
+        change(CALC, "a - b", "a * b"),
+        change(CALC, "a - b", "a + b"),
+        change(CALC, "a - b", "1 / 0"),
+        change(CALC, "return a - b", "while True: pass"),
+        change(CALC, "a - b", "a +"),
+        # The failing test goes green, another one breaks.
+        change(CALC, "return a - b\n\n\ndef double(a):\n    return a * 2", "return a + b\n\n\ndef double(a):\n    return a"),
+    ]
+    async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
+        before = files_of(bench)
+        tried = {one.index: one for one in await bench.try_(patches, Want(each_seconds=0.3))}
+        assert files_of(bench) == before
+    assert {n: one.status for n, one in tried.items()} == {
+        0: "red", 1: "plausible", 2: "red", 3: "slow", 4: "invalid", 5: "red",
+    }  # fmt: skip
+    assert tried[1].passed == (ADD, DOUBLE)
+    assert "assert 6 == 5" in tried[0].failing[ADD] and "ZeroDivisionError" in tried[2].failing[ADD]
+    assert DOUBLE in tried[5].failing and ADD in tried[5].passed
 
 
-def test_double():
-    assert double(4) == 8
-"""
+async def test_changes_that_only_an_import_brings_into_effect(tmp_path: Path) -> None:
+    source = "def scale():\n    return 3\n\n\nFACTOR = scale()\nLIMIT = 9\n\n\ndef times(a, by=FACTOR):\n    return min(a * by, LIMIT)\n"
+    tests = "from calc import LIMIT, times\n\n\ndef test_times():\n    assert times(2) == 4\n\n\ndef test_limit():\n    assert times(99) == LIMIT == 9\n"
+    patches = [
+        change(source, "return 3", "return 2"),  # ran at import
+        change(source, "FACTOR = scale()", "FACTOR = 2"),  # outside of functions
+        change(source, "by=FACTOR", "by=2"),  # a default
+        change(source, "LIMIT = 9", "LIMIT = 4"),  # breaks the other test
+    ]
+    names = ["test_calc.py::test_times"], ["test_calc.py::test_limit"]
+    async with opened(tmp_path, {"calc.py": source, "test_calc.py": tests}, PYTEST, *names) as bench:
+        tried = await bench.try_(patches)
+    assert {one.index: one.status for one in tried} == {0: "plausible", 1: "plausible", 2: "plausible", 3: "red"}
 
 
-def change(path: str, text: str, old: str, new: str) -> Patch:
-    at = text.index(old)
-    return Patch((Edit(path, at, at + len(old), new),))
+async def test_fixtures_parameters_conftest_and_folders(tmp_path: Path) -> None:
+    files = {
+        "src/pack/__init__.py": "",
+        "src/pack/text.py": "class Text:\n    @property\n    def size(self):\n        return len(self.value) + 1\n\n    def __init__(self, value):\n        self.value = value\n",
+        "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["src"]\n',
+        "tests/conftest.py": "import pytest\nfrom pack.text import Text\n\n\n@pytest.fixture(scope='session')\ndef text():\n    return Text('ab')\n",
+        "tests/test_text.py": (
+            "import os\n\nimport pytest\nfrom pack.text import Text\n\n\n"
+            "@pytest.mark.parametrize('word, size', [('a', 1), ('abc', 3)])\n"
+            "def test_size(word, size, tmp_path, monkeypatch):\n"
+            "    monkeypatch.chdir(tmp_path)\n    (tmp_path / 'x').write_text(word)\n"
+            "    assert Text(open('x').read()).size == size\n\n\n"
+            "def test_fixture(text, capsys):\n    print(text.size)\n    assert capsys.readouterr().out == '2\\n'\n"
+        ),
+    }
+    names = [f"tests/test_text.py::{name}" for name in ("test_size[a-1]", "test_size[abc-3]", "test_fixture")]
+    source = files["src/pack/text.py"]
+    patches = [change(source, " + 1", " + 2", "src/pack/text.py"), change(source, " + 1", "", "src/pack/text.py")]
+    async with opened(tmp_path, files, PYTEST, names) as bench:
+        tried = sorted(await bench.try_(patches), key=lambda one: one.index)
+        assert [one.status for one in tried] == ["red", "plausible"]
+        assert set(tried[1].passed) == set(names)
+        traced = await bench.trace(["src/pack/text.py"])
+    assert traced.coverage[names[0]] == {"src/pack/text.py": (4, 7)}
 
 
-async def test_x(tmp_path: Path) -> None:
-    root = tmp_path / "p"
-    root.mkdir()
-    (root / "calc.py").write_text(CALC)
-    (root / "test_calc.py").write_text(TESTS)
-    ws = LocalWorkspace(root, sandbox=None, state_dir=tmp_path / "state")
-    bench = Bench(
-        ws,
-        Check("c", f"{sys.executable} -m pytest -q", "test"),
-        ["test_calc.py::test_add"],
-        ["test_calc.py::test_double"],
-    )
-    print(await bench.trace(["calc.py"]))
-    for n in range(2):
-        t = bench.seconds
-        print(
-            await bench.try_(
-                [
-                    change("calc.py", CALC, "-", "*"),
-                    change("calc.py", CALC, "-", "+"),
-                    change("calc.py", CALC, "a - b", "1/0"),
-                    change("calc.py", CALC, "def add(a, b)", "def add(b, a)"),
-                    change("calc.py", CALC, "return a - b", "while 1: pass"),
-                ]
-            )
-        )
-        print(bench.seconds - t)
-    await ws.aclose()
+async def test_a_module_that_can_not_be_imported_is_mended_from_outside(tmp_path: Path) -> None:
+    source = "import collection\n\n\ndef count(words):\n    return collection.Counter(words)\n"
+    tests = "from calc import count\n\n\ndef test_count():\n    assert count('aab')['a'] == 2\n"
+    patches = [
+        change(source, "import collection\n", "import collections as collection\n"),
+        change(source, "import collection\n", "import math as collection\n"),
+        change(source, "import collection\n", "import nothing\n"),
+    ]
+    async with opened(tmp_path, {"calc.py": source, "test_calc.py": tests}, PYTEST, ["test_calc.py"]) as bench:
+        tried = sorted(await bench.try_(patches), key=lambda one: one.index)
+    assert [one.status for one in tried] == ["plausible", "red", "red"]
+
+
+async def test_tests_are_watched_line_by_line(tmp_path: Path) -> None:
+    async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
+        traced = await bench.trace(["calc.py"])
+    assert traced.trouble == ""
+    assert traced.coverage[ADD] == {"calc.py": (5,)}
+    assert [(step.line, step.failed) for step in traced.steps[ADD] if step.lines] == [(5, True)]
+    assert [*traced.failed] == [ADD] and "assert -1 == 5" in traced.failed[ADD]
+    assert [call.arguments for call in traced.calls["calc.py:add"]] == ["((2, 3), {})"]
+
+
+async def test_trying_ends_when_enough_is_found(tmp_path: Path) -> None:
+    patches = [change(CALC, "a - b", f"a + b + {n} - {n}") for n in range(40)]
+    async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
+        tried = await bench.try_(patches, Want(plausible=2))
+        assert 2 <= sum(one.status == "plausible" for one in tried) <= 3
+        assert len(await bench.try_(patches[:1] * 30, Want(plausible=99, further=4))) < 12
+        assert len(await bench.try_(patches, Want(seconds=0.0))) <= 2
+
+
+async def test_answers_are_compared_by_digest(tmp_path: Path) -> None:
+    patches = [change(CALC, "a - b", "a + b"), change(CALC, "a - b", "b + a"), change(CALC, "a - b", "a + b if a else 0")]
+    async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
+        calls = (await bench.trace(["calc.py"])).calls["calc.py:add"]
+        from assay.repair.inputs import around
+
+        calls = around(calls, 30)
+        tried = sorted(await bench.try_(patches, Want(calls=tuple(calls))), key=lambda one: one.index)
+        observed = await bench.observe(patches, calls)
+    assert [one.status for one in tried] == ["plausible"] * 3
+    assert tried[0].behaviour == tried[1].behaviour == observed[1] == observed[2]
+    assert tried[0].behaviour != tried[2].behaviour and observed[3] == tried[2].behaviour
+    assert observed[0] != observed[1] and set(observed[0]) == {call.key for call in calls}

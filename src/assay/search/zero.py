@@ -19,6 +19,7 @@ from assay.core.errors import WorkspaceError
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.workspace import Workspace
 from assay.repair.inputs import around
+from assay.repair.locate import locate
 from assay.repair.mutate.change import Place
 from assay.repair.mutate.rank import mutations
 from assay.repair.patch import Edit, Patch
@@ -136,7 +137,7 @@ class _Work:
         if not self.traced.trouble and self.traced.coverage and not hit_files(self.traced):
             # What fails runs in a process of its own, which the driver does not see.
             self.bench.slow_down()
-        self.places = suspects(self.sources, self.traced, self.red.first.output, places)
+        self.places = suspects(self.sources, self.traced, self.red.first.output, places or self._located())
         self.calls = tuple(self._inputs())
         texts = [self.red.first.output[-4_000:], self.task[:4_000]]
         stream = mutations(self.sources, self.places, MOST, texts)
@@ -150,6 +151,10 @@ class _Work:
                 return
         if self.slow and self._room():
             await self._batch(self.slow, replace(self._want(), each_seconds=PATIENT))
+
+    def _located(self) -> list[Place]:
+        found = locate(self.sources, self.red.first.output, self.failing, self.task, limit=MOST_PLACES)
+        return [Place(each.path, each.start, each.end, each.symbol, each.score) for each in found]
 
     def _room(self) -> bool:
         return self.bench.seconds < self.dial.mutate_seconds and len(self.survivors) < KEPT

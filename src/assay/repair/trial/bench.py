@@ -305,6 +305,8 @@ def _traced(rows: Sequence[_Row], seconds: float) -> Traced:
         return Traced(trouble="the driver could not be started", seconds=seconds)
     if trouble := next((row.trouble for row in rows if row.trouble), ""):
         return Traced(trouble=trouble, seconds=seconds)
+    if not any(row.test is not None for row in rows):
+        return Traced(trouble="no test could be watched", seconds=seconds)
     coverage: dict[str, dict[str, tuple[int, ...]]] = {}
     steps: dict[str, tuple[Step, ...]] = {}
     failed: dict[str, str] = {}

@@ -33,10 +33,10 @@ class Pytest:
 
         own = ["-p", "no:cacheprovider", "-p", "no:randomly", "--maxfail=0", "--tb=line", "-s", "-q"]
         own.append("--continue-on-collection-errors")
-        if importlib.util.find_spec("xdist"):
-            own.append("-n0")
-        if importlib.util.find_spec("pytest_cov"):
-            own.append("--no-cov")
+        if "PYTEST_DISABLE_PLUGIN_AUTOLOAD" not in os.environ:
+            for module, off, option in (("xdist", "no:xdist", "-n0"), ("pytest_cov", "no:cov", "--no-cov")):
+                if importlib.util.find_spec(module) and not any(off in each for each in self.arguments):
+                    own.append(option)
         pytest.main(self.arguments + own, plugins=[plugin])
 
     def warm(self, then):

@@ -15,6 +15,7 @@ from _trial import changing, observing, pool
 
 START = 60.0
 """Seconds of silence that collecting may take."""
+RESTARTS = 6
 GROUP = 8
 CUTS = 4
 """Children that had to end early before each candidate gets its own."""
@@ -34,6 +35,7 @@ class Trial:
         self.after = 0
         """Candidates tried since the first plausible one."""
         self.kills = {}
+        self.group = GROUP
         self.finished = set()
 
     def run(self):
@@ -62,7 +64,7 @@ class Trial:
 
     def _hot(self, left):
         """What needs no new import, in a process in which everything is loaded; returns what is left to do."""
-        for _ in range(3):
+        for _ in range(RESTARTS):
             late, modules, started = [], [], []
 
             def hear(row):
@@ -81,7 +83,9 @@ class Trial:
             if not outcome.why:
                 return [n for n in late if n not in self.finished]
             lost = [n for n in started if n not in self.finished]
-            for n in lost:
+            # Of a group, anyone may have ended it; alone, it is clear who did.
+            alone, self.group = self.group == 1, 1
+            for n in lost if alone else ():
                 self.told(n, None, {"index": n, "status": "invalid", "why": "ended the process that tried it"})
             left = [n for n in left if n not in self.finished]
             if not lost:
@@ -276,7 +280,7 @@ class Hot:
     def _jobs(self):
         while self.queue and not self.trial.enough(self.pool):
             group = []
-            while self.queue and len(group) < (GROUP if self.cuts < CUTS else 1):
+            while self.queue and len(group) < (self.trial.group if self.cuts < CUTS else 1):
                 if group and self.queue[0] in self.alone:
                     break
                 n = self.queue.popleft()
