@@ -34,6 +34,14 @@ async def test_it_is_the_part_of_further_changes_that_the_checks_let_pass() -> N
     assert await measured(0, *range(30, 90), most=50) == pytest.approx(50 / 51)
 
 
+async def test_changes_are_drawn_from_many_and_the_same_ones_each_time() -> None:
+    late = [*[11] * 50, *[30] * 50]
+    found = await measured(20, *late, most=20)
+    assert found == await measured(20, *late, most=20)
+    assert found is not None
+    assert 0 < found < 20 / 21
+
+
 async def test_with_nothing_to_try_nothing_is_said() -> None:
     assert await measured(0) is None
 

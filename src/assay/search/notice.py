@@ -6,12 +6,15 @@ the candidate itself is worth less. It costs no tokens, and says more than the n
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from assay.repair.patch import Edit, Patch
 
 MOST = 100
 """Changes that are tried."""
+DRAWN_FROM = 8
+"""How many times as many they are drawn from: the likeliest mistakes come first, and are the likeliest to be noticed."""
 
 Passing = Callable[[Sequence[Patch]], Awaitable[int]]
 """With how many of these patches to the unchanged files the checks are green (`repair.trial.Bench.try_` knows)."""
@@ -24,11 +27,12 @@ async def unnoticed(
     nothing to try. Changes that mean the same count like others: telling them apart takes inputs that nobody has, and
     did not make belief better on stored pools.
 
-    `sources`: path -> unchanged text. `further`: patches to the files as `patch` leaves them, a fair choice of what is
-    possible: the likeliest alone are the likeliest to be noticed."""
-    tried = [stacked(sources, patch, one) for one in itertools.islice(further, most)]
-    if not tried:
+    `sources`: path -> unchanged text. `further`: patches to the files as `patch` leaves them, in any order."""
+    found = list(itertools.islice(further, most * DRAWN_FROM))
+    if not found:
         return None
+    drawn = random.Random(0).sample(found, min(most, len(found)))  # noqa: S311 - the same each time, and no secret
+    tried = [stacked(sources, patch, one) for one in drawn]
     return looseness(await passing(tried), len(tried))
 
 
