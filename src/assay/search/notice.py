@@ -14,7 +14,7 @@ from assay.repair.patch import Edit, Patch
 MOST = 100
 """Changes that are tried."""
 DRAWN_FROM = 8
-"""How many times as many they are drawn from: the likeliest mistakes come first, and are the likeliest to be noticed."""
+"""How many times as many they are drawn from: the likeliest come first, and are the likeliest to be noticed."""
 
 Passing = Callable[[Sequence[Patch]], Awaitable[int]]
 """With how many of these patches to the unchanged files the checks are green (`repair.trial.Bench.try_` knows)."""
