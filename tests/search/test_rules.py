@@ -87,8 +87,9 @@ def test_ties_fall_to_the_smaller_change_and_then_to_the_earlier() -> None:
     assert sift([candidate(1, files=0), candidate(2, files=1)], [SMALL]).left[0].number == 2
 
 
-def test_where_nobody_was_observed_behaviour_says_nothing() -> None:
-    assert len(sift([candidate(1), candidate(2, strategy="slots")], [COMMON]).left) == 2
+def test_where_nobody_was_observed_there_is_no_crowd() -> None:
+    assert len(sift([candidate(1), candidate(2)], [COMMON]).left) == 2
+    assert sift([candidate(1), candidate(2, strategy="slots")], [COMMON]).left[0].number == 2
 
 
 def test_in_a_crowd_the_early_ones_count_more() -> None:

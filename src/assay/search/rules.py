@@ -160,9 +160,9 @@ def share(candidate: Candidate, pool: Pool) -> float:
 def _common(candidate: Candidate, left: Pool, _whole: Pool) -> Score:
     """By voices; then before a crowd whoever did not come from trying changes until the checks were green, which by
     itself makes wrong ones green; then by the crowd, in which early ones count more: likelier changes come first.
-    Where nobody was observed, it says nothing."""
+    Where nobody was observed, there are no voices and no crowd."""
     if not any(other.behaviour for other in left):
-        return ()
+        return (0.0, candidate.strategy != TRYING, 0.0)
     own = next(cluster for cluster in clusters(left) if candidate.number in cluster)
     written = any(other.strategy != TRYING for other in left if other.number in own)
     crowd = sum(1 / math.sqrt(place) for place, other in enumerate(left, 1) if other.number in own)
