@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assay.search.candidate import Candidate
-from assay.search.clusters import clusters
+from assay.search.clusters import clusters, refused
 from assay.search.rules import EVIDENCE, TIES, share, sift
 from bench.solve.replay import Graded, Task, contested, green_only, read
 
@@ -34,7 +34,7 @@ def features(one: Candidate, pool: Sequence[Candidate]) -> dict[str, float]:
         "order": -math.log(one.number),
         "lines": -math.log1p(one.lines) + math.log1p(lines[len(lines) // 2]),
         "files": -math.log1p(one.files),
-        "refusals": -sum(answer.startswith(("!", "raised")) for answer in answers) / max(len(answers), 1),
+        "refusals": -sum(map(refused, answers)) / max(len(answers), 1),
         "made by a model": float(bool(one.model)),
         **one.signs,
     }

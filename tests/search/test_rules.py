@@ -87,8 +87,17 @@ def test_ties_fall_to_the_smaller_change_and_then_to_the_earlier() -> None:
     assert sift([candidate(1, files=0), candidate(2, files=1)], [SMALL]).left[0].number == 2
 
 
-def test_an_observed_and_a_blank_candidate_can_be_compared() -> None:
-    assert len(sift([candidate(1), candidate(2, behaviour={"i": "x"})], [COMMON]).left) == 2
+def test_where_nobody_was_observed_there_is_no_crowd() -> None:
+    assert len(sift([candidate(1), candidate(2)], [COMMON]).left) == 2
+    assert sift([candidate(1), candidate(2, strategy="slots")], [COMMON]).left[0].number == 2
+
+
+def test_in_a_crowd_the_early_ones_count_more() -> None:
+    """Two of the likeliest changes against three of the least likely."""
+    early = [candidate(n, behaviour={"i": "x"}) for n in (1, 2)]
+    middle = [candidate(n, behaviour={"i": str(n)}) for n in range(3, 12)]
+    late = [candidate(n, behaviour={"i": "y"}) for n in (12, 13, 14)]
+    assert sift([*early, *middle, *late], [COMMON]).left == tuple(early)
 
 
 def _with(written: bool, green: bool, number: int) -> Candidate:

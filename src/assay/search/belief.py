@@ -18,7 +18,7 @@ from assay.core.check import EvidenceClass
 from assay.search.candidate import Candidate, Ground
 from assay.search.clusters import clusters
 from assay.search.effort import Dial
-from assay.search.priors import STRONG, Prior
+from assay.search.priors import FOUND, STRONG, Prior
 from assay.search.rules import TRYING, voice
 from assay.search.select import leader
 
@@ -28,8 +28,8 @@ FALSE_PASS: dict[EvidenceClass, float] = {"A": 0.05, "B": 0.10, "C": 0.20, "D": 
 """How often a wrong candidate passes checks of a class when there are enough of them."""
 NOTHING = 0.9
 """The same when nothing was red and nothing shows what was asked for."""
-THIN = 0.35
-"""What a single assertion adds to that; several share it."""
+THIN = 0.2
+"""What a single assertion adds to that; several share it. `LOOSENESS` says the same better."""
 UNCOUNTED = 3
 """Assertions of checks where nobody counted them."""
 ENOUGH = 5
@@ -41,12 +41,14 @@ UNSEEN = "spec"
 INDEPENDENT = 4.0
 """The origin of candidates written from the specification without a look at the code at fault, and the factor when one
 of these and one that came about otherwise behave alike: their mistakes have no common source but the specification."""
-RIVAL = 2.0
+RIVAL = 2.5
 RIVALS = 4
 """What each other way of behaving among green candidates divides the odds by, and how many of them count at most."""
-LOOSE = 20.0
+LOOSE = 10.0
 """How fast belief falls with `LOOSENESS`: the odds are divided by one plus this times that."""
-SURE = 0.97
+UNKNOWN = 0.1
+"""What `LOOSENESS` is taken to be where nobody looked: its mean on the pool."""
+SURE = 0.955
 """The belief from which nothing speaks against calling a green result verified."""
 SAME_FAILURE = 2
 """Candidates in a row that fail in the same way before more of the same is futile."""
@@ -88,14 +90,17 @@ def belief(
     prior: Prior = STRONG,
     chosen: int = 0,
 ) -> float:
-    """How likely `chosen` (a number; 0 for the leader) is right, 0 to 1. Without a green check there is no belief."""
+    """How likely `chosen` (a number; 0 for the leader) is right, 0 to 1. Without a green check there is no belief.
+
+    `prior` is the record of the model that makes candidates; for one that no model made it is `FOUND`."""
     found = grounds(pool, chosen)
     if found is None or not found.chosen.vector.green:
         return 0.0
-    odds = prior.mean / (1 - prior.mean) / false_pass(found.chosen, ground)
+    start = FOUND if found.chosen.strategy == TRYING else prior
+    odds = start.mean / (1 - start.mean) / false_pass(found.chosen, ground)
     odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT) * (INDEPENDENT if found.independent else 1.0)
     odds /= RIVAL ** min(found.rivals, RIVALS)
-    odds /= 1 + LOOSE * (found.loose or 0.0)
+    odds /= 1 + LOOSE * (UNKNOWN if found.loose is None else found.loose)
     return odds / (1 + odds)
 
 
@@ -133,12 +138,10 @@ def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior =
         others = "another change behaves" if found.rivals == 1 else f"{found.rivals} other changes behave"
         lines.append(f"{others} differently and the checks can't tell which is right")
     if found.loose:
-        lines.append(
-            f"the checks would not notice {found.loose:.0%} of small changes to this one that alter what it does"
-        )
-    if not found.allies and 0 < ground.assertions < ENOUGH:
+        lines.append(f"the checks would not notice {found.loose:.0%} of small changes to what was changed")
+    if found.chosen.strategy == TRYING and not found.allies and 0 < ground.assertions < ENOUGH:
         count = "one assertion speaks" if ground.assertions == 1 else f"only {ground.assertions} assertions speak"
-        lines.append(f"{count} for it, and nothing made independently of them agrees")
+        lines.append(f"it was found by trying changes, and {count} for it")
     return lines
 
 

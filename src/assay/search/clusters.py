@@ -78,6 +78,11 @@ def shown(given: str) -> str:
     return given if values is None else f"{place.rpartition(':')[2]}({_call(values)})"
 
 
+def refused(answer: str) -> bool:
+    """It is an exception: `!Kind`, or `raised` and a digest."""
+    return answer.startswith(("!", "raised"))
+
+
 def differing(left: Mapping[str, str], right: Mapping[str, str]) -> list[str]:
     """The shared inputs that two candidates answer differently, simplest first."""
     found = [call for call, answer in left.items() if call in right and right[call] != answer]

@@ -6,50 +6,39 @@ the candidate itself is worth less. It costs no tokens, and says more than the n
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
-from msgspec import Struct
 
 from assay.repair.patch import Edit, Patch
 
 MOST = 100
 """Changes that are tried."""
-LOOKED_AT = 20
-"""Of those that pass, how many are observed; the rest is taken to be like them."""
-SAME = 0.5
-"""What a change counts that passes and was seen to behave the same. Half of a whole one: the inputs are few, and many a
-change that looks harmless on them is not."""
+DRAWN_FROM = 8
+"""How many times as many they are drawn from: the likeliest come first, and are the likeliest to be noticed."""
 
-
-class Trials(Struct, frozen=True):
-    """What it needs; `repair.trial.Bench` has both. Patches are to the unchanged files."""
-
-    passing: Callable[[Sequence[Patch]], Awaitable[Sequence[int]]]
-    """The places of those with which the checks are green."""
-    observe: Callable[[Sequence[Patch]], Awaitable[Sequence[Mapping[str, str]]]]
-    """For each patch: input -> what comes of it."""
+Passing = Callable[[Sequence[Patch]], Awaitable[int]]
+"""With how many of these patches to the unchanged files the checks are green (`repair.trial.Bench.try_` knows)."""
 
 
 async def unnoticed(
-    sources: Mapping[str, str], patch: Patch, further: Iterable[Patch], trials: Trials, most: int = MOST
+    sources: Mapping[str, str], patch: Patch, further: Iterable[Patch], passing: Passing, most: int = MOST
 ) -> float | None:
     """The part of small changes to `patch` that the checks let pass (the sign `belief.LOOSENESS`); None when there was
-    nothing to try.
+    nothing to try. Changes that mean the same count like others: telling them apart takes inputs that nobody has, and
+    did not make belief better on stored pools.
 
     `sources`: path -> unchanged text. `further`: patches to the files as `patch` leaves them, in any order."""
-    tried = [stacked(sources, patch, one) for one in itertools.islice(further, most)]
-    if not tried:
+    found = list(itertools.islice(further, most * DRAWN_FROM))
+    if not found:
         return None
-    passed = list(await trials.passing(tried))
-    own, *answers = await trials.observe([patch, *(tried[place] for place in passed[:LOOKED_AT])])
-    altered = sum(any(answer.get(call, said) != said for call, said in own.items()) for answer in answers)
-    seen = altered + SAME * (len(answers) - altered)
-    return looseness(len(tried) - len(passed), seen * len(passed) / max(len(answers), 1))
+    drawn = random.Random(0).sample(found, min(most, len(found)))  # noqa: S311 - the same each time, and no secret
+    tried = [stacked(sources, patch, one) for one in drawn]
+    return looseness(await passing(tried), len(tried))
 
 
-def looseness(noticed: float, passed: float) -> float:
-    """The part that passed, with one more counted as noticed, so that few changes don't look like proof."""
-    return passed / (noticed + passed + 1)
+def looseness(passed: int, tried: int) -> float:
+    """The part that passed, with one more taken as noticed, so that few changes don't look like proof."""
+    return passed / (tried + 1)
 
 
 def stacked(sources: Mapping[str, str], patch: Patch, further: Patch) -> Patch:

@@ -159,10 +159,14 @@ def share(candidate: Candidate, pool: Pool) -> float:
 
 def _common(candidate: Candidate, left: Pool, _whole: Pool) -> Score:
     """By voices; then before a crowd whoever did not come from trying changes until the checks were green, which by
-    itself makes wrong ones green; then by the crowd."""
+    itself makes wrong ones green; then by the crowd, in which early ones count more: likelier changes come first.
+    Where nobody was observed, there are no voices and no crowd."""
+    if not any(other.behaviour for other in left):
+        return (0.0, candidate.strategy != TRYING, 0.0)
     own = next(cluster for cluster in clusters(left) if candidate.number in cluster)
     written = any(other.strategy != TRYING for other in left if other.number in own)
-    return (round(share(candidate, left), 9), written, len(own))
+    crowd = sum(1 / math.sqrt(place) for place, other in enumerate(left, 1) if other.number in own)
+    return (round(share(candidate, left), 9), written, round(crowd, 9))
 
 
 def _small(candidate: Candidate, _left: Pool, _whole: Pool) -> Score:
