@@ -172,7 +172,7 @@ async def test_files_that_policy_hides_are_not_shown() -> None:
     ended = await bench.go()
     assert ended.verdict.outcome == "failed"
     assert "return a - b" not in said(bench.requests[0].messages)
-    assert f"`{CHECK}` fails now. After each reply" in said(bench.requests[0].messages)
+    assert f"`{CHECK}` fails now. For this request" in said(bench.requests[0].messages)
 
 
 OPTIONS = {
