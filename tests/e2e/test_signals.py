@@ -83,9 +83,9 @@ def test_killed_while_the_result_is_judged_only_that_is_done_again(place: Place,
 @pytest.mark.row(44)
 def test_killed_while_a_single_shot_is_judged_nobody_is_asked_again(place: Place, serve: Serve) -> None:
     server = serve([Reply("I write.", calls=(Call("@write", {"path": "a", "content": "1"}),))])
-    check = ("--check", "test -e a && sleep 3", "--output-format", "json")
+    check = ("--check", "test -e a && sleep 2", "--output-format", "json")
     process = place.start(server, "-p", "Write", *check)
-    wait_for(lambda: place.logs and place.events("result"))
+    wait_for(lambda: place.logs and b'"kind":"result"' in place.logs[0].read_bytes())
     time.sleep(0.2)
     process.kill()
     process.communicate()
