@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from assay.core.events import CallFinished, ContextAdded, InputReceived, ModelReplied
 from assay.core.messages import ToolCall
-from assay.core.policy import OPERATOR
+from assay.core.policy import OPERATOR, Effect
 from assay.core.store import Record
 from assay.loop.turn import Answered, Inject, Middleware, Stop
 from assay.run.run import Run, tool_loop
@@ -70,7 +70,7 @@ async def find_red(run: Run) -> Baseline | None:
     if run.child or run.options.schema is not None or (run.state.has_context and not began_so):
         return None
     wanted = asked_for_effort(run) and REPAIRING.search(run.state.prompt) is not None
-    if not run.proof.user_checks and not wanted:
+    if (not run.proof.user_checks and not wanted) or not await may_edit(run):
         return None
     from assay.verify.runners import check_of
 
@@ -83,6 +83,14 @@ async def find_red(run: Run) -> Baseline | None:
         if check.kind == "test" and (baseline := await ledger.of(check)).result == "fail":
             return baseline
     return None
+
+
+async def may_edit(run: Run) -> bool:
+    """It has the tool for it, and policy is not against edits as such, as it is while a plan is made."""
+    if "Edit" not in run.tools:
+        return False
+    word = await run.parts.gate.decide("Edit", (Effect("write", "file"),), run.label, {"file_path": "file"})
+    return word.verdict != "deny"
 
 
 def asked_for_effort(run: Run) -> bool:
@@ -170,7 +178,7 @@ def unjudged(records: Iterable[Record]) -> list[Answered]:
     found: list[Answered] = []
     for record in records:
         match record.event:
-            case ModelReplied(message=message) if message.failure is None:
+            case ModelReplied(message=message, role="solver") if message.failure is None:
                 calls, found = {call.id: call for call in message.calls}, []
             case CallFinished(result=result) as event if result.call in calls:
                 found.append((calls[result.call], event))
