@@ -63,7 +63,8 @@ def _failures(done: Execution) -> list[str]:
     if done.run.passed:
         return []
     lines = [f"{test}: {(done.report.reasons.get(test) or '').strip().partition(chr(10))[0]}" for test in done.failing]
-    return lines or [f"{done.check.command}: {line}" for line in done.run.tail.strip().splitlines()[-3:]]
+    said = done.run.tail.strip().splitlines()[-3:] or [f"exit {done.run.exit_code}"]
+    return lines or [f"{done.check.command}: {line}" for line in said]
 
 
 def _digest(reasons: Sequence[str]) -> str:
