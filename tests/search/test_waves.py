@@ -333,7 +333,14 @@ def verdict(outcome: OutcomeName, after: str = "fail", *, protected: bool = Fals
 )
 def test_when_there_is_another(outcome: OutcomeName, checks: bool, said: bool, effort: str, expected: bool) -> None:
     run = House("x").run(checks=(CHECK,) if checks else ())
+    run.state.touched = True
     assert wanted(run, verdict(outcome), dial_of(effort), said) is expected  # type: ignore[arg-type]
+
+
+def test_a_red_check_beside_a_question_asks_for_no_other() -> None:
+    run = House("x").run(checks=(CHECK,))
+    assert not wanted(run, verdict("failed"), dial_of("medium"), said=False)
+    assert wanted(run, verdict("failed"), dial_of("medium", 3), said=True)
 
 
 def test_without_evidence_there_is_no_other() -> None:
