@@ -11,6 +11,7 @@ from assay.core.errors import AssayError, UsageError
 from assay.core.events import InputReceived
 from assay.core.messages import Usage
 from assay.loop.turn import Stop
+from assay.policy.gate import RuleGate
 from assay.run.run import Run, Strategy, tool_loop
 from assay.search.effort import Dial, dial_of
 
@@ -63,7 +64,8 @@ class Attempts:
         checked = bool(run.proof.user_checks) or run.state.open
         # Small models are sampled by their own strategy; waves are for those that drive.
         grows = dial.candidates > 1 and (said or checked) and run.parts.model.profile.strategy != "slots"
-        if not grows and not self._cascade:
+        planning = isinstance(run.parts.gate, RuleGate) and run.parts.gate.mode == "plan"
+        if planning or not (grows or self._cascade):
             return strategy
         return _lazily(strategy, dial if grows else dial_of(effort, 1), said, self._ports)
 

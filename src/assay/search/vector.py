@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from assay.core.check import Check, Criterion, Verdict
 from assay.run.run import Run
 from assay.search.candidate import Vector
+from assay.search.caps import look_at
 from assay.verify.baseline import Baseline, Phase, Runs
 from assay.verify.runners import Execution
 
@@ -37,14 +38,13 @@ async def vector_of(run: Run, tree: str, criteria: Sequence[Criterion], verdict:
         await gate.judge(tree, criteria)
     kept: dict[str, bool] = {}
     targets: dict[str, bool] = {}
-    reasons: list[str] = []
     known = {baseline.check.command: baseline for baseline in gate.ledger.known()}
     for command, done in heard.made.items():
         if (before := known.get(command)) is not None:
             _compare(before, done, command in run.proof.user_checks, kept, targets)
-        reasons += _failures(done)
+    red = sorted(look_at(done).signature for done in heard.made.values() if not done.run.passed)
     written = {row.note or row.command: row.after == "pass" for row in verdict.evidence if row.cls == "C"}
-    return Vector(True, kept, targets, written, _digest(reasons))
+    return Vector(True, kept, targets, written, _digest(red))
 
 
 def _compare(before: Baseline, done: Execution, own: bool, kept: dict[str, bool], targets: dict[str, bool]) -> None:
@@ -58,17 +58,7 @@ def _compare(before: Baseline, done: Execution, own: bool, kept: dict[str, bool]
         (kept if before.result == "pass" else targets)[before.check.command] = done.run.passed
 
 
-def _failures(done: Execution) -> list[str]:
-    """Which tests fail and why, a line each; of a runner that names none, the end of its output."""
-    if done.run.passed:
-        return []
-    lines = [f"{test}: {(done.report.reasons.get(test) or '').strip().partition(chr(10))[0]}" for test in done.failing]
-    return lines or [f"{done.check.command}: {line}" for line in done.run.tail.strip().splitlines()[-3:]]
-
-
-def _digest(reasons: Sequence[str]) -> str:
-    if not reasons:
-        return ""
+def _digest(signatures: Sequence[str]) -> str:
     from hashlib import sha256
 
-    return sha256("\n".join(sorted(reasons)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return sha256("\n".join(signatures).encode()).hexdigest()[:16] if signatures else ""

@@ -88,7 +88,9 @@ def wanted(run: Run, verdict: Verdict, dial: Dial, said: bool) -> bool:
     if dial.candidates < 2 or (verdict.diff.protected and verdict.outcome == "partial"):
         return False
     if verdict.outcome == "failed":
-        return bool(run.proof.user_checks) or (said and evident(verdict))
+        # Who only asked something gets no second answer because a check happens to be red.
+        checked = bool(run.proof.user_checks) and (said or run.state.touched)
+        return checked or (said and evident(verdict))
     # Where nothing executable speaks yet, checks may be written that do.
     return said and verdict.outcome in ("partial", "unverified")
 
