@@ -13,7 +13,7 @@ from assay.repair.clues import Clues, Location
 from assay.repair.signals import Scene
 
 WEIGHTS: dict[str, float] = {
-    "frames": 3.0,
+    "frames": 2.0,
     "spectrum": 4.0,
     "tests": 1.0,
     "names": 1.0,
@@ -24,11 +24,13 @@ WEIGHTS: dict[str, float] = {
 }
 OF_FILES = frozenset({"imports", "recency"})
 """Clues that speak for whole files."""
-K = 3.0
+K = 1.0
 """How little the first places are preferred. The usual 60 is for lists of thousands; here the first few count."""
 NOT_RUN = 0.3
 """What is left of the score of a function that no failing test ran, where coverage is known."""
-FAINT = 0.4
+GUESSED = 0.6
+"""What is left of a share where no coverage tells what the failing tests ran."""
+FAINT = 0.2
 """What has less than this part of the first one's score is left out: trying it costs more than it brings."""
 SHARPNESS = 2.0
 """Shares are taken of scores to this power."""
@@ -52,9 +54,10 @@ def ranked(
     if pointed:
         # That its file is near, or was changed lately, makes no function a suspect.
         fused = {number: score for number, score in fused.items() if number in pointed}
-    if run := signals.get("spectrum"):
+    run = signals.get("spectrum")
+    if run:
         fused = {number: score * (1.0 if number in run else NOT_RUN) for number, score in fused.items()}
-    whole = sum(score**SHARPNESS for score in fused.values())
+    whole = sum(score**SHARPNESS for score in fused.values()) / (1.0 if run else GUESSED)
     least = FAINT * max(fused.values(), default=0.0)
     likely = [number for number, score in fused.items() if score >= least]
     first = sorted(likely, key=lambda number: (-fused[number], *scene.order(number)))[:limit]

@@ -46,6 +46,7 @@ class Project:
         self.users: Counter[str] = Counter()
         """Name -> how many functions use it."""
         self._of_file: dict[str, list[int]] = {}
+        self._of_type: dict[str, list[int]] = {}
         room = MOST_CHARACTERS
         product = [path for path in sources if language_of(path) and not is_test_path(path)]
         for path in list(dict.fromkeys([*(path for path in first if path in set(product)), *product]))[:MOST_FILES]:
@@ -63,6 +64,7 @@ class Project:
             self.units.append((path, symbol))
             self.named.setdefault(symbol.name, []).append(number)
             self._of_file.setdefault(path, []).append(number)
+            self._of_type.setdefault(symbol.container.rpartition(".")[2], []).append(number)
             self.users.update(symbol.uses)
 
     @property
@@ -71,6 +73,10 @@ class Project:
 
     def of_file(self, path: str) -> list[int]:
         return self._of_file.get(path, [])
+
+    def of_type(self, name: str) -> list[int]:
+        """The methods of the types with that name."""
+        return self._of_type.get(name, [])
 
     def at(self, path: str, line: int) -> int | None:
         """The innermost function that a line lies in."""

@@ -17,10 +17,17 @@ from assay.repair.words import bm25, names, words
 
 MOST_REPORTS = 20
 CALLED = 0.6
-"""Share of a function's points that what it calls gets, over two steps."""
+"""Share of a function's points that what it calls gets, over `STEPS` steps."""
 POPULAR = 0.15
 """What many functions use is worth less: a helper of everything is seldom the one that is wrong."""
 IN_TEST, IN_TASK, IN_PROSE, CLASS = 3.0, 2.0, 0.5, 1.0
+UNSAID = 0.4
+"""Share of the points of a type's constructor that its other methods get."""
+MAKING = frozenset(
+    {"__init__", "__new__", "__post_init__", "__call__", "__enter__", "__iter__", "constructor", "initialize"}
+)
+"""Methods that whoever names a type calls without naming them."""
+STEPS = 2
 CALLER = 0.7
 """Suspicion of a line through which a traceback passes; 1 where it ends."""
 
@@ -56,7 +63,7 @@ class Scene:
             case "names":
                 return self._names()
             case "words":
-                return self._answers(self._clues.task)
+                return self._answers(re.sub(r"\w+", lambda match: self._unnamed(match[0]), self._clues.task))
             case "message":
                 return self._answers("\n".join(line for report in self._reports for line in report.error))
             case "imports":
@@ -121,6 +128,10 @@ class Scene:
             found[number] = found.get(number, 0.0) + points
         return found
 
+    def _unnamed(self, word: str) -> str:
+        """Nothing for a name that means a function: what else has that word in it, is not meant."""
+        return "" if word in self._code and 0 < len(self._project.named.get(word, [])) <= COMMON else word
+
     def _answers(self, text: str) -> Points:
         query = words(text[:20_000])
         return bm25(query, self._documents) if query else {}
@@ -143,7 +154,7 @@ class Scene:
     # --- names, and who calls whom --------------------------------------------------------------------------------
 
     def _named(self, said: set[str], points: float) -> Points:
-        """Points for the functions that are named, for what they call, and for the methods of types that are named."""
+        """Points for the functions that are named, for the methods of types that are named, and for what those call."""
         found: Points = {}
         for name in sorted(said):
             bearers = self._project.named.get(name, [])
@@ -154,9 +165,12 @@ class Scene:
                 continue
             for number in bearers:
                 found[number] = found.get(number, 0.0) + points / (1 if name.startswith("__") else len(bearers))
+        for name in said & self._project.types:
+            for number in self._project.of_type(name):
+                made = self._project.units[number][1].name in MAKING
+                found[number] = found.get(number, 0.0) + CLASS * (1.0 if made else UNSAID)
         self._spread(found)
         for number in found:
-            found[number] += CLASS * (self._owner(number) in said)
             users = self._project.users[self._project.units[number][1].name]
             found[number] /= 1 + POPULAR * max(0, users - 2)
         return {number: round(weight, 6) for number, weight in found.items()}
@@ -165,9 +179,9 @@ class Scene:
         return self._project.units[number][1].container.rpartition(".")[2]
 
     def _spread(self, points: Points) -> None:
-        """Hand points on to what is called, two steps deep; each takes the best that it is offered in a step."""
+        """Hand points on to what is called; each takes the best that it is offered in a step."""
         wave: Iterable[tuple[int, float]] = list(points.items())
-        for _ in range(2):
+        for _ in range(STEPS):
             offered: Points = {}
             for number, weight in wave:
                 for meant in self._project.called(number):

@@ -54,24 +54,36 @@ def lines_of(text: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", text)
 
 
-def functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
-    """Functions and methods with their dotted names, also under `if`, `try` and `with`; not those inside functions."""
+def definitions(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
+    """Functions, methods and classes with the dotted names of what they lie in, "" at the top, also under `if`, `try` and
+    `with`; nothing that lies inside of a function."""
 
-    def inside(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, Function]]:
+    def inside(body: Iterable[ast.stmt], container: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
         for node in body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield prefix + node.name, node
-            elif isinstance(node, ast.ClassDef):
-                yield from inside(node.body, f"{prefix}{node.name}.")
-            elif isinstance(node, ast.If | ast.For | ast.While):
-                yield from inside([*node.body, *node.orelse], prefix)
-            elif isinstance(node, ast.With):
-                yield from inside(node.body, prefix)
-            elif isinstance(node, ast.Try):
-                handlers = [statement for handler in node.handlers for statement in handler.body]
-                yield from inside([*node.body, *handlers, *node.orelse, *node.finalbody], prefix)
+            match node:
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    yield container, node
+                case ast.ClassDef():
+                    yield container, node
+                    yield from inside(node.body, f"{container}.{node.name}" if container else node.name)
+                case ast.If() | ast.For() | ast.While():
+                    yield from inside([*node.body, *node.orelse], container)
+                case ast.With():
+                    yield from inside(node.body, container)
+                case ast.Try():
+                    handlers = [statement for handler in node.handlers for statement in handler.body]
+                    yield from inside([*node.body, *handlers, *node.orelse, *node.finalbody], container)
+                case _:
+                    pass
 
     return inside(tree.body, "")
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
+    """The functions and methods among `definitions` with their dotted names."""
+    for container, node in definitions(tree):
+        if not isinstance(node, ast.ClassDef):
+            yield f"{container}.{node.name}" if container else node.name, node
 
 
 def span(node: Function) -> tuple[int, int]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
 
 from assay.repair.outline.symbols import MOST_SYMBOLS, Symbol, one_line
-from assay.repair.source import Function, first_line, lines_of, parsed, span, used_names
+from assay.repair.source import definitions, first_line, lines_of, parsed, span, used_names
 
 
 def symbols_of(text: str) -> tuple[Symbol, ...] | None:
@@ -17,7 +16,7 @@ def symbols_of(text: str) -> tuple[Symbol, ...] | None:
         return None
     lines = lines_of(text)
     found: list[Symbol] = []
-    for container, node in _inside(tree.body, ""):
+    for container, node in definitions(tree):
         head = " ".join(line.strip() for line in lines[node.lineno - 1 : max(node.lineno, node.body[0].lineno - 1)])
         end = node.end_lineno or node.lineno
         if isinstance(node, ast.ClassDef):
@@ -29,22 +28,3 @@ def symbols_of(text: str) -> tuple[Symbol, ...] | None:
         if len(found) >= MOST_SYMBOLS:
             break
     return tuple(found)
-
-
-def _inside(body: Iterable[ast.stmt], container: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
-    for node in body:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                yield container, node
-            case ast.ClassDef():
-                yield container, node
-                yield from _inside(node.body, f"{container}.{node.name}" if container else node.name)
-            case ast.If() | ast.For() | ast.While():
-                yield from _inside([*node.body, *node.orelse], container)
-            case ast.With():
-                yield from _inside(node.body, container)
-            case ast.Try():
-                handlers = [statement for handler in node.handlers for statement in handler.body]
-                yield from _inside([*node.body, *handlers, *node.orelse, *node.finalbody], container)
-            case _:
-                pass
