@@ -1,0 +1,212 @@
+"""Forked children, a few at a time, each with limits; what they say comes by a pipe, and none of them is trusted."""
+
+import json
+import os
+import resource
+import selectors
+import signal
+import time
+
+_exit, _write, _read, _kill, _killpg, _dumps = os._exit, os.write, os.read, os.kill, os.killpg, json.dumps
+_setitimer, _signal = signal.setitimer, signal.signal
+
+MOST_SAID = 4_000_000
+"""Bytes that one child may say."""
+MEMORY = 1 << 30
+"""Bytes that a child may have beyond what its parent has."""
+FILE_SIZE = 64 << 20
+
+
+class Outcome:
+    """How a child ended: what it said, and `why` ("" when it came to its own end)."""
+
+    def __init__(self, rows, why, cpu):
+        self.rows, self.why, self.cpu = rows, why, cpu
+
+
+class _Child:
+    def __init__(self, tag, pid, pipe, wall, hear):
+        self.tag, self.pid, self.pipe, self.wall, self.hear = tag, pid, pipe, wall, hear
+        self.heard = time.monotonic()
+        self.text = b""
+        self.size = 0
+        self.rows = []
+        self.done = False
+
+    def take(self, data):
+        self.size += len(data)
+        *lines, self.text = (self.text + data).split(b"\n")
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                self.heard = time.monotonic()
+                if "patience" in row:
+                    self.wall = row["patience"]
+                elif row.get("done"):
+                    self.done = True
+                elif self.hear:
+                    self.hear(row)
+                else:
+                    self.rows.append(row)
+
+
+class Pool:
+    """Runs `work(say)` in children. `cpu` is the processor time that all of them and this process used."""
+
+    def __init__(self, workers):
+        self.workers = workers
+        self.spent = 0.0
+
+    @property
+    def cpu(self):
+        own = os.times()
+        return own.user + own.system + self.spent
+
+    def run(self, jobs, finished, hear=None):
+        """`jobs`: an iterator of (tag, work, seconds of silence that are borne). `finished(tag, outcome)` says whether
+        to go on; when not, what still runs is ended and not told. `hear` gets rows at once, instead of `Outcome`."""
+        living = {}
+        with selectors.DefaultSelector() as selector:
+            more, go_on = True, True
+            while go_on and (more or living):
+                while more and len(living) < self.workers:
+                    job = next(jobs, None)
+                    if job is None:
+                        more = False
+                        break
+                    child = self._start(*job, hear)
+                    living[child.pipe] = child
+                    selector.register(child.pipe, selectors.EVENT_READ)
+                for key, _ in selector.select(0.05 if living else 0):
+                    child = living[key.fd]
+                    data = _read(key.fd, 1 << 16)
+                    child.take(data)
+                    why = None
+                    if child.done or not data:
+                        why = ""
+                    elif child.size > MOST_SAID:
+                        why = "said too much"
+                    if why is not None:
+                        go_on = finished(child.tag, self._end(child, living, selector, why)) and go_on
+                now = time.monotonic()
+                for child in [child for child in living.values() if now - child.heard > child.wall]:
+                    go_on = finished(child.tag, self._end(child, living, selector, "slow")) and go_on
+            for child in list(living.values()):
+                self._end(child, living, selector, "stopped")
+
+    def one(self, work, wall, hear=None):
+        """A single child."""
+        found = []
+        self.run(iter([(0, work, wall)]), lambda _, outcome: found.append(outcome) or True, hear)
+        return found[0]
+
+    def _start(self, tag, work, wall, hear):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reading)
+            _become(work, writing)
+        os.close(writing)
+        return _Child(tag, pid, reading, wall, hear)
+
+    def _end(self, child, living, selector, why):
+        selector.unregister(child.pipe)
+        del living[child.pipe]
+        ended = None
+        if not child.done and not why:
+            # Its end of the pipe is closed: it is about to be gone, or hides.
+            for _ in range(40):
+                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+                if pid:
+                    ended = status, usage
+                    break
+                time.sleep(0.005)
+        for end, what in ((_killpg, child.pid), (_kill, child.pid)):
+            try:
+                end(what, signal.SIGKILL)
+            except OSError:
+                pass
+            if ended:
+                break
+        if ended is None:
+            _, status, usage = os.wait4(child.pid, 0)
+            ended = status, usage
+        os.close(child.pipe)
+        status, usage = ended
+        cpu = usage.ru_utime + usage.ru_stime
+        self.spent += cpu
+        if not why and not child.done:
+            why = _words(status)
+        return Outcome(child.rows, why, cpu)
+
+
+def _words(status):
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return "slow" if number in (signal.SIGPROF, signal.SIGXCPU) else "ended by signal %d" % number
+    return "exited with %d before its tests ended" % os.WEXITSTATUS(status)
+
+
+def _become(work, writing):
+    """In the child: limits, then the work; never returns."""
+
+    def say(row):
+        data = _dumps(row).encode() + b"\n"
+        while data:
+            data = data[_write(writing, data):]
+
+    try:
+        os.setsid()
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_FSIZE, FILE_SIZE)
+        _limit(resource.RLIMIT_AS, _size() + MEMORY)
+        for number in (signal.SIGPROF, signal.SIGTERM, signal.SIGINT):
+            _signal(number, signal.SIG_DFL)
+        work(say)
+        say({"done": 1})
+    except BaseException as error:  # whatever candidates raise ends here
+        try:
+            say({"raised": describe(error)})
+            say({"done": 1})
+        except BaseException:
+            pass
+    finally:
+        _exit(0)
+
+
+def _limit(which, value):
+    try:
+        _, hard = resource.getrlimit(which)
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        resource.setrlimit(which, (value, hard))
+    except (OSError, ValueError):
+        pass
+
+
+def _size():
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return 4 << 30
+
+
+def allow(say, seconds, base=0.0):
+    """From now on: so many processor seconds until this process is ended, and some more of silence."""
+    limit = seconds + 5 * base
+    say({"patience": 4 * limit + 2})
+    _signal(signal.SIGPROF, signal.SIG_DFL)
+    _setitimer(signal.ITIMER_PROF, limit)
+
+
+def describe(error):
+    """An exception in one line."""
+    try:
+        text = " ".join(str(error).split())[:240]
+    except BaseException:
+        text = ""
+    return (type(error).__name__ + (": " + text if text else ""))[:300]

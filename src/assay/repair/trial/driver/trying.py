@@ -1,0 +1,334 @@
+"""Trying candidates: each in a child of its own, the tests that failed first."""
+
+import contextlib
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+from _trial import changing, observing, pool
+
+START = 60.0
+"""Seconds of silence that collecting may take."""
+KEPT_SECONDS = 10.0
+"""Processor seconds for what passed before; the done gate runs all of it."""
+
+
+class Trial:
+    """One job: `say` tells the host, `runner` runs tests."""
+
+    def __init__(self, job, runner, files, sources, say):
+        self.job, self.runner, self.files, self.sources, self.say = job, runner, files, sources, say
+        self.want = job["want"]
+        self.took = job["took"]
+        self.pool = pool.Pool(job["workers"])
+        self.plausible = 0
+        self.after = 0
+        """Candidates tried since the first plausible one."""
+        self.kills = {}
+        self.finished = set()
+
+    def run(self):
+        left = list(range(len(self.job["candidates"])))
+        if self.job["kind"] in ("pytest", "unittest"):
+            left = self._hot(left)
+        else:
+            self._learn()
+        self._children(((n, self._cold(n)) for n in left if n not in self.finished), self.pool, self.told)
+
+    def _learn(self):
+        """Load beforehand what the program loads from elsewhere, and compile what it loads from the project."""
+
+        def work(say):
+            before = set(sys.modules)
+            self.runner.cold(lambda names: names, lambda row: say({"took": time.process_time()}) and False, self._limit(say))
+            say(loaded(before, self.files))
+
+        outcome = self.pool.one(quiet(work), START)
+        for row in outcome.rows:
+            preload(row, self.sources)
+            if "took" in row:
+                self.took.setdefault("", row["took"])
+
+    def _hot(self, left):
+        """What needs no new import, in a process in which everything is loaded; returns what is left to do."""
+        for _ in range(3):
+            late, modules, started = [], [], []
+
+            def hear(row):
+                if "late" in row:
+                    late.extend(row["late"])
+                elif "modules" in row:
+                    modules.append(row)
+                elif "started" in row:
+                    started.append(row["started"])
+                elif "row" in row:
+                    self.told(row["row"]["index"], None, row["row"])
+
+            outcome = self.pool.one(quiet(lambda say: self._collected(left, say)), START, hear)
+            for row in modules:
+                preload(row, self.sources)
+            if not outcome.why:
+                return [n for n in late if n not in self.finished]
+            lost = [n for n in started if n not in self.finished]
+            for n in lost:
+                self.told(n, None, {"index": n, "status": "invalid", "why": "ended the process that tried it"})
+            left = [n for n in left if n not in self.finished]
+            if not lost:
+                return left  # it can't be collected here at all
+            if self._enough():
+                return []
+        return left
+
+    def _collected(self, left, tell):
+        seen = changing.Started(self.files)
+        before = set(sys.modules)
+        seen.begin()
+        met = []
+
+        def then(session):
+            seen.end()
+            met.append(1)
+            tell(dict(loaded(before, self.files)))
+            missing = [name for name in self.job["failing"] if name not in set(session.names)]
+            if missing or not session.names or threading.active_count() > 1:
+                tell({"late": left})
+                return
+            swaps = changing.Swaps(self.files, seen.seen)
+            late = []
+            gc.collect()
+            gc.freeze()
+            inner = pool.Pool(self.job["workers"])
+            inner.spent = self.pool.spent
+
+            def jobs():
+                for n in left:
+                    try:
+                        swap = swaps.of(self.job["candidates"][n])
+                    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                        row = {"index": n, "status": "invalid", "why": pool.describe(error)}
+                        self.count(row)
+                        tell({"row": row})
+                        continue
+                    if swap is None:
+                        late.append(n)
+                        continue
+                    tell({"started": n})
+                    yield n, self._warm(session, swap)
+
+            def heard(n, outcome):
+                row = self.judged(n, outcome)
+                self.count(row)
+                tell({"row": row})
+                return not self._enough(inner)
+
+            self._children(jobs(), inner, heard)
+            tell({"late": late})
+
+        self.runner.warm(then)
+        if not met:
+            tell({"late": left})
+
+    def _children(self, jobs, where, told):
+        def with_patience():
+            for n, work in jobs:
+                if self._enough(where):
+                    return
+                yield n, work, START
+
+        where.run(with_patience(), told)
+
+    def _enough(self, where=None):
+        further = self.want["further"]
+        return (
+            self.plausible >= self.want["plausible"]
+            or (where or self.pool).cpu > self.want["seconds"]
+            or (self.plausible and further is not None and self.after > further)
+        )
+
+    def told(self, n, outcome, row=None):
+        """A result of a child of this process, or one that was handed up; returns whether to go on."""
+        if row is None:
+            row = self.judged(n, outcome)
+        self.count(row)
+        self.finished.add(n)
+        self.say(row)
+        return not self._enough()
+
+    def count(self, row):
+        if row["status"] == "plausible":
+            self.plausible += 1
+        self.after += self.plausible > 0
+        for name in row.get("failing", ()):
+            self.kills[name] = self.kills.get(name, 0) + 1
+
+    def _targets(self, names):
+        """The tests to try first, of those collected."""
+        failing = self.job["failing"]
+        if not failing:
+            passing = set(self.job["passing"])
+            return [name for name in names if name not in passing] or names
+        known = set(names)
+        within = [name for name in names if any(under(name, whole) for whole in failing if whole not in known)]
+        found = [name for name in failing if name in known] + within
+        return sorted(found, key=lambda name: (-self.kills.get(name, 0), self.took.get(name, 0.0)))
+
+    def _warm(self, session, swap):
+        def work(say):
+            swap.apply()
+            targets = self._targets(session.names)
+            self._tests(session.run, targets, session.names, say)
+            self._behaviour(say)
+
+        return quiet(work)
+
+    def _cold(self, n):
+        def work(say):
+            try:
+                self.sources.use(self.job["candidates"][n])
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                say({"invalid": pool.describe(error)})
+                return
+
+            def run(names, tell, allow):
+                self.runner.cold(names, tell, allow)
+
+            self._tests(run, None, None, say)
+            self._behaviour(say)
+
+        return quiet(work)
+
+    def _tests(self, run, targets, names, say):
+        """Targets, then what passed before, until one does not pass. Cold, the names are known late."""
+        kept = set(self.job["passing"])
+        first = set()
+        state = {"since": None, "stop": False}
+
+        def order(collected):
+            chosen = self._targets(collected)
+            first.update(chosen)
+            known = set(collected)
+            return chosen + [name for name in self.job["passing"] if name in known and name not in first]
+
+        def tell(row):
+            say(row)
+            if "test" not in row:
+                return False
+            if row["test"] not in first:
+                if state["since"] is None:
+                    state["since"] = time.process_time()
+                elif time.process_time() - state["since"] > KEPT_SECONDS:
+                    return True
+            if row["result"] != "pass" and (row["test"] in first or row["test"] in kept):
+                state["stop"] = True
+            return state["stop"]
+
+        if targets is None:
+            run(order, tell, self._limit(say))
+        else:
+            say({"collected": targets})
+            run(order(names), tell, self._limit(say))
+        say({"ran": 1, "stop": state["stop"]})
+        if state["stop"]:
+            raise SystemExit  # nothing more is asked of a candidate that is red
+
+    def _behaviour(self, say):
+        if self.want["calls"]:
+            observing.observe(self.files, self.want["calls"], say)
+
+    def _limit(self, say):
+        @contextlib.contextmanager
+        def allow(name):
+            pool.allow(say, self.want["each_seconds"], self.took.get(name, 0.0))
+            yield
+
+        return allow
+
+    def judged(self, n, outcome):
+        """A row for the host from what a child said; nothing that it said is taken to be complete."""
+        row = {"index": n, "status": "red", "seconds": outcome.cpu, "passed": [], "failing": {}, "behaviour": {}}
+        collected, ran = None, False
+        for said in outcome.rows:
+            if "invalid" in said:
+                return dict(row, status="invalid", why=str(said["invalid"]))
+            if "collected" in said:
+                collected = said["collected"]
+            elif "test" in said and isinstance(said["test"], str):
+                name = said["test"]
+                if said.get("result") == "pass":
+                    row["passed"].append(name)
+                else:
+                    row["failing"][name] = str(said.get("why") or said.get("result"))[:300]
+            elif "ran" in said:
+                ran = not said.get("stop")
+            elif isinstance(said.get("call"), str):
+                row["behaviour"][said["call"]] = str(said.get("digest"))[:100]
+        if outcome.why == "slow":
+            return dict(row, status="slow", why="took too long")
+        raised = next((str(said["raised"]) for said in outcome.rows if "raised" in said), "")
+        watched = set(self.job["failing"]) | set(self.job["passing"])
+        targets = self._targets(collected) if isinstance(collected, list) else []
+        watched.update(targets)
+        row["failing"] = {name: why for name, why in row["failing"].items() if name in watched or not watched}
+        passed = set(row["passed"])
+        whole = all(name in passed or any(under(test, name) for test in targets) for name in self.job["failing"])
+        if ran and whole and targets and not row["failing"] and passed.issuperset(targets):
+            # What went wrong after the tests only costs the answers to calls.
+            return dict(row, status="plausible")
+        if not row["failing"]:
+            row["failing"] = {"": outcome.why or raised or "a failing test was not run"}
+        return row
+
+
+def under(name, whole):
+    """`name` belongs to the file or class `whole`, which could not be collected."""
+    return name.startswith((whole + "::", whole + ".")) if whole else False
+
+
+def quiet(work):
+    """`work` in a directory for temporary files of its own."""
+
+    def inside(say):
+        folder = tempfile.mkdtemp(prefix="trial-")
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            work(say)
+        finally:
+            pool._setitimer(pool.signal.ITIMER_PROF, 0)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return inside
+
+
+def loaded(before, files):
+    """What was loaded since: names from elsewhere, files of the project."""
+    names, own = [], []
+    for name, module in list(sys.modules.items()):
+        if name in before or name in ("__main__", "__mp_main__"):
+            continue
+        path = getattr(module, "__file__", None)
+        full = os.path.realpath(path) if isinstance(path, str) else ""
+        if full and files.relative(full):
+            own.append(full)
+        elif getattr(module, "__spec__", None) is not None and not name.startswith("_trial"):
+            # Plugins of pytest want to be loaded by it alone.
+            if "pytest" not in name and "plugin" not in name and "conftest" not in name:
+                names.append(name)
+    return {"modules": names[:3000], "own": own[:3000]}
+
+
+def preload(row, sources):
+    """Import what a child found it needs, as long as nothing but importing happens."""
+    import importlib
+
+    sources.keep(row.get("own", ()))
+    for name in row.get("modules", ()):
+        if threading.active_count() > 1:
+            return
+        try:
+            importlib.import_module(name)
+        except BaseException:  # it is somebody's code, and not needed here
+            continue
