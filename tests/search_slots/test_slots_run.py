@@ -42,6 +42,7 @@ class Shop(unittest.TestCase):
 """
 CHECK = f"{sys.executable} -m unittest test_shop.Shop.test_total"
 FIXED = "-        found -= price\n+        found += price"
+WHOLE = "```python\ndef total(prices):\n    found = 0\n    for price in prices:\n        found += price\n    return found\n```"
 CHEAT = "-    return found\n+    return 3"
 
 
@@ -85,7 +86,7 @@ def attempts(run: Run) -> list[tuple[str, str]]:
 
 
 async def test_a_repair_is_verified_and_the_file_keeps_its_bytes(open_run: Opener) -> None:
-    async with open_run(CHEAT, "no idea", FIXED) as run:
+    async with open_run(CHEAT, "no idea", WHOLE) as run:
         ended = await run.turn((Text("total() has the wrong sign"),), take_slots)
         data = Path(run.parts.workspace.root, "shop.py").read_bytes()
         assert ended.verdict.outcome == "verified", ended.verdict

@@ -90,7 +90,7 @@ def spec_of(source: str, symbol: str, near: int = 0) -> Spec | None:
     text = docstring(node)
     last = text.end_lineno if text is not None and text.end_lineno else body_line(node, lines) - 1
     if shares_line(lines, node) or last < start:
-        head = lines[start - 1 : node.lineno - 1] + [ast.unparse(node).split("\n")[len(node.decorator_list)]]
+        head = [*lines[start - 1 : node.lineno - 1], ast.unparse(node).split("\n")[len(node.decorator_list)]]
         return Spec(textwrap.dedent("\n".join(head)), _beside(tree), "")
     margin = len(lines[start - 1]) - len(lines[start - 1].lstrip())
     head = shifted(lines[start - 1 : last], "", margin, set())
@@ -117,10 +117,16 @@ def _owner(tree: ast.Module, symbol: str, lines: list[str]) -> str:
     if not name:
         return ""
     node = next((item for item in ast.walk(tree) if isinstance(item, ast.ClassDef) and item.name == name), None)
-    made = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None) if node else None
+    made = (
+        next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+        if node
+        else None
+    )
     if node is None:
         return ""
-    body = lines[span(made)[0] - 1 : made.end_lineno][:16] if made is not None and not symbol.endswith(".__init__") else []
+    body = (
+        lines[span(made)[0] - 1 : made.end_lineno][:16] if made is not None and not symbol.endswith(".__init__") else []
+    )
     return textwrap.dedent("\n".join([lines[node.lineno - 1], *body]))
 
 
@@ -137,7 +143,9 @@ def body_line(node: Function, lines: list[str]) -> int:
 def _summary(text: ast.Expr) -> str:
     """The first paragraph of a docstring, safe between triple quotes."""
     value = text.value.value if isinstance(text.value, ast.Constant) else ""
-    words = " ".join(re.split(r"\n\s*\n|^\s*>>>", str(value).strip(), maxsplit=1, flags=re.MULTILINE)[0].split())[:SUMMARY]
+    words = " ".join(re.split(r"\n\s*\n|^\s*>>>", str(value).strip(), maxsplit=1, flags=re.MULTILINE)[0].split())[
+        :SUMMARY
+    ]
     return words.replace("\\", "/").replace('"', "'")
 
 

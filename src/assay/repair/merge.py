@@ -1,8 +1,9 @@
-"""New code put into a file: definitions that were missing are added, stubs are replaced, what is written already stays."""
+"""New code put into a file: what was missing is added, stubs are replaced, and what is written already stays."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import textwrap
 from collections.abc import Collection, Sequence
@@ -40,7 +41,7 @@ def _blocks(reply: str) -> list[str]:
     if not marks:
         return [reply]
     edges = [*marks, (len(reply), len(reply))]
-    inside = [reply[end:start].strip("\n") for (_, end), (start, _) in zip(edges, edges[1:], strict=False)]
+    inside = [reply[end:start].strip("\n") for (_, end), (start, _) in itertools.pairwise(edges)]
     return [block for block in [reply[: marks[0][0]], *inside] if block.strip()]
 
 
@@ -107,7 +108,11 @@ def _text(lines: list[str], item: ast.stmt) -> str:
 def _placed(text: str, item: Definition, fresh: list[str], wanted: Sequence[str]) -> str | None:
     """`text` with `item` in the place of its namesake where that may be replaced; None when it has none."""
     tree = parsed(text)
-    old = next((node for node in tree.body if isinstance(node, Definition) and node.name == item.name), None) if tree else None
+    old = (
+        next((node for node in tree.body if isinstance(node, Definition) and node.name == item.name), None)
+        if tree
+        else None
+    )
     if old is None:
         return None
     if item.name in wanted or _idle(old):
@@ -139,7 +144,11 @@ def _completed(text: str, item: ast.ClassDef, fresh: list[str], wanted: Sequence
     """The class of `text` with the methods of `item` that it lacks or has as stubs."""
     for method in [node for node in item.body if isinstance(node, Function)]:
         tree = parsed(text)
-        owner = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == item.name), None) if tree else None
+        owner = (
+            next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == item.name), None)
+            if tree
+            else None
+        )
         if owner is None or not owner.body:
             return text
         indent = " " * owner.body[0].col_offset

@@ -16,7 +16,21 @@ from assay.repair.source import Function, docstring, parsed
 
 Kind = Literal["module", "function", "class", "method", "stub"]
 KNOWN = frozenset(
-    "pytest hypothesis numpy pandas requests attr attrs yaml django flask mock parameterized setuptools".split()
+    [
+        "pytest",
+        "hypothesis",
+        "numpy",
+        "pandas",
+        "requests",
+        "attr",
+        "attrs",
+        "yaml",
+        "django",
+        "flask",
+        "mock",
+        "parameterized",
+        "setuptools",
+    ]
 )
 """Packages that tests import everywhere: their absence is an installation to make, not code to write."""
 _NO_MODULE = re.compile(r"No module named '([\w.]{1,200})'")
@@ -181,32 +195,38 @@ def _words(trees: Iterator[ast.Module]) -> set[str]:
 def _in_file(
     path: str, tree: ast.Module, names: set[str], used: set[str], lacking: set[tuple[str, str]]
 ) -> Iterator[Unwritten]:
-    bound = _bound(tree)
-    if not any(
-        (isinstance(item, ast.ImportFrom) and item.names[0].name == "*")
-        or (isinstance(item, ast.FunctionDef) and item.name == "__getattr__")
-        for item in tree.body
-    ):
-        for name in sorted(names - bound):
-            if not name.startswith("__"):
-                yield Unwritten(path, (name,), "class" if name[:1].isupper() and not name.isupper() else "function")
+    """Stubs in the order of the file, then what it lacks altogether."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in used and is_stub(node):
             yield Unwritten(path, (node.name,), "stub")
         elif isinstance(node, ast.ClassDef) and node.name in used | names:
-            methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
-            idle = [item for item in methods if is_stub(item)]
-            empty = not methods and all(_idle(item) for item in node.body) and not node.bases
-            if empty or (idle and len(idle) == len(methods)):
-                yield Unwritten(path, (node.name,), "stub")
-            else:
-                for item in idle:
-                    if item.name in used or item.name.startswith("__"):
-                        yield Unwritten(path, (node.name, item.name), "method")
-                known = {item.name for item in methods}
-                for owner, name in sorted(lacking):
-                    if owner == node.name and name in used and name not in known:
-                        yield Unwritten(path, (owner, name), "method")
+            yield from _in_class(path, node, used, lacking)
+    if not any(_gives_all(item) for item in tree.body):
+        for name in sorted(names - _bound(tree)):
+            if not name.startswith("__"):
+                yield Unwritten(path, (name,), "class" if name[:1].isupper() and not name.isupper() else "function")
+
+
+def _gives_all(item: ast.stmt) -> bool:
+    """The module may have names that cannot be seen in it."""
+    return (isinstance(item, ast.ImportFrom) and item.names[0].name == "*") or (
+        isinstance(item, ast.FunctionDef) and item.name == "__getattr__"
+    )
+
+
+def _in_class(path: str, node: ast.ClassDef, used: set[str], lacking: set[tuple[str, str]]) -> Iterator[Unwritten]:
+    methods = [item for item in node.body if isinstance(item, Function)]
+    idle = [item for item in methods if is_stub(item)]
+    if not node.bases and len(idle) == len(methods) and (methods or all(_idle(item) for item in node.body)):
+        yield Unwritten(path, (node.name,), "stub")
+        return
+    for item in idle:
+        if item.name in used or item.name.startswith("__"):
+            yield Unwritten(path, (node.name, item.name), "method")
+    known = {item.name for item in methods}
+    for owner, name in sorted(lacking):
+        if owner == node.name and name in used and name not in known:
+            yield Unwritten(path, (owner, name), "method")
 
 
 def _bound(tree: ast.Module) -> set[str]:

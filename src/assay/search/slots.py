@@ -1,8 +1,8 @@
 """The strategy for models too small to drive: the harness does everything and the model fills one slot at a time.
 
-Failing check → places at fault → for each a few wordings, single lines and whole functions → the replies are parsed with
-good will and tried, many at a time → what turns the check green goes before the done gate. A second independent sample
-is worth more than a second turn below 7B parameters, so a reply is only ever argued with when it crashed; places and
+Failing check → places at fault → for each a few wordings, single lines and whole functions → replies are parsed with good
+will and tried, many at a time → what turns the check green goes before the done gate. A second independent sample is
+worth more than a second turn below 7B parameters, so a reply is only ever argued with when it crashed; places and
 wordings are varied instead.
 """
 
@@ -83,6 +83,7 @@ class Search:
         self._repaired = 0
         self._last = max(self._green, default=0)
         self._first_passed = bool(seeds)
+        self._enough: Callable[[Fate], bool] = lambda _: False
         self.replies = 0
         """Samples that came."""
         self.written = 0
@@ -95,6 +96,7 @@ class Search:
     async def run(self, asks: Iterable[Ask], enough: Callable[[Fate], bool] = lambda _: False) -> Found | None:
         """Work through `asks` until a candidate is accepted, something ends it, `enough` is said of the best one, or
         nothing is left (None)."""
+        self._enough = enough
         if self._green and (found := await self._settle(wait=True)):
             return found
         for ask in asks:
@@ -152,7 +154,9 @@ class Search:
 
     def _skipped(self, ask: Ask) -> bool:
         """While something is green already, only what came about in another way can add to it."""
-        return bool(self._green) and (ask.origin == "hole" or ask.origin in {one.origin for one in self._green.values()})
+        return bool(self._green) and (
+            ask.origin == "hole" or ask.origin in {one.origin for one in self._green.values()}
+        )
 
     async def _asked(self, request: ModelRequest) -> AssistantMessage:
         from msgspec.structs import replace
@@ -200,7 +204,7 @@ class Search:
             if draft.number == 1 and fate.status == "plausible":
                 self._first_passed = True
             if fate.status == "plausible":
-                vector = Vector(targets={name: True for name in fate.passed or ("check",)})
+                vector = Vector(targets=dict.fromkeys(fate.passed or ("check",), True))
                 changed = sum(edit.text.count("\n") + 1 for edit in draft.patch.edits)
                 self._green[draft.number] = Candidate(
                     draft.number, NAME, draft.origin, files=len({edit.path for edit in draft.patch.edits}),
@@ -213,7 +217,7 @@ class Search:
                 self._partial.append((draft, frozenset(fate.passed)))
             if fate.status != "invalid" and (self.best is None or _worth(fate) > _worth(self.best)):
                 self.best, self.best_patch, self._best_place = fate, draft.patch, draft.where
-            if crash is None and draft.ask and draft.ask.again and crashed(fate.note):
+            if crash is None and draft.ask and draft.ask.again and crashed(fate.note) and not self._enough(fate):
                 crash = draft, fate.note
         if crash and not self._green and self._repaired < self._limits.repairs and not self._ended():
             self._repaired += 1

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from assay.core.messages import AssistantMessage, Text, UserMessage
 from assay.core.model import ModelRequest
-from assay.repair.patch import Patch, between
 from assay.repair.parse import edit_from, function_from
+from assay.repair.patch import Patch, between
 from assay.repair.splice import Spliced, splice
 from assay.search.slots import Ask
 from assay.search.slots_holes import filled, request_for

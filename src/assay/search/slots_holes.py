@@ -77,7 +77,7 @@ def _gap(path: str, lines: Sequence[str], bounds: tuple[int, int], line: int, in
     start, end = bounds
     indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
     before = "\n".join(lines[start - 1 : line - 1]) + "\n"
-    after = "\n" + "\n".join(lines[line - 1 if inserted else line : end]) + "\n"
+    after = "\n" + "".join(f"{text}\n" for text in lines[line - 1 if inserted else line : end])
     return Gap(path, line, inserted, indent, Hole(before[-CONTEXT:], after[:CONTEXT]))
 
 

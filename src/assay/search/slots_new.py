@@ -17,7 +17,7 @@ from assay.repair.source import docstring, functions, lines_of, parsed
 from assay.repair.unwritten import Unwritten, unwritten
 from assay.search.slots import Ask, Search
 from assay.search.slots_asks import second_turn
-from assay.search.slots_words import Failing, Found, Limits
+from assay.search.slots_words import Failing, Fate, Found, Limits
 
 TASK_CHARACTERS = 2_400
 TEST_CHARACTERS = 1_800
@@ -147,42 +147,70 @@ def _start(item: Unwritten, source: str) -> str:
     return "```python\n"
 
 
-async def write_missing(
-    search: Search, failing: Failing, task: str, limits: Limits, prefill: bool
-) -> tuple[bool, Found | None]:
+async def write_missing(search: Search, failing: Failing, task: str, limits: Limits, prefill: bool) -> Found | None:
     """Write what the failing tests need and nobody has written, one definition after the other, each from the best
-    state so far. Whether there was anything to write; and the end, if it came."""
-    done: set[tuple[str, str]] = set()
-    while len(done) < MOST:
+    state so far; then those again whose tests stay red. The end, if it came."""
+    written: list[Unwritten] = []
+    while len(written) < MOST:
+        known = {(item.path, item.symbol) for item in written}
         items = [
             item
             for item in unwritten(search.sources, failing.tests, failing.output)
-            if (item.path, item.symbol) not in done
+            if (item.path, item.symbol) not in known
         ]
         if not items:
             break
-        item = items[0]
-        done.add((item.path, item.symbol))
-        others = {name for other in items[1:] for name in other.names}
-        about = tests_about(search.sources, failing.tests, item.names)
-        own = _tests_of(search.sources, failing.tests, set(item.names), others)
+        written.append(items[0])
+        others = {name for other in items[1:] for name in (*other.names, _module(other.path))}
         share = max(limits.samples // len(items), limits.batch)
-        steps = _asks(Brief(item, task, about), search.sources, prefill, limits, share)
-        found = await search.run(steps, lambda fate, own=own: bool(own) and own <= set(fate.passed))
+        found = await _written(search, items[0], others, failing, Terms(task, limits, prefill, share))
         if found is not None:
-            return True, found
+            return found
         if len(items) > 1 and not search.rebase():
             break
-    return bool(done), None
+    for item in written if len(written) > 1 else []:
+        # By now all of them can run, so that each is judged by its own tests.
+        again = Unwritten(item.path, item.names, "method" if item.kind == "method" else "stub")
+        found = await _written(search, again, set(), failing, Terms(task, limits, prefill, limits.batch))
+        if found is not None:
+            return found
+        search.rebase()
+    return None
 
 
-def _asks(brief: Brief, sources: Mapping[str, str], prefill: bool, limits: Limits, share: int) -> Iterator[Ask]:
-    yield ask_for(brief, sources, prefill, 0.0, 1)
-    left = share - 1
+class Terms(Struct, frozen=True):
+    task: str
+    limits: Limits
+    prefill: bool
+    share: int
+    """Samples of this definition."""
+
+
+async def _written(search: Search, item: Unwritten, others: set[str], failing: Failing, terms: Terms) -> Found | None:
+    about = tests_about(search.sources, failing.tests, item.names)
+    own = _tests_of(search.sources, failing.tests, set(item.names), others)
+
+    def enough(fate: Fate) -> bool:
+        """Its tests pass; or they can't run, for want of what is written next."""
+        reasons = (fate.note, *fate.failing.values())
+        return (
+            (bool(own) and own <= set(fate.passed)) or any(f"'{name}'" in reason for name in others for reason in reasons)
+        )
+
+    return await search.run(_asks(Brief(item, terms.task, about), search.sources, terms), enough)
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").rpartition("/")[2]
+
+
+def _asks(brief: Brief, sources: Mapping[str, str], terms: Terms) -> Iterator[Ask]:
+    yield ask_for(brief, sources, terms.prefill, 0.0, 1)
+    left = terms.share - 1
     while left > 0:
-        many = min(limits.batch, left)
+        many = min(terms.limits.batch, left)
         left -= many
-        yield ask_for(brief, sources, prefill, limits.temperature, many)
+        yield ask_for(brief, sources, terms.prefill, terms.limits.temperature, many)
 
 
 def _tests_of(sources: Mapping[str, str], tests: Sequence[str], names: set[str], others: set[str]) -> set[str]:
@@ -192,7 +220,9 @@ def _tests_of(sources: Mapping[str, str], tests: Sequence[str], names: set[str],
         path, _, rest = test.partition("::")
         tree = parsed(sources.get(path, ""))
         name = rest.split("[")[0].split("::")[-1]
-        node = next((node for symbol, node in functions(tree) if symbol.endswith(name)), None) if tree and name else None
+        node = (
+            next((node for symbol, node in functions(tree) if symbol.endswith(name)), None) if tree and name else None
+        )
         if node is not None and names & _words(node) and not others & _words(node):
             found.add(test)
     return found
