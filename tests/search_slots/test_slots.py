@@ -52,7 +52,13 @@ def namespace(text: str) -> dict[str, Callable[[list[int]], float]]:
     return made
 
 
-WHOLE = "```python\ndef total(prices):\n    found = 0\n    for price in prices:\n        found += price\n    return found\n```"
+WHOLE = """```python
+def total(prices):
+    found = 0
+    for price in prices:
+        found += price
+    return found
+```"""
 CHEAT = "```diff\n-    return found\n+    return 3\n```"
 
 
@@ -241,7 +247,8 @@ async def test_holes_are_asked_for_where_the_endpoint_fills_them() -> None:
     assert hole is not None and hole.prefix.startswith("def total") and table.requests[3].stop == ("\n",)
     assert table.requests[3].samples == 8 and table.requests[3].max_output == 24
     assert hole.suffix == "\n" and changed(found) == SHOP.replace("return found", "return -found")
-    assert table.results == ["invalid"] * 5 + ["red", "green"] and found.selected == 5
+    assert table.results == ["invalid"] * 5 + ["green", "green"] and found.selected == 5
+    assert table.events[-1].note == "another was taken"
 
 
 def test_without_a_clue_there_is_no_slot() -> None:

@@ -42,7 +42,13 @@ class Shop(unittest.TestCase):
 """
 CHECK = f"{sys.executable} -m unittest test_shop.Shop.test_total"
 FIXED = "-        found -= price\n+        found += price"
-WHOLE = "```python\ndef total(prices):\n    found = 0\n    for price in prices:\n        found += price\n    return found\n```"
+WHOLE = """```python
+def total(prices):
+    found = 0
+    for price in prices:
+        found += price
+    return found
+```"""
 CHEAT = "-    return found\n+    return 3"
 
 

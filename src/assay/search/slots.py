@@ -1,8 +1,8 @@
 """The strategy for models too small to drive: the harness does everything and the model fills one slot at a time.
 
-Failing check → places at fault → for each a few wordings, single lines and whole functions → replies are parsed with good
-will and tried, many at a time → what turns the check green goes before the done gate. A second independent sample is
-worth more than a second turn below 7B parameters, so a reply is only ever argued with when it crashed; places and
+Failing check → places at fault → for each a few wordings, single lines and whole functions → replies are parsed with
+good will and tried, many at a time → what turns the check green goes before the done gate. A second independent sample
+is worth more than a second turn below 7B parameters, so a reply is only ever argued with when it crashed; places and
 wordings are varied instead.
 """
 

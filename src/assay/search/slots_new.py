@@ -193,9 +193,8 @@ async def _written(search: Search, item: Unwritten, others: set[str], failing: F
     def enough(fate: Fate) -> bool:
         """Its tests pass; or they can't run, for want of what is written next."""
         reasons = (fate.note, *fate.failing.values())
-        return (
-            (bool(own) and own <= set(fate.passed)) or any(f"'{name}'" in reason for name in others for reason in reasons)
-        )
+        waits = any(f"'{name}'" in reason for name in others for reason in reasons)
+        return waits or (bool(own) and own <= set(fate.passed))
 
     return await search.run(_asks(Brief(item, terms.task, about), search.sources, terms), enough)
 
