@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from assay.core.check import Check
 from assay.repair.patch import Edit, Patch
-from assay.repair.trial import Bench
+from assay.repair.trial import Bench, Want
 from assay.workspace.local import LocalWorkspace
 
 CALC = "def add(a, b):\n    return a - b\n\n\ndef double(a):\n    return a * 2\n"

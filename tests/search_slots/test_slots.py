@@ -237,7 +237,7 @@ async def test_what_cost_nothing_stands_before_everything_else() -> None:
     search = Search(SOURCES, table.ports, Limits(), [(Candidate(1, "zero", "sign"), patch)])
     found = await search.run([])
     assert found is not None and found.selected == 1 and not table.requests
-    assert table.events[0].strategy == "zero"
+    assert not table.events  # it was recorded when it was made
 
 
 async def test_holes_are_asked_for_where_the_endpoint_fills_them() -> None:
@@ -247,7 +247,7 @@ async def test_holes_are_asked_for_where_the_endpoint_fills_them() -> None:
     assert hole is not None and hole.prefix.startswith("def total") and table.requests[3].stop == ("\n",)
     assert table.requests[3].samples == 8 and table.requests[3].max_output == 24
     assert hole.suffix == "\n" and changed(found) == SHOP.replace("return found", "return -found")
-    assert table.results == ["invalid"] * 5 + ["green", "green"] and found.selected == 5
+    assert table.results == ["invalid"] * 5 + ["green", "plausible"] and found.selected == 5
     assert table.events[-1].note == "another was taken"
 
 

@@ -116,7 +116,8 @@ class AttemptFinished(Struct, frozen=True, tag="attempt", tag_field="kind"):
     number: int
     strategy: str
     location: str
-    result: Literal["green", "red", "invalid", "duplicate"]
+    result: Literal["green", "red", "invalid", "duplicate", "plausible"]
+    """`plausible`: it passes what it was tried on, in a scratch copy; it counts once it is selected."""
     note: str = ""
     tree: str = ""
     model: str = ""

@@ -23,7 +23,7 @@ from assay.search.candidate import Candidate, Vector
 from assay.search.slots_words import Fate, Found, Limits, Ports
 
 NAME = "slots"
-Result = Literal["green", "red", "invalid", "duplicate"]
+Result = Literal["green", "red", "invalid", "duplicate", "plausible"]
 UNIONS = 4
 """Pairs of partial repairs that are tried together."""
 LOST_SAMPLE = frozenset({"empty", "refused", "context_too_long", "cut"})
@@ -251,28 +251,36 @@ class Search:
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     async def _settle(self, wait: bool = False) -> Found | None:
-        """Put the green ones before the gate, the best first. With `wait`, not while checks are thin and more may be
-        asked for agreement."""
-        doubts = self._ports.doubts(list(self._green.values())) if self._green else []
-        if wait and doubts and self._further < self._limits.further and not self._ended():
+        """Put the green ones before the gate, the likeliest first. With `wait`, not while checks are thin and more may
+        be asked for agreement."""
+        if wait and self._doubts() and self._further < self._limits.further and not self._ended():
             return None
         made = max(self._last, 1)
         while self._green:
-            doubts = self._ports.doubts(list(self._green.values()))
-            number = self._ports.prefer(list(self._green.values()))
-            candidate, patch = self._green.pop(number), self._patches[number]
-            judged = await self._ports.judge(patch)
-            draft = _Draft(number, self._places[number], candidate.origin, patch)
+            pool = list(self._green.values())
+            doubts = self._doubts()
+            number = max(self._green, key=lambda each: (self._ports.weigh(pool, each), -each))
+            belief = self._ports.weigh(pool, number)
+            judged = await self._ports.judge(self._patches[number])
+            self._decided(number, "green" if judged.kept else "red", judged.note, judged.tree)
+            where, patch = self._places[number], self._patches[number]
+            del self._green[number]
             if judged.kept:
-                self._note(draft, "green", "", judged.tree, candidate.strategy)
                 for other in sorted(self._green):
-                    beside = _Draft(other, self._places[other], self._green[other].origin, self._patches[other])
-                    self._note(beside, "green", "another was taken", strategy=self._green[other].strategy)
-                why = "the check is green" if not self._green else f"chosen among {len(self._green) + 1} green ones"
-                return Found(patch, draft.where, made, number, self._first_passed, why, tuple(doubts))
-            self._note(draft, "red", judged.note, judged.tree, candidate.strategy)
+                    self._decided(other, "plausible", "another was taken")
+                why = "the check is green" if len(pool) == 1 else f"the likeliest of {len(pool)} that pass"
+                return Found(patch, where, made, number, self._first_passed, why, belief, tuple(doubts))
             self._first_passed = self._first_passed and number != 1
         return None
+
+    def _doubts(self) -> list[str]:
+        return self._ports.doubts(list(self._green.values())) if self._green else []
+
+    def _decided(self, number: int, result: Result, note: str, tree: str = "") -> None:
+        """What cost nothing was recorded when it was made."""
+        one = self._green[number]
+        if one.strategy == NAME:
+            self._note(_Draft(number, self._places[number], one.origin, self._patches[number]), result, note, tree)
 
     def _over(self, why: str, failure: Failure | None = None) -> Found:
         hints = [f"looked at {place}" for place in dict.fromkeys(filter(None, [self._best_place]))]
@@ -282,8 +290,8 @@ class Search:
             hints.append(f"and leaves red {', '.join(list(self.best.failing)[:6])}")
         return Found(attempts=self.replies, why=why, hints=tuple(hints), failure=failure)
 
-    def _note(self, draft: _Draft, result: Result, note: str, tree: str = "", strategy: str = NAME) -> None:
-        self._ports.record(AttemptFinished(draft.number, strategy, draft.where, result, note[:160], tree))
+    def _note(self, draft: _Draft, result: Result, note: str, tree: str = "") -> None:
+        self._ports.record(AttemptFinished(draft.number, NAME, draft.where, result, note[:160], tree))
 
 
 def _worth(fate: Fate) -> tuple[int, bool]:

@@ -39,10 +39,15 @@ class Step(Struct, frozen=True):
 
 
 def slots_of(
-    sources: Mapping[str, str], failing: Failing, task: str, limits: Limits, found: Sequence[Location] | None = None
+    sources: Mapping[str, str],
+    failing: Failing,
+    task: str,
+    limits: Limits,
+    found: Sequence[Location] | None = None,
+    suspicion: Mapping[tuple[str, str], Mapping[int, float]] = {},
 ) -> list[Slot]:
     """The places to try, likeliest first. `sources`: path -> text, tests included; `found`: the locations, where they
-    are known already."""
+    are known already; `suspicion`: path and symbol -> that of its lines, 0 to 1."""
     reports = failures(failing.output)
     first = next((report for report in reports if _about(report, failing.tests)), reports[0] if reports else None)
     test = _excerpt(sources, failing.tests, first)
@@ -56,7 +61,7 @@ def slots_of(
             continue
         seen = "\n".join(first.error) if first else ""
         raised = _raised(sources, location, reports)
-        lines: Mapping[int, float] = getattr(location, "lines", None) or {}
+        lines = suspicion.get((location.path, location.symbol), {})
         case = Case(
             task, location.path, shown, test, seen, raised,
             spec_of(source, location.symbol, location.start), _suspect(source, location, lines) or raised,

@@ -11,11 +11,16 @@ from assay.core.events import AttemptSelected, Noticed
 from assay.core.model import ModelRequest
 from assay.core.workspace import Workspace
 from assay.loop.turn import Stop, stop_for
+from assay.repair.locate import Location, is_test_path, locate
+from assay.repair.mutate.change import Place
 from assay.repair.patch import Patch
 from assay.repair.trial import Bench
 from assay.repair.unwritten import unwritten
 from assay.run.run import Run
+from assay.search.belief import belief, doubts
+from assay.search.candidate import Candidate, Ground, Vector
 from assay.search.effort import dial_of
+from assay.search.priors import TINY
 from assay.search.slots import Search
 from assay.search.slots_asks import asks
 from assay.search.slots_new import write_missing
@@ -25,6 +30,8 @@ from assay.search.slots_red import instructions, red_check
 from assay.search.slots_try import Trial, put
 from assay.search.slots_wish import by_words, wants_change
 from assay.search.slots_words import Failing, Fate, Found, Judged, Limits, Ports, limits_of
+from assay.search.zero import NAME as ZERO
+from assay.search.zero import Zero, adopt, repair
 from assay.verify.baseline import Baseline
 
 LARGEST_FILE = 400_000
@@ -59,35 +66,73 @@ async def take_slots(run: Run, limits: Limits | None = None) -> Stop:
                 found = await _by_check(run, red, tree, sources, limits)
     except TimeoutError:
         return Stop("budget", f"{run.spent.seconds:.0f} s used, the limit is {seconds:g} s (--max-seconds)")
+    if found is None:
+        return Stop(None)
     if found.patch is None:
         return _given_up(run, found)
-    run.record(AttemptSelected(found.selected, found.why, found.attempts, found.first_passed))
+    chosen = AttemptSelected(found.selected, found.why, found.attempts, found.first_passed, round(found.belief, 3))
+    run.record(chosen)
     await run.conclude(found.doubts)
     return Stop(None)
 
 
-async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, str], limits: Limits) -> Found:
+async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, str], limits: Limits) -> Found | None:
+    """The end of the search; None when what cost no tokens was adopted already."""
     failing = Failing(red.first.output, tuple(red.failing or red.first.failing))
-    task = run.state.prompt
+    task, dial = run.state.prompt, dial_of(run.options.reasoning.effort, run.options.attempts)
     missing = unwritten(sources, failing.tests, failing.output)
     sources = {**{item.path: "" for item in missing}, **sources}
     async with run.parts.workspace.copy(tree) as copy:
-        bench = None if missing else Bench(copy, red.check, failing.tests, red.passing)
-        trial = Trial(copy, red, sources, bench)
-        ports = ports_of(run, tree, trial)
-        search = Search(sources, ports, limits)
         if missing:
+            ports = ports_of(run, tree, Trial(copy, red, sources, None))
+            search = Search(sources, ports, limits)
             text = f"{task}\n\n{await instructions(run.parts.workspace, task)}".strip()
             return await write_missing(search, failing, text, limits, ports.prefill) or search.over()
-        slots = slots_of(sources, failing, task, limits)
-        if not slots:
+        located = locate(sources, failing.output, failing.tests, task, limit=limits.locations * 3)
+        places = [Place(one.path, one.start, one.end, one.symbol, one.score, {}) for one in located]
+        zero = await repair(run, red, sources, places, dial)
+        if zero.accepted and await adopt(run, zero, sources):
+            return None
+        bench = Bench(copy, red.check, failing.tests, red.passing)
+        ports = ports_of(run, tree, Trial(copy, red, sources, bench, zero.calls), zero.ground)
+        search = Search(sources, ports, limits, seeds_of(zero))
+        lines = {(place.path, place.symbol): place.lines for place in zero.places}
+        slots = slots_of(sources, failing, task, limits, ranked(located, zero.places), lines)
+        if not slots and not zero.survivors:
             return Found(why=NOWHERE)
         steps = plan(slots, sources, limits, ports.infill)
         return await search.run(asks(steps, sources, ports.prefill)) or search.over()
 
 
-def ports_of(run: Run, tree: str, trial: Trial | None = None) -> Ports:
+def ranked(located: Sequence[Location], places: Sequence[Place]) -> list[Location]:
+    """Functions that failing tests ran, by their suspicion, then the others that clues speak of."""
+    known = {(one.path, one.symbol): one for one in located}
+    first = [
+        known.get((place.path, place.symbol))
+        or Location(place.path, place.start, place.end, place.symbol, "", place.weight)
+        for place in places
+        if place.symbol and not is_test_path(place.path)
+    ]
+    return [*first, *(one for one in located if one not in first)]
+
+
+def seeds_of(zero: Zero) -> list[tuple[Candidate, Patch]]:
+    """What changes found without a model, as candidates among which those of a model may decide."""
+    vector = Vector(targets={"check": True})
+    return [
+        (
+            Candidate(
+                number, ZERO, survivor.patch.operator, files=1, lines=1, vector=vector, behaviour=survivor.behaviour
+            ),
+            survivor.patch,
+        )
+        for number, survivor in enumerate(zero.survivors, 1)
+    ]
+
+
+def ports_of(run: Run, tree: str, trial: Trial | None = None, ground: Ground | None = None) -> Ports:
     """What a search may touch in `run`; without a trial everything goes straight before the gate."""
+    dial = dial_of(run.options.reasoning.effort, run.options.attempts)
 
     async def try_(patches: Sequence[Patch]) -> list[Fate]:
         if trial is None:
@@ -102,9 +147,15 @@ def ports_of(run: Run, tree: str, trial: Trial | None = None) -> Ports:
     def spent() -> str:
         return run.spent.exceeds(run.options.budget, next_tokens=400)
 
+    def weigh(pool: Sequence[Candidate], number: int) -> float:
+        return belief(pool, ground, dial, TINY, number) if ground else 0.0
+
+    def uncertain(pool: Sequence[Candidate]) -> list[str]:
+        return doubts(pool, ground, dial, TINY) if ground else []
+
     profile = run.parts.model.profile
     return Ports(
-        run.ask, try_, judge, run.record, spent,
+        run.ask, try_, judge, run.record, spent, uncertain, weigh,
         prefill=PREFILL in profile.quirks, infill=profile.infill is not None,
     )  # fmt: skip
 

@@ -72,7 +72,7 @@ async def _judged(where: str, drafts: Sequence[tuple[int, Patch]], made: int, po
         ports.record(AttemptFinished(number, NAME, where, result, judged.note, judged.tree))
         if judged.kept:
             why = "it breaks nothing, and more samples agree on it than on any other"
-            found = Found(patch, where, made, number, number == 1, why, (UNPROVEN,))
+            found = Found(patch, where, made, number, number == 1, why, doubts=(UNPROVEN,))
     return found or Found(attempts=made, why=f"none of {made} candidates left everything else as it was")
 
 

@@ -100,8 +100,8 @@ class Ports(Struct, frozen=True):
     """Why nothing more may be spent; "" while it may."""
     doubts: Callable[[Sequence[Candidate]], list[str]] = lambda _: []
     """Why the green ones of a pool prove too little."""
-    prefer: Callable[[Sequence[Candidate]], int] = lambda pool: pool[0].number
-    """Which of several green candidates is put before the gate first."""
+    weigh: Callable[[Sequence[Candidate], int], float] = lambda _pool, _number: 0.0
+    """How likely the candidate of that number is right, 0 to 1, given all green ones."""
     prefill: bool = False
     """The endpoint goes on from a last assistant message."""
     infill: bool = False
@@ -134,6 +134,7 @@ class Found(Struct, frozen=True):
     first_passed: bool = False
     """The very first attempt was green."""
     why: str = ""
+    belief: float = 0.0
     doubts: tuple[str, ...] = ()
     """Why what was found is less certain than its green checks."""
     hints: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
-"""The host's side of the driver: one command in the copy for each batch, and a plain way where nothing can be driven."""
+"""The host's side of the driver: one command in the copy for each batch, and a plain way where none can be."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -69,6 +69,7 @@ class _Row(Struct):
     result: str = ""
     took: float = 0.0
     steps: list[tuple[int, dict[str, list[int]]]] = []
+    broken: int | None = None
     symbol: list[str] = []
     calls: list[str] = []
     number: int = -1
@@ -125,7 +126,7 @@ class Bench:
         if self._driven is None:
             return await self._by_command(patches, want)
         found: dict[int, Tried] = {}
-        left = list(range(len(patches)))
+        left: list[int] = [*range(len(patches))]
         until = self.seconds + want.seconds
         for _ in range(RESTARTS):
             plausible = sum(tried.status == "plausible" for tried in found.values())
@@ -148,7 +149,9 @@ class Bench:
             left = left[2:]
         return [*found.values()]
 
-    async def observe(self, patches: Sequence[Patch], calls: Sequence[Call], seconds: float = 10.0) -> list[dict[str, str]]:
+    async def observe(
+        self, patches: Sequence[Patch], calls: Sequence[Call], seconds: float = 10.0
+    ) -> list[dict[str, str]]:
         """For no change at all, and then for each patch: call -> digest of its result, its exception, what it made of
         its arguments and what it printed. Calls that were not reached are missing."""
         found: list[dict[str, str]] = [{} for _ in range(len(patches) + 1)]
@@ -196,7 +199,7 @@ class Bench:
         return rows
 
     @asynccontextmanager
-    async def _kept(self) -> AsyncIterator[None]:
+    async def _kept(self) -> AsyncGenerator[None]:
         """What runs may spoil files; afterwards they are as they were."""
         if not self._tree:
             self._tree = await self.copy.snapshot()
@@ -310,7 +313,7 @@ def _traced(rows: Sequence[_Row], seconds: float) -> Traced:
     for row in rows:
         if row.test is not None:
             bad = row.result in ("fail", "error", "late")
-            last = len(row.steps) - 1
+            last = len(row.steps) - 1 if row.broken is None else row.broken
             steps[row.test] = tuple(
                 Step(line, bad and n == last, {path: tuple(lines) for path, lines in seen.items()})
                 for n, (line, seen) in enumerate(row.steps)

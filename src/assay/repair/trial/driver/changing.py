@@ -84,7 +84,9 @@ def _functions(text):
     def place(line, column):
         if line > len(lines):
             return starts[-1]
-        return starts[line - 1] + len(lines[line - 1].encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace"))
+        return starts[line - 1] + len(
+            lines[line - 1].encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace")
+        )
 
     found = []
 
@@ -95,14 +97,14 @@ def _functions(text):
                 continue
             margin = lines[node.lineno - 1][: node.col_offset] if hasattr(node, "lineno") else ""
             if isinstance(node, ast.ClassDef):
-                walk(node.body, symbol + node.name + ".", chain + [(margin, node.name)])
+                walk(node.body, symbol + node.name + ".", [*chain, (margin, node.name)])
             else:
                 for field in ("body", "orelse", "finalbody"):
                     inner = getattr(node, field, None)
                     if isinstance(inner, list):
-                        walk(inner, symbol, chain + [(margin, "")])
+                        walk(inner, symbol, [*chain, (margin, "")])
                 for handler in getattr(node, "handlers", []):
-                    walk(handler.body, symbol, chain + [(margin, "")])
+                    walk(handler.body, symbol, [*chain, (margin, "")])
 
     walk(tree.body, "", [])
     return found
@@ -115,9 +117,18 @@ class Swap:
         self.pairs, self.caches = pairs, caches
 
     def apply(self):
+        self._before = [(function, function.__code__) for live, _ in self.pairs for function in live]
         for live, code in self.pairs:
             for function in live:
                 function.__code__ = code
+        self._forget()
+
+    def undo(self):
+        for function, code in self._before:
+            function.__code__ = code
+        self._forget()
+
+    def _forget(self):
         for cache in self.caches:
             cache.cache_clear()
 
@@ -180,7 +191,9 @@ class Swaps:
 def _futures():
     import __future__
 
-    return sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names if name != "nested_scopes"})
+    return sum(
+        {getattr(__future__, name).compiler_flag for name in __future__.all_feature_names if name != "nested_scopes"}
+    )
 
 
 _FUTURES = _futures()

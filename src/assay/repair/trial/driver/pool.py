@@ -156,7 +156,7 @@ def _become(work, writing):
     def say(row):
         data = _dumps(row).encode() + b"\n"
         while data:
-            data = data[_write(writing, data):]
+            data = data[_write(writing, data) :]
 
     try:
         os.setsid()

@@ -43,8 +43,6 @@ class Pytest:
         import pytest
 
         class Plugin:
-            broken = []
-
             @pytest.hookimpl(tryfirst=True)
             def pytest_runtestloop(self, session):
                 items = {}
@@ -86,8 +84,8 @@ def _run_items(names, items, say, allow):
     class Listener:
         def pytest_runtest_makereport(self, item, call):
             # The usual report of a failure takes longer than the test.
-            from _pytest.reports import TestReport
             from _pytest.outcomes import Exit, Skipped
+            from _pytest.reports import TestReport
 
             if call.excinfo is None or isinstance(call.excinfo.value, (Skipped, Exit)):
                 return None
@@ -131,7 +129,7 @@ class Unittest:
         self.arguments = job["arguments"]
 
     def machinery(self):
-        import unittest  # noqa: F401
+        import unittest
         import unittest.mock  # noqa: F401
 
     def _main(self, then):
@@ -145,7 +143,7 @@ class Unittest:
                 then(suite)
                 return unittest.TestResult()
 
-        unittest.TestProgram(module=None, argv=["python -m unittest"] + self.arguments, testRunner=Runner(), exit=False)
+        unittest.TestProgram(module=None, argv=["python -m unittest", *self.arguments], testRunner=Runner(), exit=False)
 
     def warm(self, then):
         def collected(suite):
@@ -261,14 +259,14 @@ class Program:
     def execute(self):
         import types
 
-        sys.argv = [self.target] + self.arguments
+        sys.argv = [self.target, *self.arguments]
         if self.kind == "module":
             runpy.run_module(self.target, run_name="__main__", alter_sys=True)
             return
         main = types.ModuleType("__main__")
         main.__dict__["__builtins__"] = __builtins__
         if self.kind == "code":
-            sys.argv = ["-c"] + self.arguments
+            sys.argv = ["-c", *self.arguments]
             code = compile(self.target, "<string>", "exec", 0, True)
         else:
             full = os.path.realpath(self.target)

@@ -17,11 +17,12 @@ _PLAIN = (bool, int, float, str, bytes, type(None), complex)
 
 class Tracer:
     """Watches one test after the other. `paths`: the files whose lines count; what lies in other files of the project,
-    tests first of all, only divides the steps."""
+    tests first of all, only divides the steps. `only`: path -> the lines that are told; None for all."""
 
-    def __init__(self, files, paths):
+    def __init__(self, files, paths, only=None):
         self.files = files
         self.wanted = {files.full(path): path for path in paths}
+        self._only = only
         self._kinds = {}
         self._names = {}
         self.calls = {}
@@ -30,6 +31,8 @@ class Tracer:
     def reset(self):
         self.lines = set()
         self.steps = [[0, self.lines]]
+        self.broken = None
+        """The last step in which an exception reached a test."""
 
     def begin(self):
         self.reset()
@@ -68,6 +71,8 @@ class Tracer:
         return self._line
 
     def _divide(self, frame, event, arg):
+        if event == "exception":
+            self.broken = len(self.steps) - 1
         if event == "line" and len(self.steps) < MOST_STEPS:
             if self.lines or len(self.steps) == 1:
                 self.lines = set()
@@ -100,6 +105,8 @@ class Tracer:
             row = {}
             for code, number in lines:
                 row.setdefault(self.wanted[os.path.realpath(code.co_filename)], set()).add(number)
+            if self._only is not None:
+                row = {path: numbers & self._only.get(path, set()) for path, numbers in row.items()}
             found.append([line, {path: sorted(numbers) for path, numbers in row.items()}])
         return found
 
@@ -136,7 +143,7 @@ def _literal(value, room):
         return False
     kind = type(value)
     if kind in _PLAIN:
-        return kind is not float or value == value and value not in (float("inf"), float("-inf"))
+        return kind is not float or value - value == 0.0
     if kind in (list, tuple):
         return all(_literal(each, room) for each in value)
     if kind is set:
@@ -153,6 +160,8 @@ class Tracing:
         self.job, self.runner, self.files, self.say = job, runner, files, say
         self.pool = pool.Pool(job["workers"])
         self.seconds = job["want"]["each_seconds"]
+        self.hit = None
+        """Lines that failing tests ran, once these are known: of the others nothing is asked."""
 
     def run(self):
         failing, passing = self.job["failing"], self.job["passing"]
@@ -173,6 +182,8 @@ class Tracing:
                 inner = pool.Pool(self.job["workers"])
                 groups = [[name] for name in failing] or [list(session.names)]
                 self._groups(groups, lambda names: self._watched(session, names), inner, say)
+                if self.hit:
+                    self.job["paths"] = list(self.hit)
                 self._groups([passing] if passing else [], lambda names: self._watched(session, names), inner, say)
 
             self.runner.warm(then)
@@ -197,6 +208,7 @@ class Tracing:
                 say(row)
                 if "test" in row:
                     done.add(row["test"])
+                    self._hits(row)
             if outcome.why and len(group) > 1:
                 rest = [name for name in group if name not in done]
                 if done and rest:
@@ -208,6 +220,13 @@ class Tracing:
         # More may be left when the first round has ended.
         while left and where.cpu < budget:
             where.run(jobs(), finished)
+
+    def _hits(self, row):
+        if row["test"] in self.job["failing"]:
+            self.hit = {} if self.hit is None else self.hit
+            for _, seen in row.get("steps", ()):
+                for path, lines in seen.items():
+                    self.hit.setdefault(path, set()).update(lines)
 
     def _watched(self, session, names):
         return lambda say: self._watch(session.run, names, say)
@@ -226,12 +245,12 @@ class Tracing:
             self.say({"test": (failing or [""])[0], "result": "late", "why": outcome.why, "steps": [], "took": 0.0})
 
     def _watch(self, run, names, say):
-        tracer = Tracer(self.files, self.job["paths"])
+        tracer = Tracer(self.files, self.job["paths"], self.hit)
         state = {"name": "", "begun": sum(os.times()[:2])}
 
         def tell(row):
             if "test" in row:
-                say(dict(row, steps=tracer.told(), took=sum(os.times()[:2]) - state["begun"]))
+                say(dict(row, steps=tracer.told(), broken=tracer.broken, took=sum(os.times()[:2]) - state["begun"]))
             return False
 
         def late(*_):

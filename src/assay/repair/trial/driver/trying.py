@@ -1,9 +1,11 @@
 """Trying candidates: each in a child of its own, the tests that failed first."""
 
+import collections
 import contextlib
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -13,6 +15,9 @@ from _trial import changing, observing, pool
 
 START = 60.0
 """Seconds of silence that collecting may take."""
+GROUP = 8
+CUTS = 4
+"""Children that had to end early before each candidate gets its own."""
 KEPT_SECONDS = 10.0
 """Processor seconds for what passed before; the done gate runs all of it."""
 
@@ -44,7 +49,9 @@ class Trial:
 
         def work(say):
             before = set(sys.modules)
-            self.runner.cold(lambda names: names, lambda row: say({"took": time.process_time()}) and False, self._limit(say))
+            self.runner.cold(
+                lambda names: names, lambda row: say({"took": time.process_time()}) and False, self._limit(say)
+            )
             say(loaded(before, self.files))
 
         outcome = self.pool.one(quiet(work), START)
@@ -64,7 +71,7 @@ class Trial:
                 elif "modules" in row:
                     modules.append(row)
                 elif "started" in row:
-                    started.append(row["started"])
+                    started.extend(row["started"])
                 elif "row" in row:
                     self.told(row["row"]["index"], None, row["row"])
 
@@ -79,7 +86,7 @@ class Trial:
             left = [n for n in left if n not in self.finished]
             if not lost:
                 return left  # it can't be collected here at all
-            if self._enough():
+            if self.enough():
                 return []
         return left
 
@@ -97,36 +104,12 @@ class Trial:
             if missing or not session.names or threading.active_count() > 1:
                 tell({"late": left})
                 return
-            swaps = changing.Swaps(self.files, seen.seen)
-            late = []
+            swaps = changing.Swaps(self.files, seen.seen)  # before the freeze, which hides what it looks for
             gc.collect()
             gc.freeze()
-            inner = pool.Pool(self.job["workers"])
-            inner.spent = self.pool.spent
-
-            def jobs():
-                for n in left:
-                    try:
-                        swap = swaps.of(self.job["candidates"][n])
-                    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                        row = {"index": n, "status": "invalid", "why": pool.describe(error)}
-                        self.count(row)
-                        tell({"row": row})
-                        continue
-                    if swap is None:
-                        late.append(n)
-                        continue
-                    tell({"started": n})
-                    yield n, self._warm(session, swap)
-
-            def heard(n, outcome):
-                row = self.judged(n, outcome)
-                self.count(row)
-                tell({"row": row})
-                return not self._enough(inner)
-
-            self._children(jobs(), inner, heard)
-            tell({"late": late})
+            hot = Hot(self, session, swaps, left, tell)
+            hot.run()
+            tell({"late": hot.late})
 
         self.runner.warm(then)
         if not met:
@@ -135,13 +118,13 @@ class Trial:
     def _children(self, jobs, where, told):
         def with_patience():
             for n, work in jobs:
-                if self._enough(where):
+                if self.enough(where):
                     return
                 yield n, work, START
 
         where.run(with_patience(), told)
 
-    def _enough(self, where=None):
+    def enough(self, where=None):
         further = self.want["further"]
         return (
             self.plausible >= self.want["plausible"]
@@ -156,7 +139,7 @@ class Trial:
         self.count(row)
         self.finished.add(n)
         self.say(row)
-        return not self._enough()
+        return not self.enough()
 
     def count(self, row):
         if row["status"] == "plausible":
@@ -165,7 +148,7 @@ class Trial:
         for name in row.get("failing", ()):
             self.kills[name] = self.kills.get(name, 0) + 1
 
-    def _targets(self, names):
+    def targets(self, names):
         """The tests to try first, of those collected."""
         failing = self.job["failing"]
         if not failing:
@@ -175,15 +158,6 @@ class Trial:
         within = [name for name in names if any(under(name, whole) for whole in failing if whole not in known)]
         found = [name for name in failing if name in known] + within
         return sorted(found, key=lambda name: (-self.kills.get(name, 0), self.took.get(name, 0.0)))
-
-    def _warm(self, session, swap):
-        def work(say):
-            swap.apply()
-            targets = self._targets(session.names)
-            self._tests(session.run, targets, session.names, say)
-            self._behaviour(say)
-
-        return quiet(work)
 
     def _cold(self, n):
         def work(say):
@@ -196,19 +170,19 @@ class Trial:
             def run(names, tell, allow):
                 self.runner.cold(names, tell, allow)
 
-            self._tests(run, None, None, say)
-            self._behaviour(say)
+            if self.passes(run, None, None, say):
+                self.behaviour(say)
 
         return quiet(work)
 
-    def _tests(self, run, targets, names, say):
+    def passes(self, run, targets, names, say):
         """Targets, then what passed before, until one does not pass. Cold, the names are known late."""
         kept = set(self.job["passing"])
         first = set()
         state = {"since": None, "stop": False}
 
         def order(collected):
-            chosen = self._targets(collected)
+            chosen = self.targets(collected)
             first.update(chosen)
             known = set(collected)
             return chosen + [name for name in self.job["passing"] if name in known and name not in first]
@@ -232,10 +206,9 @@ class Trial:
             say({"collected": targets})
             run(order(names), tell, self._limit(say))
         say({"ran": 1, "stop": state["stop"]})
-        if state["stop"]:
-            raise SystemExit  # nothing more is asked of a candidate that is red
+        return not state["stop"]
 
-    def _behaviour(self, say):
+    def behaviour(self, say):
         if self.want["calls"]:
             observing.observe(self.files, self.want["calls"], say)
 
@@ -270,7 +243,7 @@ class Trial:
             return dict(row, status="slow", why="took too long")
         raised = next((str(said["raised"]) for said in outcome.rows if "raised" in said), "")
         watched = set(self.job["failing"]) | set(self.job["passing"])
-        targets = self._targets(collected) if isinstance(collected, list) else []
+        targets = self.targets(collected) if isinstance(collected, list) else []
         watched.update(targets)
         row["failing"] = {name: why for name, why in row["failing"].items() if name in watched or not watched}
         passed = set(row["passed"])
@@ -281,6 +254,116 @@ class Trial:
         if not row["failing"]:
             row["failing"] = {"": outcome.why or raised or "a failing test was not run"}
         return row
+
+
+class Hot:
+    """Candidates that need no import, several to a child: one after the other, as long as nothing that can be seen has
+    changed in it. Whoever passes, or ends the child, is tried again in a fresh one unless it was the first."""
+
+    def __init__(self, trial, session, swaps, left, tell):
+        self.trial, self.session, self.swaps, self.tell = trial, session, swaps, tell
+        self.queue = collections.deque(left)
+        self.pool = pool.Pool(trial.job["workers"])
+        self.pool.spent = trial.pool.spent
+        self.alone = set()
+        self.late = []
+        self.cuts = 0
+
+    def run(self):
+        while self.queue and not self.trial.enough(self.pool):
+            self.pool.run(self._jobs(), self._heard)
+
+    def _jobs(self):
+        while self.queue and not self.trial.enough(self.pool):
+            group = []
+            while self.queue and len(group) < (GROUP if self.cuts < CUTS else 1):
+                if group and self.queue[0] in self.alone:
+                    break
+                n = self.queue.popleft()
+                swap = self._swap(n)
+                if swap is not None:
+                    group.append((n, swap))
+                if n in self.alone:
+                    break
+            if group:
+                self.tell({"started": [n for n, _ in group]})
+                yield [n for n, _ in group], self._work(group), START
+
+    def _swap(self, n):
+        try:
+            swap = self.swaps.of(self.trial.job["candidates"][n])
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            self._row({"index": n, "status": "invalid", "why": pool.describe(error)})
+            return None
+        if swap is None:
+            self.late.append(n)
+        return swap
+
+    def _row(self, row):
+        self.trial.count(row)
+        self.tell({"row": row})
+
+    def _work(self, group):
+        trial, session = self.trial, self.session
+
+        def work(say):
+            before = surroundings(trial.files)
+            for at, (n, swap) in enumerate(group):
+                say({"candidate": n})
+                swap.apply()
+                if trial.passes(session.run, trial.targets(session.names), session.names, say):
+                    if at == 0:
+                        trial.behaviour(say)
+                    return
+                swap.undo()
+                if at + 1 < len(group) and surroundings(trial.files) != before:
+                    say({"changed": 1})
+                    return
+
+        return quiet(work)
+
+    def _heard(self, numbers, outcome):
+        said, changed = [], False
+        for row in outcome.rows:
+            if row.get("candidate") in numbers:
+                said.append((row["candidate"], []))
+            elif said:
+                said[-1][1].append(row)
+                changed = changed or "changed" in row
+        said = said or [(numbers[0], [])]
+        again = []
+        for at, (n, rows) in enumerate(said):
+            ran = [row for row in rows if "ran" in row]
+            why = "" if ran else outcome.why
+            passed = bool(ran) and not ran[0].get("stop")
+            if at and (passed or (not ran and why != "slow")):
+                self.alone.add(n)
+                again.append(n)
+                changed = changed or not ran
+                continue
+            self._row(self.trial.judged(n, pool.Outcome(rows, why, outcome.cpu / len(said))))
+        reached = {n for n, _ in said}
+        self.cuts += changed
+        self.queue.extendleft(reversed(again + [n for n in numbers if n not in reached]))
+        return not self.trial.enough(self.pool)
+
+
+def surroundings(files):
+    """What a test may leave changed, as far as it can be seen at little cost."""
+    found = [os.getcwd(), list(sys.path), dict(os.environ), threading.active_count(), len(sys.modules)]
+    found.append((sys.getrecursionlimit(), sys.gettrace(), sys.stdout, sys.stderr, signal.getsignal(signal.SIGALRM)))
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if isinstance(name, str) and files.owns(name):
+            for key, value in list(vars(module).items()):
+                kind = type(value)
+                if kind in (list, set, tuple):
+                    found.append((key, id(value), [id(each) for each in value]))
+                elif kind is dict and key != "__builtins__":
+                    found.append((key, id(value), [(id(each), id(other)) for each, other in value.items()]))
+                else:
+                    found.append((key, id(value)))
+    return found
 
 
 def under(name, whole):

@@ -1,0 +1,1 @@
+"""Small changes of suspicious functions, likeliest first: the repair that asks no model."""

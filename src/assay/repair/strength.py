@@ -1,0 +1,92 @@
+"""How much a check asserts, counted from its text: what a few examples let pass proves little."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+
+from assay.repair.locate import is_test_path
+from assay.repair.source import Function, functions, parsed
+
+UNKNOWN_LOOP = 5
+"""Rounds that a loop over something that is not written out is taken to have."""
+ENOUGH = 200
+
+
+def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = "") -> int:
+    """Assertions that the tests make, a loop's once for each round, a parametrised test's once for each identity. Tests
+    are found by their identities; for a check without any, the Python files that `command` names count as a whole.
+    At most `ENOUGH`; 0 when nothing can be told."""
+    total = 0
+    for test in tests:
+        found = _function(sources, test)
+        if found is not None:
+            node, helpers = found
+            total += _counted(node, helpers, frozenset({node.name}))
+        if total >= ENOUGH:
+            return ENOUGH
+    if not tests:
+        for word in re.findall(r"[\w./-]+\.py\b", command):
+            tree = parsed(sources.get(word.removeprefix("./"), ""))
+            if tree is not None:
+                total += _counted(tree, _helpers(tree), frozenset())
+    return min(total, ENOUGH)
+
+
+def _function(sources: Mapping[str, str], test: str) -> tuple[Function, dict[str, Function]] | None:
+    plain = re.split(r"\[", test, maxsplit=1)[0]
+    path, _, inner = plain.partition("::")
+    if inner:
+        paths = [path] if path in sources else []
+        symbol = inner.replace("::", ".")
+    else:
+        parts = plain.split(".")
+        symbol = ".".join(parts[-2:])
+        paths = [each for each in sources if each.endswith(".py") and each[:-3].replace("/", ".").endswith(parts[0])]
+        paths += [each for each in sources if is_test_path(each) and each not in paths]
+    for each in paths:
+        tree = parsed(sources[each])
+        if tree is None:
+            continue
+        named = [node for name, node in functions(tree) if name in (symbol, symbol.rsplit(".", 1)[-1])]
+        if named:
+            return named[-1], _helpers(tree)
+    return None
+
+
+def _helpers(tree: ast.Module) -> dict[str, Function]:
+    return {node.name: node for _, node in functions(tree)}
+
+
+def _counted(node: ast.AST, helpers: Mapping[str, Function], within: frozenset[str]) -> int:
+    """Assertions below `node`; functions of the same file that it calls count with it."""
+    total = 0
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        own = 0
+        if isinstance(child, ast.Assert):
+            own = _parts(child.test)
+        elif isinstance(child, ast.Call):
+            name = child.func.attr if isinstance(child.func, ast.Attribute) else getattr(child.func, "id", "")
+            if re.match(r"assert|fail(?:If|Unless)|raises$", str(name)):
+                own = 1
+            elif name in helpers and name not in within and len(within) < 4:
+                own = _counted(helpers[name], helpers, within | {name})
+        if not isinstance(child, ast.Assert):
+            own += _counted(child, helpers, within)
+        total += own * _rounds(child)
+    return min(total, ENOUGH)
+
+
+def _parts(test: ast.expr) -> int:
+    return len(test.values) if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else 1
+
+
+def _rounds(node: ast.AST) -> int:
+    if isinstance(node, ast.For | ast.AsyncFor):
+        if isinstance(node.iter, ast.List | ast.Tuple | ast.Set):
+            return max(1, len(node.iter.elts))
+        return UNKNOWN_LOOP
+    return UNKNOWN_LOOP if isinstance(node, ast.While | ast.GeneratorExp | ast.ListComp) else 1

@@ -1,0 +1,310 @@
+"""The tier that asks no model: small changes of suspicious lines, tried by the thousand, and what survives the checks.
+
+Rescue what does not parse or import, else: watch the failing tests, rank lines by Ochiai's coefficient and changes by
+how often people make such mistakes, try them in a scratch copy, and keep those that turn the failing tests green and
+break nothing. What several different survivors are worth depends on the checks, so they are told apart by what they
+answer to the inputs that tests use and to neighbours of these.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.core.errors import WorkspaceError
+from assay.core.events import AttemptFinished, AttemptSelected
+from assay.core.workspace import Workspace
+from assay.repair.inputs import around
+from assay.repair.mutate.change import Place
+from assay.repair.mutate.rank import mutations
+from assay.repair.patch import Edit, Patch
+from assay.repair.rescue import rescues
+from assay.repair.source import functions, parsed, span
+from assay.repair.strength import assertions
+from assay.repair.suspicion import hit_files, suspicion
+from assay.repair.trial import Bench, Call, Traced, Tried, Want
+from assay.search.candidate import Ground
+
+if TYPE_CHECKING:
+    from assay.run.run import Run
+    from assay.search.effort import Dial
+    from assay.verify.baseline import Baseline
+
+NAME = "zero"
+BATCHES = (120, 300, 600, 1_000, 2_000)
+"""Candidates of a command of the driver: starting it costs as much as some twenty of them."""
+SLOW_BATCH = 12
+MOST = 4_000
+QUICK = 0.3
+"""Processor seconds that a test may take with a candidate, beyond what it took before; a loop costs that much."""
+PATIENT = 1.5
+"""The same at a second try, for what was too slow, when nothing else was found."""
+ENOUGH = 5
+"""Assertions from which a green check is believed though others might pass it, too."""
+FURTHER, FURTHER_THIN = 80, 250
+"""Candidates that are looked at after the first plausible one, to see what else would pass."""
+KEPT = 8
+CALLS = 40
+MOST_PLACES = 12
+MODULE_WEIGHT = 0.25
+
+
+class Survivor(Struct, frozen=True):
+    """A patch that passes, standing for all that answer alike."""
+
+    patch: Patch
+    behaviour: dict[str, str] = {}
+    alike: int = 1
+    """Patches that answer as this one does."""
+
+
+class Zero(Struct, frozen=True):
+    """What the tier found."""
+
+    survivors: tuple[Survivor, ...] = ()
+    """Different in behaviour, the one that most patches agree on first."""
+    ground: Ground = Ground()
+    doubts: tuple[str, ...] = ()
+    """Why green checks prove too little here, a line each."""
+    accepted: bool = False
+    """The first survivor may be taken without asking a model."""
+    tried: int = 0
+    seconds: float = 0.0
+    """Processor seconds."""
+    places: tuple[Place, ...] = ()
+    """Where it looked, for whoever goes on."""
+    calls: tuple[Call, ...] = ()
+    """Inputs on which behaviour was compared."""
+
+    @property
+    def plausible(self) -> list[Patch]:
+        return [survivor.patch for survivor in self.survivors]
+
+
+async def repair(run: Run, red: Baseline, sources: Mapping[str, str], places: Sequence[Place], dial: Dial) -> Zero:
+    """Look for patches of `sources` (path -> text, tests included) that turn the check `red` green, within
+    `dial.mutate_seconds`. `places` are functions under suspicion, from `repair.locate`; where tests can be watched
+    their lines count more, and without any place they alone. Every survivor is recorded as an attempt. Never raises for
+    what the project or the check does; a copy that can't be made is a `WorkspaceError`."""
+    tree = await run.start_tree()
+    run.progress("check", "trying small changes without a model")
+    async with run.parts.workspace.copy(tree) as copy:
+        zero = await search(copy, red, sources, places, dial, run.state.prompt)
+    for number, survivor in enumerate(zero.survivors, 1):
+        location = f"{survivor.patch.edits[0].path}:{survivor.patch.line}"
+        run.record(AttemptFinished(number, NAME, location, "plausible", survivor.patch.operator))
+    return zero
+
+
+async def search(
+    copy: Workspace, red: Baseline, sources: Mapping[str, str], places: Sequence[Place], dial: Dial, task: str = ""
+) -> Zero:
+    """`repair` in a scratch copy, without a run."""
+    work = _Work(copy, red, sources, dial, task)
+    await work.rescue()
+    if not work.survivors:
+        await work.mutate(places)
+    return work.zero()
+
+
+class _Work:
+    def __init__(self, copy: Workspace, red: Baseline, sources: Mapping[str, str], dial: Dial, task: str) -> None:
+        self.red, self.sources, self.dial, self.task = red, sources, dial, task
+        failing = red.failing or red.first.failing
+        self.bench = Bench(copy, red.check, failing, red.passing)
+        self.failing = failing
+        self.survivors: list[tuple[Patch, Tried]] = []
+        self.tried = 0
+        self.slow: list[Patch] = []
+        self.places: list[Place] = []
+        self.calls: tuple[Call, ...] = ()
+        self.traced = Traced()
+
+    async def rescue(self) -> None:
+        """What does not parse or import, or misses a name: mended from what the check printed."""
+        found = list(itertools.islice(rescues(self.sources, self.red.first.output), 40))
+        if found:
+            await self._batch(found, replace(self._want(), plausible=2))
+
+    async def mutate(self, places: Sequence[Place]) -> None:
+        paths = [path for path in self.sources if path.endswith(".py")]
+        self.traced = await self.bench.trace(paths)
+        if not self.traced.trouble and self.traced.coverage and not hit_files(self.traced):
+            # What fails runs in a process of its own, which the driver does not see.
+            self.bench.slow_down()
+        self.places = suspects(self.sources, self.traced, self.red.first.output, places)
+        self.calls = tuple(self._inputs())
+        texts = [self.red.first.output[-4_000:], self.task[:4_000]]
+        stream = mutations(self.sources, self.places, MOST, texts)
+        sizes = iter(BATCHES) if self.bench.fast else itertools.repeat(SLOW_BATCH)
+        for size in sizes:
+            batch = list(itertools.islice(stream, size))
+            if not batch or not self._room():
+                break
+            await self._batch(batch, self._want())
+            if self.survivors:
+                return
+        if self.slow and self._room():
+            await self._batch(self.slow, replace(self._want(), each_seconds=PATIENT))
+
+    def _room(self) -> bool:
+        return self.bench.seconds < self.dial.mutate_seconds and len(self.survivors) < KEPT
+
+    def _want(self) -> Want:
+        further = FURTHER if self.strength() >= ENOUGH else FURTHER_THIN
+        left = max(self.dial.mutate_seconds - self.bench.seconds, 1.0)
+        return Want(left, KEPT * 3, QUICK, further, self.calls)
+
+    async def _batch(self, patches: Sequence[Patch], want: Want) -> None:
+        done = await self.bench.try_(patches, want)
+        self.tried += len(done)
+        for tried in sorted(done, key=lambda tried: tried.index):
+            if tried.status == "plausible":
+                self.survivors.append((patches[tried.index], tried))
+            elif tried.status == "slow":
+                self.slow.append(patches[tried.index])
+
+    def _inputs(self) -> Iterator[Call]:
+        wanted = [f"{place.path}:{place.symbol}" for place in self.places if place.symbol][:4]
+        recorded = [self.traced.calls.get(symbol, ()) for symbol in wanted]
+        for calls in recorded:
+            yield from around(calls, CALLS // max(1, len([each for each in recorded if each])))
+
+    def strength(self) -> int:
+        """Assertions of the failing tests, and of others that run the same places."""
+        near = [
+            test
+            for test, files in self.traced.coverage.items()
+            if test not in self.traced.failed and any(_meets(files, place) for place in self.places[:3])
+        ]
+        return assertions(self.sources, [*self.failing, *near], self.red.check.command)
+
+    def _standing_for(self, group: Sequence[tuple[Patch, Tried]]) -> Survivor:
+        """Of patches that answer alike, the one that changes the text's length least: it reads like a repair."""
+        patch, tried = min(group, key=lambda pair: sum(_growth(edit) for edit in pair[0].edits))
+        return Survivor(patch, tried.behaviour, len(group))
+
+    def zero(self) -> Zero:
+        grouped: dict[tuple[tuple[str, str], ...], list[tuple[Patch, Tried]]] = {}
+        for patch, tried in self.survivors:
+            grouped.setdefault(tuple(sorted(tried.behaviour.items())), []).append((patch, tried))
+        order = sorted(grouped.values(), key=len, reverse=True)
+        survivors = tuple(self._standing_for(group) for group in order[:KEPT])
+        strength = self.strength()
+        cls = "A" if self.red.check.source == "--check" else "B"
+        ground = Ground(cls, strength, effort="medium")
+        accepted = bool(survivors) and (strength >= ENOUGH or len(survivors) == 1)
+        return Zero(
+            survivors,
+            ground,
+            tuple(doubts(survivors, strength)),
+            accepted,
+            self.tried,
+            round(self.bench.seconds, 3),
+            tuple(self.places),
+            self.calls,
+        )
+
+
+def _growth(edit: Edit) -> int:
+    return abs(len(edit.text) - (edit.end - edit.start))
+
+
+def doubts(survivors: Sequence[Survivor], strength: int) -> list[str]:
+    """What speaks against calling the first of `survivors` right, a line each."""
+    found: list[str] = []
+    if len(survivors) > 1:
+        found.append(f"{len(survivors)} different repairs pass the checks; nothing says which is meant")
+    if survivors and strength < THIN:
+        said = f"{strength} assertion{'s' if strength != 1 else ''}" if strength else "as far as can be told nothing"
+        found.append(f"the repair came from trying changes, and the checks assert little: {said}")
+    return found
+
+
+THIN = 3
+
+
+def suspects(sources: Mapping[str, str], traced: Traced, output: str, places: Sequence[Place]) -> list[Place]:
+    """Where to change something: functions that failing tests ran, by the suspicion of their lines and the order of
+    `places`; then what stands outside of functions in these files. Without coverage, `places` as they are."""
+    lines = suspicion(traced, output, sources)
+    most = max((place.weight for place in places), default=0.0) or 1.0
+    known = {(place.path, place.symbol): place.weight / most for place in places}
+    found: list[Place] = []
+    for path, marked in lines.items():
+        tree = parsed(sources.get(path, ""))
+        if tree is None or not marked:
+            continue
+        for symbol, node in functions(tree):
+            start, end = span(node)
+            own = {line: value for line, value in marked.items() if start <= line <= end}
+            if own:
+                share = known.get((path, symbol), 0.0)
+                found.append(Place(path, start, end, symbol, max(own.values()) * (0.6 + 0.4 * share), own))
+        last = sources[path].count("\n") + 1
+        outside = {line: value for line, value in marked.items() if not any(p.start <= line <= p.end for p in found)}
+        found.append(Place(path, 1, last, "", MODULE_WEIGHT * max(marked.values()), outside))
+    ranked = sorted(found, key=lambda place: -place.weight)[:MOST_PLACES]
+    return ranked or list(places)[:MOST_PLACES]
+
+
+def _meets(files: Mapping[str, Sequence[int]], place: Place) -> bool:
+    return any(place.start <= line <= place.end for line in files.get(place.path, ()))
+
+
+async def adopt(run: Run, zero: Zero, sources: Mapping[str, str]) -> bool:
+    """Write the first survivor that the done gate accepts into the workspace, and conclude the turn with the doubts.
+    False when it accepts none, or there is none; then nothing was written."""
+    tree = await run.start_tree()
+    for number, survivor in enumerate(zero.survivors[:4], 1):
+        if await _sound(run, survivor.patch, sources, tree):
+            made = len(zero.survivors)
+            why = "the only repair found that passes" if made == 1 else f"most alike of {made} repairs that pass"
+            run.record(AttemptSelected(number, why, made, first_passed=number == 1))
+            await run.conclude(zero.doubts)
+            return True
+    return False
+
+
+async def _sound(run: Run, patch: Patch, sources: Mapping[str, str], start: str) -> bool:
+    """Whether the gate accepts the patch in a clean copy; if so it is in the workspace."""
+    texts = patch.apply(sources)
+    try:
+        async with run.parts.workspace.copy(start) as copy:
+            _write(copy, texts)
+            tree = await copy.snapshot()
+        verdict = await run.proof.judge(start, tree, run.state.criteria, run.state.prompt)
+        if verdict.outcome not in ("verified", "partial"):
+            return False
+        _write(run.parts.workspace, texts)
+    except WorkspaceError:
+        return False
+    return True
+
+
+def _write(workspace: Workspace, texts: Mapping[str, str]) -> None:
+    for path, text in texts.items():
+        before = workspace.read_file(path)
+        mark = b"\xef\xbb\xbf" if before.data.startswith(b"\xef\xbb\xbf") else b""
+        workspace.write_file(path, mark + text.encode("utf-8"), before.stamp)
+
+
+def hint(zero: Zero, sources: Mapping[str, str], most: int = 4) -> str:
+    """For a model that goes on: what was found, as changes of lines; "" when nothing was."""
+    import difflib
+
+    shown: list[str] = []
+    for survivor in zero.survivors[:most]:
+        for path, text in survivor.patch.apply(sources).items():
+            delta = difflib.unified_diff(sources[path].splitlines(), text.splitlines(), path, path, lineterm="", n=1)
+            shown.append("\n".join([*delta][2:][:30]).replace("@@", f"@@ {path}", 1))
+    if not shown:
+        return ""
+    head = (
+        "These small changes, found by trying, each turn the failing check green; pick one, improve it, or reject all:"
+    )
+    return "\n".join([head, *shown])
