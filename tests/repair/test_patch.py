@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.repair.patch import Edit, Patch, union
+from assay.repair.patch import Edit, Patch, between, union
 
 SOURCES = {"a.py": "one two three", "b.py": "four"}
 
@@ -38,3 +38,10 @@ def test_an_edit_is_a_slice_replaced(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     assert patch(Edit("t", start, end, "new")).apply({"t": text}) == {"t": text[:start] + "new" + text[end:]}
+
+
+@given(st.text("ab\n\r", max_size=40), st.text("ab\n\r", max_size=40))
+def test_what_lies_between_two_texts_makes_one_of_the_other(before: str, after: str) -> None:
+    made = between("a.py", before, after, "x")
+    assert made.apply({"a.py": before}).get("a.py", before) == after
+    assert made.operator == "x" and bool(made.edits) == (before != after)

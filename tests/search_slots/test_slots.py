@@ -1,16 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.core.events import AttemptFinished
-from assay.core.messages import AssistantMessage, Failure, Text
+from assay.core.messages import AssistantMessage, Failure, Text, Usage
 from assay.core.model import ModelRequest, estimate_tokens
-from assay.search.slots import Failing, Found, Limits, Ports, Tried, plan, search, slots_of
+from assay.repair.patch import Patch, between
+from assay.search.candidate import Candidate
+from assay.search.slots import Search
+from assay.search.slots_asks import asks
+from assay.search.slots_plan import plan, slots_of
 from assay.search.slots_prompts import prompt, request, start_of
+from assay.search.slots_words import Failing, Fate, Found, Judged, Limits, Ports
 
 SHOP = '''def total(prices):
     """Sum of prices.
@@ -47,101 +52,217 @@ def namespace(text: str) -> dict[str, Callable[[list[int]], float]]:
     return made
 
 
-class Bench:
-    """Ports over `SHOP`, with a script of replies; what happened is kept."""
+WHOLE = """```python
+def total(prices):
+    found = 0
+    for price in prices:
+        found += price
+    return found
+```"""
+CHEAT = "```diff\n-    return found\n+    return 3\n```"
 
-    def __init__(self, *replies: str | Failure, prefill: bool = False, patience: int = 1_000):
+
+class Table:
+    """Ports over `SHOP`, with a script of replies; what happened is kept. A reply that is a list answers a request for
+    several samples."""
+
+    def __init__(
+        self, *replies: str | list[str] | Failure, prefill: bool = False, infill: bool = False, patience: int = 1_000
+    ):
         self.replies = list(replies)
         self.requests: list[ModelRequest] = []
         self.events: list[AttemptFinished] = []
-        self.checked: list[str] = []
+        self.tried: list[str] = []
+        self.judged: list[str] = []
         self.patience = patience
-        self.ports = Ports(self.ask, self.check, self.suite, self.events.append, self.spent, prefill)
+        self.doubts: list[str] = []
+        self.ports = Ports(
+            self.ask, self.try_, self.judge, self.events.append, self.spent,
+            lambda pool: self.doubts, prefill=prefill, infill=infill,
+        )  # fmt: skip
 
     async def ask(self, request: ModelRequest) -> AssistantMessage:
         self.requests.append(request)
         reply = self.replies.pop(0) if self.replies else "no idea"
         if isinstance(reply, Failure):
             return AssistantMessage((), "failed", failure=reply)
-        return AssistantMessage((Text(reply),), "end")
+        first, *others = [reply] if isinstance(reply, str) else reply
+        return AssistantMessage((Text(first),), "end", usage=Usage(100, output=50), others=tuple(others))
 
-    async def check(self, path: str, text: str) -> Tried:
-        self.checked.append(text)
-        return Tried(namespace(text)["total"]([1, 2]) == 3, "still red")
+    async def try_(self, patches: Sequence[Patch]) -> list[Fate]:
+        return [self.fate(patch.apply(SOURCES)["shop.py"]) for patch in patches]
 
-    async def suite(self, path: str, text: str) -> Tried:
-        return Tried(namespace(text)["total"]([5]) == 5, "total([5]) is wrong now")
+    def fate(self, text: str) -> Fate:
+        self.tried.append(text)
+        cases: dict[str, list[int]] = {"two": [1, 2], "one": [3]}
+        passed: list[str] = []
+        for name, prices in cases.items():
+            try:
+                passed += [name] if namespace(text)["total"](prices) == 3 else []
+            except NameError as error:
+                return Fate("red", f"NameError: {error}")
+        missed = {name: "AssertionError: no" for name in cases if name not in passed}
+        return Fate("red" if missed else "plausible", "still red" if missed else "", tuple(passed), missed)
+
+    async def judge(self, patch: Patch) -> Judged:
+        text = patch.apply(SOURCES)["shop.py"]
+        self.judged.append(text)
+        right = namespace(text)["total"]([5]) == 5
+        return Judged(right, "" if right else "total([5]) is wrong now", "t1")
 
     def spent(self) -> str:
         return "enough" if len(self.requests) >= self.patience else ""
 
-    async def run(self, limits: Limits | None = None) -> Found:
-        return await search(SOURCES, FAILING, "total() has the wrong sign", self.ports, limits or Limits())
+    async def run(self, limits: Limits = Limits()) -> Found:  # noqa: B008 - frozen
+        slots = slots_of(SOURCES, FAILING, "total() has the wrong sign", limits)
+        steps = plan(slots, SOURCES, limits, self.ports.infill)
+        search = Search(SOURCES, self.ports, limits)
+        return await search.run(asks(steps, SOURCES, self.ports.prefill)) or search.over()
+
+    @property
+    def results(self) -> list[str]:
+        return [event.result for event in self.events]
+
+
+def changed(found: Found) -> str:
+    assert found.patch is not None, found
+    return found.patch.apply(SOURCES)["shop.py"]
 
 
 async def test_a_line_that_turns_the_check_green_is_taken_at_once() -> None:
-    bench = Bench(FIXED)
-    found = await bench.run()
-    assert found.text == SHOP.replace("found -=", "found +=")
-    assert (found.path, found.location, found.attempts, found.selected) == ("shop.py", "shop.py:total", 1, 1)
-    assert [event.result for event in bench.events] == ["green"]
-    assert bench.requests[0].temperature == 0.0
+    table = Table(FIXED)
+    found = await table.run()
+    assert changed(found) == SHOP.replace("found -=", "found +=")
+    assert (found.location, found.attempts, found.selected) == ("shop.py:total", 1, 1)
+    assert found.first_passed and not found.doubts
+    assert [(event.result, event.tree) for event in table.events] == [("green", "t1")]
+    assert table.requests[0].temperature == 0.0 and table.requests[0].samples == 1
 
 
 async def test_what_breaks_something_else_is_refused_and_the_search_goes_on() -> None:
-    cheat = "```diff\n-    return found\n+    return 3\n```"
-    bench = Bench(cheat, "nonsense", FIXED)
-    found = await bench.run()
-    assert [event.result for event in bench.events] == ["red", "invalid", "green"]
-    assert bench.events[0].note == "total([5]) is wrong now"
-    assert found.selected == 3
+    table = Table(CHEAT, "nonsense", WHOLE)
+    found = await table.run()
+    assert table.results == ["red", "invalid", "green"]
+    assert table.events[0].note == "total([5]) is wrong now"
+    assert found.selected == 3 and not found.first_passed
 
 
-async def test_nothing_is_checked_twice_and_the_original_never() -> None:
-    wrong = "-    return found\n+    return 0"
+async def test_nothing_is_tried_twice_and_the_original_never() -> None:
+    wrong = WHOLE.replace("+= price", "= 0")
     copied = "-    return found\n+    return found"
-    bench = Bench(copied, wrong, wrong.replace("return 0", "return  0  # again"))
-    found = await bench.run(Limits(samples=3))
-    assert not found.path and found.attempts == 3
-    assert [event.result for event in bench.events][:2] == ["duplicate", "invalid"]
-    assert len(bench.checked) == len(set(bench.checked))
+    table = Table(copied, wrong, wrong.replace("= 0", "= 0  # again"))
+    found = await table.run(Limits(samples=3))
+    assert found.patch is None and found.attempts == 3
+    assert table.results == ["duplicate", "red", "duplicate"]
+    assert len(table.tried) == len(set(table.tried)) == 1
 
 
 async def test_it_ends_after_its_samples_with_honest_words() -> None:
-    bench = Bench()
-    found = await bench.run(Limits(samples=9))
-    assert found.path == "" and found.attempts == 9 == len(bench.requests) == len(bench.events)
+    table = Table(WHOLE.replace("+= price", "= 3 if prices == [3] else 1").replace("python", ""))
+    found = await table.run(Limits(samples=9, batch=1))
+    assert found.patch is None and found.attempts == 9 == len(table.requests) == len(table.events)
     assert "none of 9" in found.why
-    assert {event.number for event in bench.events} == set(range(1, 10))
+    assert {event.number for event in table.events} == set(range(1, 10))
 
 
-async def test_budget_and_failures_end_it() -> None:
-    assert (await Bench(patience=4).run()).why == "enough"
+async def test_the_end_tells_what_the_best_candidate_achieved() -> None:
+    half = WHOLE.replace("+= price", "= 3 if prices == [3] else 1")
+    found = await Table("?", half).run(Limits(samples=4))
+    assert found.hints == ("looked at shop.py:total", "the best candidate passes one", "and leaves red two")
+
+
+async def test_budget_tokens_and_failures_end_it() -> None:
+    assert (await Table(patience=4).run()).why == "enough"
     failure = Failure("auth", "the key was refused")
-    found = await Bench("x", failure).run()
-    assert found.failure == failure and found.attempts == 2
+    found = await Table("x", failure).run()
+    assert found.failure == failure and found.attempts == 1
+    found = await Table().run(Limits(output_tokens=120))
+    assert found.attempts == 3 and "150 tokens" in found.why
 
 
 async def test_an_empty_reply_costs_one_sample_only() -> None:
-    bench = Bench(Failure("empty", "nothing was said"), *[FIXED] * 9)
-    assert (await bench.run()).selected > 1
-    assert (bench.events[0].result, bench.events[0].note) == ("invalid", "nothing was said")
+    table = Table(Failure("empty", "nothing was said"), WHOLE)
+    assert (await table.run()).selected == 2
+    assert (table.events[0].result, table.events[0].note) == ("invalid", "nothing was said")
 
 
-async def test_without_a_clue_nothing_is_asked() -> None:
-    bench = Bench()
-    found = await search(SOURCES, Failing("red"), "please", bench.ports)
-    assert not bench.requests and "no function" in found.why
+async def test_a_batch_is_one_request_and_as_many_attempts() -> None:
+    table = Table("?", "?", "?", [CHEAT, "nonsense", WHOLE, WHOLE])
+    found = await table.run(Limits(batch=4, samples=9))
+    assert [request.samples for request in table.requests] == [1, 1, 1, 4]
+    assert table.results == ["invalid"] * 5 + ["duplicate", "green"]
+    assert found.selected == 6 and found.attempts == 7
+    assert table.requests[-1].temperature == 0.8
+
+
+async def test_no_more_is_made_than_the_user_wants() -> None:
+    table = Table("?", "?", "?", ["?", "?"])
+    found = await table.run(Limits(batch=4, total=5))
+    assert found.attempts == 5 and table.requests[-1].samples == 2 and "as many as wanted" in found.why
+
+
+async def test_only_a_crash_is_argued_with() -> None:
+    crash = WHOLE.replace("found += price", "found += prise")
+    table = Table("?", crash, WHOLE)
+    assert changed(await table.run()).count("found += price") == 1
+    again = table.requests[2]
+    assert [type(message).__name__ for message in again.messages] == ["UserMessage", "AssistantMessage", "UserMessage"]
+    assert "prise" in str(again.messages[2]) and again.samples == 1 and again.temperature == 0.0
+    wrong = WHOLE.replace("found += price", "found = 9")
+    table = Table("?", wrong, WHOLE)
+    assert await table.run()
+    assert all(len(request.messages) == 1 for request in table.requests)
+
+
+async def test_partial_repairs_are_joined() -> None:
+    one = "```diff\n-    found = 0\n+    found = 6 if prices == [3] else 0\n```"
+    two = SHOP.split("\n\n\n")[0].replace("return found", "return -found if prices == [1, 2] else found")
+    table = Table(one, f"```python\n{two}\n```")
+    await table.run(Limits(samples=2))
+    assert len(table.judged) == 1 and "6 if" in table.judged[0] and "-found if" in table.judged[0]
+
+
+async def test_thin_checks_ask_for_agreement_of_another_origin() -> None:
+    table = Table(CHEAT, WHOLE, "?")
+    table.doubts = ["only two assertions speak for it"]
+    found = await table.run(Limits(further=1))
+    assert len(table.requests) == 2 and found.doubts == ("only two assertions speak for it",)
+    assert table.judged[0] != table.judged[-1] and found.selected == 2
+    assert [(event.number, event.result) for event in table.events] == [(1, "red"), (2, "green")]
+
+
+async def test_what_cost_nothing_stands_before_everything_else() -> None:
+    table = Table()
+    patch = between("shop.py", SHOP, SHOP.replace("-=", "+="), "sign")
+    search = Search(SOURCES, table.ports, Limits(), [(Candidate(1, "zero", "sign"), patch)])
+    found = await search.run([])
+    assert found is not None and found.selected == 1 and not table.requests
+    assert not table.events  # it was recorded when it was made
+
+
+async def test_holes_are_asked_for_where_the_endpoint_fills_them() -> None:
+    table = Table("?", "?", "?", ["    return found", "    return -found", "    return 3", ""], infill=True)
+    found = await table.run()
+    hole = table.requests[3].hole
+    assert hole is not None and hole.prefix.startswith("def total") and table.requests[3].stop == ("\n",)
+    assert table.requests[3].samples == 8 and table.requests[3].max_output == 24
+    assert hole.suffix == "\n" and changed(found) == SHOP.replace("return found", "return -found")
+    assert table.results == ["invalid"] * 5 + ["green", "plausible"] and found.selected == 5
+    assert table.events[-1].note == "another was taken"
+
+
+def test_without_a_clue_there_is_no_slot() -> None:
+    assert slots_of(SOURCES, Failing("red"), "please", Limits()) == []
 
 
 @pytest.mark.parametrize("repeats", [True, False])
 async def test_a_reply_whose_beginning_was_given_counts_with_and_without_it(repeats: bool) -> None:
     rest = "        found -= price\n+        found += price\n"
-    bench = Bench("```diff\n-" + rest if repeats else rest, prefill=True)
-    assert (await bench.run()).selected == 1
-    last = bench.requests[0].messages[-1]
+    table = Table("```diff\n-" + rest if repeats else rest, prefill=True)
+    assert (await table.run()).selected == 1
+    last = table.requests[0].messages[-1]
     assert isinstance(last, AssistantMessage) and last.text == "```diff\n-"
-    assert bench.requests[0].stop == ("```",)
+    assert table.requests[0].stop == ("```",)
 
 
 @pytest.mark.parametrize("repeats", [True, False])
@@ -150,16 +271,9 @@ async def test_a_whole_function_may_go_on_from_its_signature(repeats: bool) -> N
     slot = slots_of(SOURCES, FAILING, "total()", Limits())[0]
     start = start_of(slot.case, "whole")
     assert start == "```python\ndef total(prices):\n"
-    answers = {"line": "?", "whole": (start + body) if repeats else body}
-    bench = Bench(prefill=True)
-
-    async def ask(asked: ModelRequest) -> AssistantMessage:
-        whole = "completely" in str(asked.messages[0])
-        return AssistantMessage((Text(answers["whole" if whole else "line"]),), "end")
-
-    bench.ports = Ports(ask, bench.check, bench.suite, bench.events.append, bench.spent, True)
-    found = await bench.run()
-    assert "return sum(prices)" in found.text and "A long explanation" in found.text
+    table = Table("?", "?", (start + body) if repeats else body, prefill=True)
+    found = await table.run()
+    assert "return sum(prices)" in changed(found) and "A long explanation" in changed(found)
 
 
 def test_prompts_are_short_and_hold_function_check_and_report() -> None:
@@ -183,15 +297,25 @@ def test_a_crash_names_the_line_that_raised() -> None:
     assert slot.case.raised == "found -= price"
 
 
-@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 2_000))
-def test_plans_begin_greedily_and_large_functions_are_never_asked_for_whole(
-    samples: int, places: int, whole: int
-) -> None:
-    limits = Limits(samples=samples, locations=places, whole_tokens=whole)
+def test_the_specification_is_asked_for_without_the_body() -> None:
+    slot = slots_of(SOURCES, FAILING, "total() has the wrong sign", Limits())[0]
+    text = prompt(slot.case, "spec")
+    assert "A long explanation" in text and "found -= price" not in text and "assert total" not in text
+    assert start_of(slot.case, "spec").endswith('"""\n')
+    assert "found -= price" in prompt(slot.case, "minimal")
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 2_000), st.integers(1, 8), st.booleans())
+def test_plans_keep_to_their_limits(samples: int, places: int, whole: int, batch: int, infill: bool) -> None:
+    limits = Limits(samples=samples, locations=places, whole_tokens=whole, batch=batch)
     slots = slots_of(SOURCES, FAILING, "total and mean", limits)
-    steps = list(plan(slots, limits))
-    temperatures = [temperature for _, _, temperature in steps]
+    steps = list(plan(slots, SOURCES, limits, infill))
+    rewrites = [step for step in steps if step.gap is None]
+    assert sum(step.samples for step in rewrites) <= samples
+    assert sum(step.samples for step in steps if step.gap) <= limits.holes * infill
+    temperatures = [step.temperature for step in rewrites]
     assert temperatures == sorted(temperatures)
     assert len(slots) <= places
-    for slot, variant, _ in steps:
-        assert variant.startswith("line") or estimate_tokens(slot.case.shown.text) <= whole
+    for step in rewrites:
+        assert step.variant.startswith("line") or estimate_tokens(step.slot.case.shown.text) <= whole
+        assert step.samples == 1 if step.temperature == 0 else step.samples <= batch

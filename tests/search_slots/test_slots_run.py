@@ -42,6 +42,13 @@ class Shop(unittest.TestCase):
 """
 CHECK = f"{sys.executable} -m unittest test_shop.Shop.test_total"
 FIXED = "-        found -= price\n+        found += price"
+WHOLE = """```python
+def total(prices):
+    found = 0
+    for price in prices:
+        found += price
+    return found
+```"""
 CHEAT = "-    return found\n+    return 3"
 
 
@@ -85,7 +92,7 @@ def attempts(run: Run) -> list[tuple[str, str]]:
 
 
 async def test_a_repair_is_verified_and_the_file_keeps_its_bytes(open_run: Opener) -> None:
-    async with open_run(CHEAT, "no idea", FIXED) as run:
+    async with open_run(CHEAT, "no idea", WHOLE) as run:
         ended = await run.turn((Text("total() has the wrong sign"),), take_slots)
         data = Path(run.parts.workspace.root, "shop.py").read_bytes()
         assert ended.verdict.outcome == "verified", ended.verdict

@@ -119,6 +119,9 @@ class AssistantMessage(Struct, frozen=True, tag="assistant", tag_field="role"):
     native: Native | None = None
     failure: Failure | None = None
     """Set exactly when `stop` is "failed" or "cancelled"; such a message never enters a later request."""
+    others: tuple[str, ...] = ()
+    """The texts of further samples, where several were wanted; `usage` counts the prompt once and all that was written.
+    They never enter a later request."""
 
     @property
     def text(self) -> str:

@@ -74,6 +74,18 @@ class Profile(Struct, frozen=True):
     price: Price | None = None
     quirks: frozenset[str] = frozenset()
     """Named departures of this model or endpoint from its dialect."""
+    samples: int = 1
+    """Replies that one request may ask for at once; they share the reading of the prompt."""
+    infill: tuple[str, str, str] | None = None
+    """The markers that a hole's prefix, suffix and filling follow in a raw prompt; None when it fills no holes, or its
+    endpoint takes no raw prompts."""
+
+
+class Hole(Struct, frozen=True):
+    """A text with a gap that the model is to fill."""
+
+    prefix: str
+    suffix: str
 
 
 class ModelRequest(Struct, frozen=True):
@@ -90,6 +102,10 @@ class ModelRequest(Struct, frozen=True):
     stop: tuple[str, ...] = ()
     schema: dict[str, Json] | None = None
     """A JSON Schema that the text of the reply must meet, where the endpoint can enforce one."""
+    samples: int = 1
+    """Independent replies wanted; at most `Profile.samples` of them come."""
+    hole: Hole | None = None
+    """A gap to fill instead of `messages` to answer; only for a model with `Profile.infill`."""
 
 
 class TextDelta(Struct, frozen=True, tag="text_delta", tag_field="type"):

@@ -80,6 +80,10 @@ class Facts(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     price: PriceFacts | None = None
     quirks: tuple[Quirk, ...] | None = None
     dialect: DialectName | None = None
+    samples: int | None = None
+    """Replies that one request may ask for (`n`), where they share the reading of the prompt."""
+    infill: tuple[str, str, str] | None = None
+    """The model's own markers before a prefix, a suffix and what goes between; the endpoint must take raw prompts."""
 
     def over(self, other: Facts) -> Facts:
         """These facts, the gaps filled from `other`."""
@@ -254,7 +258,7 @@ def resolve(
 def _profile(name: str, model: str, dialect: str, facts: Facts, quirks: tuple[Quirk, ...]) -> Profile:
     fields = {
         key: value
-        for key in ("context", "max_output", "tools", "images", "reasoning", "strategy", "edits")
+        for key in ("context", "max_output", "tools", "images", "reasoning", "strategy", "edits", "samples", "infill")
         if (value := getattr(facts, key)) is not None
     }
     price = facts.price.price() if facts.price else None

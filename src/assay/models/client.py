@@ -76,7 +76,8 @@ class HttpModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """See `assay.core.model.Model`."""
-        url, headers = self._dialect.url(self._endpoint.base_url), self._endpoint.headers()
+        raw = request.hole is not None and self._profile.infill is not None
+        url, headers = self._dialect.url(self._endpoint.base_url, raw), self._endpoint.headers()
         body = self._encoder.encode(request)
         retries = Retries(self._policy, self._clock.monotonic(), self._jitter)
         while True:

@@ -65,6 +65,71 @@ def show(source: str, symbol: str, near: int = 0) -> Shown | None:
     return Shown("\n".join(line for _, line in shown).rstrip() + "\n", "\n".join(head), node.name)
 
 
+SPEC_CHARACTERS = 1_200
+"""Of a specification, at most."""
+
+
+class Spec(Struct, frozen=True):
+    """What a function is to do, without how it does it now."""
+
+    head: str
+    """Decorators, signature and whole docstring, dedented, without a final line end: how a good answer begins."""
+    words: str = ""
+    """What the file says beside it: strings on the level of the module, for a function without a docstring."""
+    owner: str = ""
+    """For a method: the head of its class and its `__init__`, dedented."""
+
+
+def spec_of(source: str, symbol: str, near: int = 0) -> Spec | None:
+    """The specification of the function `symbol` of `source`, or None when it isn't there."""
+    node, tree = find_function(source, symbol, near), parsed(source)
+    if node is None or tree is None:
+        return None
+    lines = lines_of(source)
+    start = span(node)[0]
+    text = docstring(node)
+    last = text.end_lineno if text is not None and text.end_lineno else body_line(node, lines) - 1
+    if shares_line(lines, node) or last < start:
+        head = [*lines[start - 1 : node.lineno - 1], ast.unparse(node).split("\n")[len(node.decorator_list)]]
+        return Spec(textwrap.dedent("\n".join(head)), _beside(tree), "")
+    margin = len(lines[start - 1]) - len(lines[start - 1].lstrip())
+    head = shifted(lines[start - 1 : last], "", margin, set())
+    written = "\n".join(head).rstrip()
+    if len(written) > SPEC_CHARACTERS and text is not None:
+        shown = show(source, symbol, near)
+        written = f'{shown.head}\n    """{_summary(text)}"""' if shown else written[:SPEC_CHARACTERS]
+    return Spec(written, "" if text is not None else _beside(tree), _owner(tree, symbol, lines))
+
+
+def _beside(tree: ast.Module) -> str:
+    """Strings on the level of the module: its docstring, and notes that some put after their code."""
+    found = [
+        item.value.value.strip()
+        for item in tree.body
+        if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+    ]
+    return "\n\n".join(found)[:SPEC_CHARACTERS]
+
+
+def _owner(tree: ast.Module, symbol: str, lines: list[str]) -> str:
+    """What a method needs to know of its class."""
+    name = symbol.rpartition(".")[0]
+    if not name:
+        return ""
+    node = next((item for item in ast.walk(tree) if isinstance(item, ast.ClassDef) and item.name == name), None)
+    made = (
+        next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+        if node
+        else None
+    )
+    if node is None:
+        return ""
+    body = (
+        lines[span(made)[0] - 1 : made.end_lineno][:16] if made is not None and not symbol.endswith(".__init__") else []
+    )
+    return textwrap.dedent("\n".join([lines[node.lineno - 1], *body]))
+
+
 def body_line(node: Function, lines: list[str]) -> int:
     """The first line under the signature, comments included; the first line of all for a body on the line of `def`."""
     number = first_line(node.body[0])
@@ -78,7 +143,9 @@ def body_line(node: Function, lines: list[str]) -> int:
 def _summary(text: ast.Expr) -> str:
     """The first paragraph of a docstring, safe between triple quotes."""
     value = text.value.value if isinstance(text.value, ast.Constant) else ""
-    words = " ".join(str(value).strip().split("\n\n")[0].split())[:SUMMARY]
+    words = " ".join(re.split(r"\n\s*\n|^\s*>>>", str(value).strip(), maxsplit=1, flags=re.MULTILINE)[0].split())[
+        :SUMMARY
+    ]
     return words.replace("\\", "/").replace('"', "'")
 
 
@@ -87,7 +154,8 @@ def excerpt_of_test(source: str, test: str, failure: Failure | None) -> str:
     name = re.split(r"\[", test, maxsplit=1)[0].replace("::", ".").rsplit(".", 1)[-1]
     tree = parsed(source)
     node = next((node for symbol, node in functions(tree) if symbol.rsplit(".", 1)[-1] == name), None) if tree else None
-    arguments = list(failure.arguments) if failure else []
+    # An object shown by its address tells nothing.
+    arguments = [item for item in failure.arguments if " at 0x" not in item] if failure else []
     if node is None:
         return "\n".join([*arguments, failure.statement if failure else ""]).strip()
     lines = textwrap.dedent("\n".join(lines_of(source)[node.lineno - 1 : node.end_lineno])).splitlines()

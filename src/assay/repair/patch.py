@@ -42,3 +42,19 @@ def union(patches: Sequence[Patch]) -> Patch | None:
         if left.path == right.path and right.start < max(left.end, left.start + 1):
             return None
     return Patch(tuple(edits), "+".join(patch.operator for patch in patches), min(patch.line for patch in patches))
+
+
+def between(path: str, before: str, after: str, operator: str = "") -> Patch:
+    """The patch that makes `after` of `before`: an edit for each run of lines that differs, so that two patches of one
+    file can be joined when they touch different places."""
+    import difflib
+
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    starts = [0, *itertools.accumulate(map(len, old))]
+    edits: list[Edit] = []
+    line = 0
+    for word, low, high, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if word != "equal":
+            line = line or low + 1
+            edits.append(Edit(path, starts[low], starts[high], "".join(new[first:last])))
+    return Patch(tuple(edits), operator, line)

@@ -1,224 +1,299 @@
 """The strategy for models too small to drive: the harness does everything and the model fills one slot at a time.
 
-Failing check → functions at fault → for each a few wordings → samples, greedy ones first → the candidate is parsed with
-good will and spliced in → the failing check decides, then everything else. A second independent sample is worth more
-than a second turn below 7B parameters, so no reply is ever argued with; places and wordings are varied instead.
+Failing check → places at fault → for each a few wordings, single lines and whole functions → replies are parsed with
+good will and tried, many at a time → what turns the check green goes before the done gate. A second independent sample
+is worth more than a second turn below 7B parameters, so a reply is only ever argued with when it crashed; places and
+wordings are varied instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from assay.core.events import AttemptFinished
 from assay.core.messages import AssistantMessage, Failure
-from assay.core.model import ModelRequest, estimate_tokens
-from assay.repair.excerpt import excerpt_of_test, show
-from assay.repair.locate import Location, locate
+from assay.core.model import ModelRequest
+from assay.repair.crash import crashed
 from assay.repair.normal import normal_key
-from assay.repair.parse import edit_from, function_from
-from assay.repair.source import lines_of
-from assay.repair.splice import Spliced, splice
-from assay.repair.traceback import Failure as TestFailure
-from assay.repair.traceback import failures, project_path
-from assay.search.slots_prompts import Case, Variant, request, start_of
+from assay.repair.patch import Patch, between, union
+from assay.search.candidate import Candidate, Vector
+from assay.search.slots_words import Fate, Found, Limits, Ports
 
 NAME = "slots"
-WARM: tuple[Variant, ...] = ("line", "line-report", "whole", "whole-report")
-"""The wordings of sampled rounds, in turn."""
-
-
+Result = Literal["green", "red", "invalid", "duplicate", "plausible"]
+UNIONS = 4
+"""Pairs of partial repairs that are tried together."""
 LOST_SAMPLE = frozenset({"empty", "refused", "context_too_long", "cut"})
 """Failures that cost one sample; any other means that the model can't be asked."""
 
 
-class Limits(Struct, frozen=True):
-    samples: int = 24
-    locations: int = 4
-    function_tokens: int = 1_200
-    """A larger function is not shown at all."""
-    whole_tokens: int = 450
-    """A larger function is not asked for as a whole: a tiny model loses it on the way."""
-    temperature: float = 0.8
+class Ask(Struct, frozen=True):
+    """One request to the model, and how its replies are read."""
+
+    where: str
+    """PATH:SYMBOL"""
+    origin: str
+    """The wording."""
+    request: Callable[[int], ModelRequest]
+    """For a seed."""
+    read: Callable[[str], tuple[Patch | None, str]]
+    """What a reply proposes, or why it proposes nothing."""
+    again: Callable[[str, str], ModelRequest] | None = None
+    """A second turn, after this reply has crashed for this reason; None where none makes sense."""
 
 
-class Failing(Struct, frozen=True):
-    """The check that is red."""
-
-    output: str
-    tests: tuple[str, ...] = ()
-    """Identities of the failing tests, where the runner tells them."""
-
-
-class Tried(Struct, frozen=True):
-    passed: bool
-    note: str = ""
-    """One line on why not."""
+class _Draft(Struct, frozen=True):
+    number: int
+    where: str
+    origin: str
+    patch: Patch
+    reply: str = ""
+    ask: Ask | None = None
 
 
-class Found(Struct, frozen=True):
-    """How the search ended. `path` is "" when nothing was found."""
+class Search:
+    """Candidates as they come, and what became of them.
 
-    path: str = ""
-    text: str = ""
-    location: str = ""
-    attempts: int = 0
-    selected: int = 0
-    """The number of the attempt that was taken, 1-based."""
-    why: str = ""
-    failure: Failure | None = None
-    """Why the model could not be asked any more."""
+    `run` may be called for one plan after the other: what was seen, spent and found stays. `seeds` are green candidates
+    that cost no tokens.
+    """
 
+    def __init__(
+        self,
+        sources: Mapping[str, str],
+        ports: Ports,
+        limits: Limits,
+        seeds: Sequence[tuple[Candidate, Patch]] = (),
+    ) -> None:
+        self._start = sources
+        self.sources: Mapping[str, str] = sources
+        """The files that candidates start from."""
+        self._ports = ports
+        self._limits = limits
+        self._seen: set[str] = set()
+        self._green: dict[int, Candidate] = {candidate.number: candidate for candidate, _ in seeds}
+        self._patches: dict[int, Patch] = {candidate.number: patch for candidate, patch in seeds}
+        self._places: dict[int, str] = {candidate.number: candidate.origin for candidate, _ in seeds}
+        self._partial: list[tuple[_Draft, frozenset[str]]] = []
+        self._unions = 0
+        self._further = 0
+        self._repaired = 0
+        self._last = max(self._green, default=0)
+        self._first_passed = bool(seeds)
+        self._enough: Callable[[Fate], bool] = lambda _: False
+        self.replies = 0
+        """Samples that came."""
+        self.written = 0
+        """Tokens that the model has written."""
+        self.best: Fate | None = None
+        """Of the candidates that stay red, the one with most tests passed."""
+        self.best_patch: Patch | None = None
+        self._best_place = ""
 
-class Ports(Struct, frozen=True):
-    """What the search may touch."""
+    async def run(self, asks: Iterable[Ask], enough: Callable[[Fate], bool] = lambda _: False) -> Found | None:
+        """Work through `asks` until a candidate is accepted, something ends it, `enough` is said of the best one, or
+        nothing is left (None)."""
+        self._enough = enough
+        if self._green and (found := await self._settle(wait=True)):
+            return found
+        for ask in asks:
+            if self._skipped(ask):
+                continue
+            if why := self._ended():
+                return await self._settle() or self._over(why)
+            message = await self._asked(ask.request(self.replies + 1))
+            if message.failure is not None and message.failure.kind not in LOST_SAMPLE:
+                return await self._settle() or self._over(message.failure.message, message.failure)
+            drafts = self._drafts(ask, message)
+            await self._offer(drafts)
+            await self._joined()
+            if self._green and (found := await self._settle(wait=True)):
+                return found
+            if self.best is not None and not self._green and enough(self.best):
+                break
+        return await self._settle()
 
-    ask: Callable[[ModelRequest], Awaitable[AssistantMessage]]
-    check: Callable[[str, str], Awaitable[Tried]]
-    """The failing check, with the file at this path having this text."""
-    suite: Callable[[str, str], Awaitable[Tried]]
-    """Everything else, the same way: did anything that passed break?"""
-    record: Callable[[AttemptFinished], None]
-    spent: Callable[[], str]
-    """Why nothing more may be spent; "" while it may."""
-    prefill: bool = False
-    """The endpoint goes on from a last assistant message."""
+    def rebase(self) -> bool:
+        """Go on from the best candidate so far, although it is not green; False when there is none."""
+        if self.best_patch is None:
+            return False
+        self.sources = {**self.sources, **self.best_patch.apply(self.sources)}
+        self._seen.clear()
+        self._partial.clear()
+        self.best = self.best_patch = None
+        return True
 
+    def _lifted(self, patch: Patch) -> Patch:
+        """`patch`, from the files as they were at the very start."""
+        if self.sources is self._start:
+            return patch
+        now = {**self.sources, **patch.apply(self.sources)}
+        edits = [
+            edit
+            for path, text in now.items()
+            if text != self._start[path]
+            for edit in between(path, self._start[path], text).edits
+        ]
+        return Patch(tuple(edits), patch.operator, patch.line)
 
-class Slot(Struct, frozen=True):
-    """A location with what is said about it."""
+    def over(self) -> Found:
+        """The end, without a result."""
+        return self._over(f"none of {self.replies} candidates turned the check green")
 
-    location: Location
-    case: Case
-    original: str
-    """The key of the function as it is."""
+    # --- asking -----------------------------------------------------------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        return f"{self.location.path}:{self.location.symbol}"
+    def _ended(self) -> str:
+        if self.replies >= self._limits.total:
+            return f"{self.replies} candidates were made, as many as wanted"
+        if self.written >= self._limits.output_tokens:
+            return f"the model has written {self.written} tokens, the effort allows {self._limits.output_tokens}"
+        return self._ports.spent()
 
+    def _skipped(self, ask: Ask) -> bool:
+        """While something is green already, only what came about in another way can add to it."""
+        return bool(self._green) and (
+            ask.origin == "hole" or ask.origin in {one.origin for one in self._green.values()}
+        )
 
-def slots_of(sources: Mapping[str, str], failing: Failing, task: str, limits: Limits) -> list[Slot]:
-    """The places to try, likeliest first. `sources`: path -> text, tests included."""
-    reports = failures(failing.output)
-    first = next((report for report in reports if _about(report, failing.tests)), reports[0] if reports else None)
-    test = _excerpt(sources, failing.tests, first)
-    found: list[Slot] = []
-    for location in locate(sources, failing.output, failing.tests, task, limit=limits.locations * 3):
-        shown = show(sources[location.path], location.symbol, location.start)
-        if shown is None or estimate_tokens(shown.text) > limits.function_tokens:
-            continue
-        seen = "\n".join(first.error) if first else ""
-        raised = _raised(sources, location, reports)
-        case = Case(task, location.path, shown, test, seen, raised)
-        found.append(Slot(location, case, normal_key(shown.text)))
-        if len(found) == limits.locations:
-            break
-    return found
+    async def _asked(self, request: ModelRequest) -> AssistantMessage:
+        from msgspec.structs import replace
 
+        left = self._limits.total - self.replies
+        message = await self._ports.ask(replace(request, samples=max(min(request.samples, left), 1)))
+        self.written += message.usage.output
+        self._further += bool(self._green)
+        return message
 
-def plan(slots: Sequence[Slot], limits: Limits) -> Iterator[tuple[Slot, Variant, float]]:
-    """Which slot is asked how, and at what temperature: the cheap greedy ones first, then rounds over all places, in
-    which the likelier half is asked twice as often."""
-
-    def small(slot: Slot) -> bool:
-        return estimate_tokens(slot.case.shown.text) <= limits.whole_tokens
-
-    first: tuple[tuple[Variant, int], ...] = (("line", 3), ("whole", 2), ("line-report", 2))
-    for variant, places in first:
-        for slot in slots[:places]:
-            if small(slot) or variant != "whole":
-                yield slot, variant, 0.0
-    for nth in range(limits.samples):
-        variant = WARM[nth % len(WARM)]
-        chosen = slots if nth % 2 == 0 else slots[: (len(slots) + 1) // 2]
-        for slot in chosen:
-            if small(slot) or variant.startswith("line"):
-                yield slot, variant, limits.temperature
-
-
-async def search(
-    sources: Mapping[str, str],
-    failing: Failing,
-    task: str,
-    ports: Ports,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-) -> Found:
-    """Sample until a candidate turns the check green and breaks nothing, or a limit is reached."""
-    slots = slots_of(sources, failing, task, limits)
-    if not slots:
-        return Found(why="no function could be connected with the failing check; name one in the task")
-    seen: set[str] = set()
-    attempts = 0
-    for slot, variant, temperature in plan(slots, limits):
-        if attempts >= limits.samples:
-            break
-        if why := ports.spent():
-            return Found(attempts=attempts, why=why)
-        attempts += 1
-        message = await ports.ask(request(slot.case, variant, ports.prefill, temperature, seed=attempts))
-        if message.failure is not None and message.failure.kind not in LOST_SAMPLE:
-            return Found(attempts=attempts, why=message.failure.message, failure=message.failure)
-        candidate = candidate_of(sources[slot.location.path], slot, variant, message.text, ports.prefill)
-        reason = message.failure.message if message.failure else candidate.reason
-        event = AttemptFinished(attempts, NAME, slot.name, "invalid", reason)
-        if candidate.text:
-            key = slot.location.path + normal_key(candidate.text)
-            if key in seen or candidate.text == sources[slot.location.path] or _unchanged(candidate, slot):
-                event = AttemptFinished(attempts, NAME, slot.name, "duplicate")
+    def _drafts(self, ask: Ask, message: AssistantMessage) -> list[_Draft]:
+        """The fresh candidates of a reply; the others are only recorded."""
+        drafts: list[_Draft] = []
+        for text in (message.text, *message.others):
+            self.replies += 1
+            self._last += 1
+            patch, reason = ask.read(text) if text else (None, "")
+            if patch is None:
+                reason = message.failure.message if message.failure else reason or "the reply is empty"
+                self._note(_Draft(self._last, ask.where, ask.origin, Patch(()), text, ask), "invalid", reason)
+                continue
+            draft = _Draft(self._last, ask.where, ask.origin, patch, text, ask)
+            if self._known(patch):
+                self._note(draft, "duplicate", "")
             else:
-                seen.add(key)
-                event = await _verified(ports, slot, candidate.text, attempts)
-        ports.record(event)
-        if event.result == "green":
-            return Found(slot.location.path, candidate.text, slot.name, attempts, attempts, "the check is green")
-    return Found(attempts=attempts, why=f"none of {attempts} candidates turned the check green")
+                drafts.append(draft)
+        return drafts
+
+    def _known(self, patch: Patch) -> bool:
+        """It changes nothing, or was tried before; remembers it."""
+        changed = {path: normal_key(text) for path, text in patch.apply(self.sources).items()}
+        key = repr(sorted(changed.items()))
+        if key in self._seen or all(normal_key(self.sources[path]) == value for path, value in changed.items()):
+            return True
+        self._seen.add(key)
+        return False
+
+    # --- trying -----------------------------------------------------------------------------------------------------
+
+    async def _offer(self, drafts: Sequence[_Draft]) -> None:
+        """Try them together and keep what is green or half so; one that crashed may be asked for again."""
+        fates = await self._ports.try_([self._lifted(draft.patch) for draft in drafts]) if drafts else []
+        crash: tuple[_Draft, str] | None = None
+        for draft, fate in zip(drafts, fates, strict=True):
+            if draft.number == 1 and fate.status == "plausible":
+                self._first_passed = True
+            if fate.status == "plausible":
+                vector = Vector(targets=dict.fromkeys(fate.passed or ("check",), True))
+                changed = sum(edit.text.count("\n") + 1 for edit in draft.patch.edits)
+                self._green[draft.number] = Candidate(
+                    draft.number, NAME, draft.origin, files=len({edit.path for edit in draft.patch.edits}),
+                    lines=changed, vector=vector, behaviour=fate.behaviour,
+                )  # fmt: skip
+                self._patches[draft.number], self._places[draft.number] = self._lifted(draft.patch), draft.where
+                continue
+            self._note(draft, "invalid" if fate.status == "invalid" else "red", fate.note)
+            if fate.passed:
+                self._partial.append((draft, frozenset(fate.passed)))
+            if fate.status != "invalid" and (self.best is None or _worth(fate) > _worth(self.best)):
+                self.best, self.best_patch, self._best_place = fate, draft.patch, draft.where
+            if crash is None and draft.ask and draft.ask.again and crashed(fate.note) and not self._enough(fate):
+                crash = draft, fate.note
+        if crash and not self._green and self._repaired < self._limits.repairs and not self._ended():
+            self._repaired += 1
+            await self._second_turn(*crash)
+
+    async def _second_turn(self, draft: _Draft, note: str) -> None:
+        ask = draft.ask
+        assert ask is not None and ask.again is not None, "only what can be asked again gets here"
+        message = await self._asked(ask.again(draft.reply, note))
+        if message.failure is None:
+            once = Ask(ask.where, f"{ask.origin}-again", ask.request, ask.read)
+            await self._offer(self._drafts(once, message))
+
+    async def _joined(self) -> None:
+        """Two candidates that mend different failing tests, put together."""
+        if self._green:
+            return
+        for nth, (right, mended) in enumerate(self._partial):
+            for left, others in self._partial[:nth]:
+                if mended <= others or others <= mended or self._unions >= UNIONS:
+                    continue
+                both = union([left.patch, right.patch])
+                if both is None or self._known(both):
+                    continue
+                self._unions += 1
+                self._last += 1
+                await self._offer([_Draft(self._last, right.where, "union", both)])
+                if self._green:
+                    return
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    async def _settle(self, wait: bool = False) -> Found | None:
+        """Put the green ones before the gate, the likeliest first. With `wait`, not while checks are thin and more may
+        be asked for agreement."""
+        if wait and self._doubts() and self._further < self._limits.further and not self._ended():
+            return None
+        made = max(self._last, 1)
+        while self._green:
+            pool = list(self._green.values())
+            doubts = self._doubts()
+            number = max(self._green, key=lambda each: (self._ports.weigh(pool, each), -each))
+            belief = self._ports.weigh(pool, number)
+            judged = await self._ports.judge(self._patches[number])
+            self._decided(number, "green" if judged.kept else "red", judged.note, judged.tree)
+            where, patch = self._places[number], self._patches[number]
+            del self._green[number]
+            if judged.kept:
+                for other in sorted(self._green):
+                    self._decided(other, "plausible", "another was taken")
+                why = "the check is green" if len(pool) == 1 else f"the likeliest of {len(pool)} that pass"
+                return Found(patch, where, made, number, self._first_passed, why, belief, tuple(doubts))
+            self._first_passed = self._first_passed and number != 1
+        return None
+
+    def _doubts(self) -> list[str]:
+        return self._ports.doubts(list(self._green.values())) if self._green else []
+
+    def _decided(self, number: int, result: Result, note: str, tree: str = "") -> None:
+        """What cost nothing was recorded when it was made."""
+        one = self._green[number]
+        if one.strategy == NAME:
+            self._note(_Draft(number, self._places[number], one.origin, self._patches[number]), result, note, tree)
+
+    def _over(self, why: str, failure: Failure | None = None) -> Found:
+        hints = [f"looked at {place}" for place in dict.fromkeys(filter(None, [self._best_place]))]
+        if self.best is not None and self.best.passed:
+            hints.append(f"the best candidate passes {', '.join(self.best.passed[:6])}")
+        if self.best is not None and self.best.failing:
+            hints.append(f"and leaves red {', '.join(list(self.best.failing)[:6])}")
+        return Found(attempts=self.replies, why=why, hints=tuple(hints), failure=failure)
+
+    def _note(self, draft: _Draft, result: Result, note: str, tree: str = "") -> None:
+        self._ports.record(AttemptFinished(draft.number, NAME, draft.where, result, note[:160], tree))
 
 
-async def _verified(ports: Ports, slot: Slot, text: str, number: int) -> AttemptFinished:
-    """The failing check first: it is quick and refuses nearly all; then everything else."""
-    tried = await ports.check(slot.location.path, text)
-    if tried.passed:
-        tried = await ports.suite(slot.location.path, text)
-    return AttemptFinished(number, NAME, slot.name, "green" if tried.passed else "red", tried.note)
-
-
-def candidate_of(source: str, slot: Slot, variant: Variant, reply: str, prefilled: bool) -> Spliced:
-    """The file with what the reply proposes, or why it proposes nothing."""
-    start = start_of(slot.case, variant)
-    # Some servers repeat the beginning that was put into the model's mouth, others send only what follows.
-    text = start + reply if prefilled and not reply.startswith(start.rstrip("\n")) else reply
-    shown = slot.case.shown
-    parsed = edit_from(text, shown.text) if variant.startswith("line") else function_from(text, shown.name)
-    if not parsed.code:
-        return Spliced(reason=parsed.reason)
-    return splice(source, slot.location.symbol, parsed.code, slot.location.start, parsed.imports)
-
-
-def _unchanged(candidate: Spliced, slot: Slot) -> bool:
-    shown = show(candidate.text, slot.location.symbol, slot.location.start)
-    return shown is not None and normal_key(shown.text) == slot.original
-
-
-def _about(report: TestFailure, tests: Sequence[str]) -> bool:
-    """A section's heading `Class.test_a[x]` against an identity `path::Class::test_a[x]`."""
-    return bool(report.name) and any(test.replace("::", ".").endswith(report.name) for test in tests)
-
-
-def _excerpt(sources: Mapping[str, str], tests: Sequence[str], report: TestFailure | None) -> str:
-    name = next((test for test in tests if report and _about(report, [test])), tests[0] if tests else "")
-    path = name.split("::")[0] if "::" in name else ""
-    if report and path not in sources and report.frames:
-        path = project_path(report.frames[0].path, sources)
-    return excerpt_of_test(sources.get(path, ""), name or (report.name if report else ""), report)
-
-
-def _raised(sources: Mapping[str, str], location: Location, reports: Sequence[TestFailure]) -> str:
-    """The line of a function at which a traceback ends or passes through it."""
-    for report in reports:
-        for frame in reversed(report.frames):
-            inside = location.start <= frame.line <= location.end
-            if inside and project_path(frame.path, sources) == location.path:
-                return lines_of(sources[location.path])[frame.line - 1].strip()[:200]
-    return ""
+def _worth(fate: Fate) -> tuple[int, bool]:
+    """More tests passed is better; then to have failed by an answer, not by a crash."""
+    return len(fate.passed), not crashed(fate.note)

@@ -3,157 +3,194 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from msgspec.structs import replace
-
-from assay.core.check import Check
 from assay.core.errors import WorkspaceError
-from assay.core.events import AttemptFinished, Noticed
+from assay.core.events import AttemptSelected, Noticed
 from assay.core.model import ModelRequest
 from assay.core.workspace import Workspace
 from assay.loop.turn import Stop, stop_for
+from assay.repair.locate import Location, is_test_path, locate
+from assay.repair.mutate.change import Place
+from assay.repair.patch import Patch
+from assay.repair.trial import Bench
+from assay.repair.unwritten import unwritten
 from assay.run.run import Run
+from assay.search.belief import belief, doubts
+from assay.search.candidate import Candidate, Ground, Vector
 from assay.search.effort import dial_of
-from assay.search.slots import Failing, Found, Limits, Ports, Tried, search
+from assay.search.priors import TINY
+from assay.search.slots import Search
+from assay.search.slots_asks import asks
+from assay.search.slots_new import write_missing
+from assay.search.slots_plan import plan, slots_of
 from assay.search.slots_prompts import PREFILL
-from assay.search.zero import adopt, repair
+from assay.search.slots_red import instructions, red_check
+from assay.search.slots_try import Trial, put
+from assay.search.slots_wish import by_words, wants_change
+from assay.search.slots_words import Failing, Fate, Found, Judged, Limits, Ports, limits_of
+from assay.search.zero import NAME as ZERO
+from assay.search.zero import Zero, adopt, repair
 from assay.verify.baseline import Baseline
-from assay.verify.runners import check_of, execute
 
 LARGEST_FILE = 400_000
 MOST_BYTES = 20_000_000
-PATIENCE = 5.0
-"""How many times as long as before its change a check may take with a candidate, plus `GRACE` seconds."""
-GRACE = 10.0
 ANSWER_TOKENS = 700
 NOTHING_RED = (
     "no failing check was found, so there is nothing to repair by; with a model as small as this one, "
     "name a failing command with --check"
 )
+NOWHERE = "no function could be connected with the failing check; name one in the task"
 
 
-async def take_slots(run: Run, limits: Limits = Limits()) -> Stop:  # noqa: B008 - frozen
-    """A `run.Strategy`. With a red check: repair by it. Without one the model is only asked for an answer in words."""
+async def take_slots(run: Run, limits: Limits | None = None) -> Stop:
+    """A `run.Strategy`. With a red check: repair by it, or write what it misses. Without one: examples in docstrings
+    may be red; else a change that was asked for is made at best effort, and a question answered in words."""
     tree = await run.start_tree()
+    effort, attempts = run.options.reasoning.effort, run.options.attempts
+    limits = limits or limits_of(dial_of(effort, attempts), attempts, run.parts.model.profile.samples)
     run.progress("check", "looking for what fails")
-    red = await _red(run, tree)
-    if red is None:
+    sources = await sources_of(run.parts.workspace)
+    red = await red_check(run, tree, sources)
+    if red is None and not wants_change(run.state.prompt):
         return await _answer(run)
-    sources = await _sources(run.parts.workspace)
-    failing = Failing(red.first.output, tuple(red.failing or red.first.failing))
     seconds = run.options.budget.seconds
     try:
-        async with (
-            asyncio.timeout(None if seconds is None else max(seconds - run.spent.seconds, 0.01)),
-            run.parts.workspace.copy(tree) as copy,
-        ):
-            zero = await repair(run, red, sources, [], dial_of(run.options.reasoning.effort, run.options.attempts))
-            if zero.accepted and await adopt(run, zero, sources):
-                return Stop(None)
-            ports = _ports(run, copy, red, tree, len(zero.survivors))
-            found = await search(sources, failing, run.state.prompt, ports, limits)
-            if not found.path and await adopt(run, zero, sources):
-                return Stop(None)
+        async with asyncio.timeout(None if seconds is None else max(seconds - run.spent.seconds, 0.01)):
+            if red is None:
+                found = await by_words(run.state.prompt, sources, ports_of(run, tree), limits)
+                if found is None:
+                    return await _answer(run)
+            else:
+                found = await _by_check(run, red, tree, sources, limits)
     except TimeoutError:
         return Stop("budget", f"{run.spent.seconds:.0f} s used, the limit is {seconds:g} s (--max-seconds)")
-    if not found.path:
-        return await _given_up(run, found)
-    await run.conclude()
+    if found is None:
+        return Stop(None)
+    if found.patch is None:
+        return _given_up(run, found)
+    chosen = AttemptSelected(found.selected, found.why, found.attempts, found.first_passed, round(found.belief, 3))
+    run.record(chosen)
+    await run.conclude(found.doubts)
     return Stop(None)
 
 
-async def _red(run: Run, tree: str) -> Baseline | None:
-    """The baseline of the first check that fails on the start tree: the user's own before the project's."""
-    gate = await run.proof.gate(tree, run.state.prompt)
-    for line in run.proof.user_checks:
-        baseline = await gate.ledger.of(check_of(line, "--check"))
-        if baseline.result == "fail":
-            return baseline
-    for check in await run.proof.discover(tree):
-        if check.kind == "test" and (baseline := await gate.ledger.of(check)).result == "fail":
-            return baseline
-    return None
+async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, str], limits: Limits) -> Found | None:
+    """The end of the search; None when what cost no tokens was adopted already."""
+    failing = Failing(red.first.output, tuple(red.failing or red.first.failing))
+    task, dial = run.state.prompt, dial_of(run.options.reasoning.effort, run.options.attempts)
+    missing = unwritten(sources, failing.tests, failing.output)
+    sources = {**{item.path: "" for item in missing}, **sources}
+    async with run.parts.workspace.copy(tree) as copy:
+        if missing:
+            ports = ports_of(run, tree, Trial(copy, red, sources, None))
+            search = Search(sources, ports, limits)
+            text = f"{task}\n\n{await instructions(run.parts.workspace, task)}".strip()
+            return await write_missing(search, failing, text, limits, ports.prefill) or search.over()
+        located = locate(sources, failing.output, failing.tests, task, limit=limits.locations * 3)
+        places = [Place(one.path, one.start, one.end, one.symbol, one.score, {}) for one in located]
+        zero = await repair(run, red, sources, places, dial)
+        if zero.accepted and await adopt(run, zero, sources):
+            return None
+        bench = Bench(copy, red.check, failing.tests, red.passing)
+        ports = ports_of(run, tree, Trial(copy, red, sources, bench, zero.calls), zero.ground)
+        search = Search(sources, ports, limits, seeds_of(zero))
+        lines = {(place.path, place.symbol): place.lines for place in zero.places}
+        slots = slots_of(sources, failing, task, limits, ranked(located, zero.places), lines)
+        if not slots and not zero.survivors:
+            return Found(why=NOWHERE)
+        steps = plan(slots, sources, limits, ports.infill)
+        return await search.run(asks(steps, sources, ports.prefill)) or search.over()
 
 
-def _ports(run: Run, copy: Workspace, red: Baseline, tree: str, made: int = 0) -> Ports:
-    """`made`: attempts that were recorded before."""
-    check = _hurried(red)
+def ranked(located: Sequence[Location], places: Sequence[Place]) -> list[Location]:
+    """Functions that failing tests ran, by their suspicion, then the others that clues speak of."""
+    known = {(one.path, one.symbol): one for one in located}
+    first = [
+        known.get((place.path, place.symbol))
+        or Location(place.path, place.start, place.end, place.symbol, "", place.weight)
+        for place in places
+        if place.symbol and not is_test_path(place.path)
+    ]
+    return [*first, *(one for one in located if one not in first)]
 
-    async def try_check(path: str, text: str) -> Tried:
-        run.progress("check", f"trying a candidate for {path}")
-        return await _in_place(copy, path, text, lambda: _run_check(copy, check, red))
 
-    async def try_suite(path: str, text: str) -> Tried:
+def seeds_of(zero: Zero) -> list[tuple[Candidate, Patch]]:
+    """What changes found without a model, as candidates among which those of a model may decide."""
+    vector = Vector(targets={"check": True})
+    return [
+        (
+            Candidate(
+                number, ZERO, survivor.patch.operator, files=1, lines=1, vector=vector, behaviour=survivor.behaviour
+            ),
+            survivor.patch,
+        )
+        for number, survivor in enumerate(zero.survivors, 1)
+    ]
+
+
+def ports_of(run: Run, tree: str, trial: Trial | None = None, ground: Ground | None = None) -> Ports:
+    """What a search may touch in `run`; without a trial everything goes straight before the gate."""
+    dial = dial_of(run.options.reasoning.effort, run.options.attempts)
+
+    async def try_(patches: Sequence[Patch]) -> list[Fate]:
+        if trial is None:
+            return [Fate("plausible") for _ in patches]
+        run.progress("check", f"trying {len(patches)} candidates")
+        return await trial.try_(patches)
+
+    async def judge(patch: Patch) -> Judged:
         run.progress("check", "the failing check is green; running everything else")
-        return await _keep_if_sound(run, copy, path, text, tree)
-
-    def record(event: AttemptFinished) -> None:
-        run.record(replace(event, number=event.number + made))
+        return await keep_if_sound(run, patch, tree, trial is not None)
 
     def spent() -> str:
         return run.spent.exceeds(run.options.budget, next_tokens=400)
 
-    prefill = PREFILL in run.parts.model.profile.quirks
-    return Ports(run.ask, try_check, try_suite, record, spent, prefill)
+    def weigh(pool: Sequence[Candidate], number: int) -> float:
+        return belief(pool, ground, dial, TINY, number) if ground else 0.0
+
+    def uncertain(pool: Sequence[Candidate]) -> list[str]:
+        return doubts(pool, ground, dial, TINY) if ground else []
+
+    profile = run.parts.model.profile
+    return Ports(
+        run.ask, try_, judge, run.record, spent, uncertain, weigh,
+        prefill=PREFILL in profile.quirks, infill=profile.infill is not None,
+    )  # fmt: skip
 
 
-def _hurried(red: Baseline) -> Check:
-    """The check with a time-out that a candidate gone into a loop meets soon."""
-    return replace(red.check, timeout=min(red.check.timeout, red.first.run.seconds * PATIENCE + GRACE))
-
-
-async def _run_check(copy: Workspace, check: Check, red: Baseline) -> Tried:
-    done = await execute(copy, check, "candidate")
-    if done.run.passed:
-        return Tried(True)
-    if done.run.timed_out:
-        return Tried(False, f"did not end within {check.timeout:.0f} s")
-    # A project's own check may be red for other reasons too: progress is what failed before and passes now.
-    if red.check.source != "--check" and red.failing:
-        now = done.run.tests
-        if any(now.get(test) == "pass" for test in red.failing) and all(now.get(t) == "pass" for t in red.passing):
-            return Tried(True)
-    reasons = [reason.splitlines()[0] for reason in done.report.reasons.values() if reason.strip()]
-    return Tried(False, (reasons or done.run.tail.splitlines()[-1:] or ["red"])[0][:160])
-
-
-async def _in_place(copy: Workspace, path: str, text: str, act: Callable[[], Awaitable[Tried]]) -> Tried:
-    """Run `act` with the file changed in the scratch copy, which is put right again."""
+async def keep_if_sound(run: Run, patch: Patch, start: str, red: bool) -> Judged:
+    """Let the done gate judge the candidate in a copy; only what it accepts is ever written into the workspace."""
+    workspace = run.parts.workspace
+    accepted = ("verified", "partial") if red else ("verified", "partial", "unverified")
     try:
-        before = copy.read_file(path)
-        stamp = copy.write_file(path, _encoded(text, before.data), before.stamp)
-        try:
-            return await act()
-        finally:
-            copy.write_file(path, before.data, stamp)
+        async with workspace.copy(start) as copy:
+            texts = patch.apply(_texts(copy, patch))
+            for path, text in texts.items():
+                put(copy, path, text)
+            tree = await copy.snapshot()
+            verdict = await run.proof.judge(start, tree, run.state.criteria, run.state.prompt)
+        if verdict.outcome not in accepted:
+            return Judged(False, verdict.why[:160], tree)
+        for path, text in patch.apply(_texts(workspace, patch)).items():
+            put(workspace, path, text)
     except WorkspaceError as error:
-        return Tried(False, f"could not be tried: {error}")
+        return Judged(False, f"could not be kept: {error}")
+    return Judged(True, "", tree)
 
 
-async def _keep_if_sound(run: Run, copy: Workspace, path: str, text: str, start: str) -> Tried:
-    """Let the done gate judge the candidate in the copy; only what it accepts is ever written into the workspace."""
-    trees: list[str] = []
-
-    async def snap() -> Tried:
-        trees.append(await copy.snapshot())
-        return Tried(True)
-
-    tried = await _in_place(copy, path, text, snap)
-    if not tried.passed:
-        return tried
-    verdict = await run.proof.judge(start, trees[0], run.state.criteria, run.state.prompt)
-    if verdict.outcome not in ("verified", "partial"):
-        return Tried(False, verdict.why[:160])
-    try:
-        before = run.parts.workspace.read_file(path)
-        run.parts.workspace.write_file(path, _encoded(text, before.data), before.stamp)
-    except WorkspaceError as error:
-        return Tried(False, f"could not be kept: {error}")
-    return Tried(True)
+def _texts(workspace: Workspace, patch: Patch) -> dict[str, str]:
+    """The files of a patch as they are; those to come are empty."""
+    found: dict[str, str] = {}
+    for edit in patch.edits:
+        found.setdefault(edit.path, "")
+        with suppress(WorkspaceError):
+            found[edit.path] = workspace.read_file(edit.path).data.decode("utf-8-sig")
+    return found
 
 
-async def _sources(workspace: Workspace) -> dict[str, str]:
+async def sources_of(workspace: Workspace) -> dict[str, str]:
     """Python files that can be read as UTF-8, within bounds."""
     found: dict[str, str] = {}
     room = MOST_BYTES
@@ -171,11 +208,6 @@ async def _sources(workspace: Workspace) -> dict[str, str]:
     return found
 
 
-def _encoded(text: str, before: bytes) -> bytes:
-    mark = b"\xef\xbb\xbf"
-    return (mark if before.startswith(mark) else b"") + text.encode("utf-8")
-
-
 async def _answer(run: Run) -> Stop:
     """Nothing is red: words are all that such a model can safely give."""
     run.record(Noticed(NOTHING_RED))
@@ -187,9 +219,10 @@ async def _answer(run: Run) -> Stop:
     return Stop(None)
 
 
-async def _given_up(run: Run, found: Found) -> Stop:
+def _given_up(run: Run, found: Found) -> Stop:
     if found.failure is not None:
         return stop_for(found.failure)
+    why = "; ".join((found.why, *found.hints))
     if run.spent.exceeds(run.options.budget, next_tokens=400):
         return Stop("budget", found.why)
-    return Stop("failed", found.why)
+    return Stop("failed", why)

@@ -318,7 +318,7 @@ def error(status: int, body: bytes) -> ErrorReply:
 class Anthropic:
     name = NAME
 
-    def url(self, base: str) -> str:
+    def url(self, base: str, raw: bool = False) -> str:  # noqa: ARG002 - takes no raw prompts
         base = base.rstrip("/")
         return f"{base}/messages" if base.endswith("/v1") else f"{base}/v1/messages"
 

@@ -306,8 +306,8 @@ class Dialect(Protocol):
     @property
     def name(self) -> str: ...
 
-    def url(self, base: str) -> str:
-        """Where requests go, from the base URL that the user knows."""
+    def url(self, base: str, raw: bool = False) -> str:
+        """Where requests go, from the base URL that the user knows; `raw`: those that fill a hole."""
         ...
 
     def encoder(self, profile: Profile) -> Encoder: ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from assay.core.messages import (
     AssistantMessage,
     AssistantPart,
@@ -43,6 +45,10 @@ class ChatEncoder(Encoder):
 
     def encode(self, request: ModelRequest) -> bytes:
         """The body, messages last: a request is the one before it, without the closing brackets, plus what is new."""
+        if request.hole is not None and self.profile.infill is not None:
+            before, after, fill = self.profile.infill
+            text = f"{before}{request.hole.prefix}{after}{request.hole.suffix}{fill}"
+            return to_json(self._head(request) | {"prompt": text})
         messages = [blocks for _, blocks in self.pieces(request.messages)]
         if request.system:
             messages.insert(0, to_json({"role": "system", "content": request.system}))
@@ -56,6 +62,8 @@ class ChatEncoder(Encoder):
         if request.max_output is not None or "max_tokens_always" in quirks:
             name = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
             head[name] = self.max_output(request, self.profile.max_output)
+        if (samples := min(request.samples, self.profile.samples)) > 1:
+            head["n"] = samples
         head |= self._reasoning(request)
         if "no_sampling" not in quirks:
             if request.temperature is not None:
@@ -169,6 +177,13 @@ class ChatDecoder(Decoder):
         self._origin: dict[int, str] = {}
         """Wire index of a call -> the id that the server gave it."""
         self._stop = ""
+        self._samples: dict[int, list[str]] = {}
+        """Index of a further choice -> its pieces."""
+        self._ended: set[int] = set()
+        """Those of them that came whole."""
+        self._last = 0
+        """The choice that ended last."""
+        self._counted: dict[int, Usage] = {}
 
     def feed(self, event: str, data: bytes) -> Iterator[ModelEvent]:
         if data == b"[DONE]":
@@ -180,11 +195,24 @@ class ChatDecoder(Decoder):
             raise StreamFailed(found.kind, found.message)
         if usage := table(value.get("usage")):
             self._count(usage)
-        for choice in rows(value.get("choices"))[:1]:
-            yield from self._delta(table(table(choice).get("delta")))
-            if stop := word(table(choice).get("finish_reason")):
+        for choice in map(table, rows(value.get("choices"))):
+            index, stop = number(choice.get("index")) or 0, word(choice.get("finish_reason"))
+            self._last = index if stop else self._last
+            if index:
+                self._sample(index, choice, bool(stop))
+                continue
+            # The endpoint for raw prompts has `text` where the other has `delta`.
+            yield from self._delta(table(choice.get("delta")) or {"content": word(choice.get("text"))})
+            if stop:
                 self._stop = stop
                 self.complete = True
+
+    def _sample(self, index: int, choice: dict[str, Json], ended: bool) -> None:
+        text = word(table(choice.get("delta")).get("content")) or word(choice.get("text"))
+        self.grow(text)
+        self._samples.setdefault(index, []).append(text)
+        if ended:
+            self._ended.add(index)
 
     def _delta(self, delta: dict[str, Json]) -> Iterator[ModelEvent]:
         for field in ("reasoning_content", "reasoning"):
@@ -251,11 +279,18 @@ class ChatDecoder(Decoder):
             self.usage = None
             return
         thought = number(table(usage.get("completion_tokens_details")).get("reasoning_tokens")) or 0
-        self.usage = Usage(sent - read - write, read, write, output, thought)
+        # Of several samples some servers (llama.cpp) count each by itself, as it ends, all with the whole prompt.
+        self._counted[self._last] = Usage(sent - read - write, read, write, output, thought)
+        first, *others = self._counted.values()
+        self.usage = sum((Usage(output=other.output, reasoning=other.reasoning) for other in others), first)
 
     def message(self) -> AssistantMessage:
         stop = STOPS.get(self._stop, "end")
         text, thinking = "".join(self.text), "".join(self._thinking)
+        others = ["".join(self._samples[index]) for index in sorted(self._ended)]
+        others = [other for other in others if other.strip()]
+        if others and not text.strip() and not self._calls:
+            text = others.pop(0)
         parts: list[AssistantPart] = thinking_part(thinking)
         block: dict[str, Json] = {"role": "assistant", "content": text or None}
         if thinking:
@@ -276,7 +311,7 @@ class ChatDecoder(Decoder):
             calls.append({"id": call.id, "type": "function", "function": function} | extra)
         if calls:
             block["tool_calls"] = calls
-        return self.build(parts, stop, [block])
+        return replace(self.build(parts, stop, [block]), others=tuple(others))
 
 
 # --- classify errors --------------------------------------------------------------------------------------------------
@@ -300,8 +335,8 @@ def error(status: int, body: bytes) -> ErrorReply:
 class OpenAIChat:
     name = NAME
 
-    def url(self, base: str) -> str:
-        return f"{versioned(base)}/chat/completions"
+    def url(self, base: str, raw: bool = False) -> str:
+        return f"{versioned(base)}/{'completions' if raw else 'chat/completions'}"
 
     def encoder(self, profile: Profile) -> Encoder:
         return ChatEncoder(profile)

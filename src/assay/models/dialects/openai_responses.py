@@ -256,7 +256,7 @@ def _thought(item: dict[str, Json]) -> str:
 class OpenAIResponses:
     name = NAME
 
-    def url(self, base: str) -> str:
+    def url(self, base: str, raw: bool = False) -> str:  # noqa: ARG002 - takes no raw prompts
         return f"{versioned(base)}/responses"
 
     def encoder(self, profile: Profile) -> Encoder:

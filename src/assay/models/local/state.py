@@ -26,7 +26,7 @@ class Options(Struct, frozen=True):
     """How to run a model. Slots share one pool of `context` tokens; samples of one request need a slot each."""
 
     context: int = 8_192
-    parallel: int = 4
+    parallel: int = 8
     threads: int = 0
     """0: one less than the physical cores."""
     idle_seconds: float = 600.0

@@ -1,0 +1,84 @@
+"""What is red before anything is changed: the user's checks, the project's, and examples in docstrings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from assay.core.check import Check
+from assay.core.errors import WorkspaceError
+from assay.core.workspace import Workspace
+from assay.repair.locate import is_test_path
+from assay.run.run import Run
+from assay.verify.baseline import Baseline
+from assay.verify.runners import check_of
+
+EXAMPLES = "{python} -m pytest -q --doctest-modules {path}"
+PLAIN = "{python} -m doctest {path}"
+MOST = 6
+"""Files whose examples are run."""
+LONGEST = 4_000
+"""Characters of instructions."""
+
+
+async def red_check(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
+    """The baseline of the first check that fails on the start tree: the user's own before the project's, and where
+    both are green or absent, the examples in docstrings of files that the task is about."""
+    gate = await run.proof.gate(tree, run.state.prompt)
+    for line in run.proof.user_checks:
+        baseline = await gate.ledger.of(check_of(line, "--check"))
+        if baseline.result == "fail":
+            return baseline
+    for check in await run.proof.discover(tree):
+        if check.kind == "test" and (baseline := await gate.ledger.of(check)).result == "fail":
+            return baseline
+    return None if run.proof.user_checks else await _examples(run, tree, sources)
+
+
+async def _examples(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
+    """Red examples become a check of the project for this turn: they are in its own files, and were before."""
+    for path in _with_examples(run.state.prompt, sources)[:MOST]:
+        for form in (EXAMPLES, PLAIN):
+            line = form.format(python="python", path=path)
+            check = Check("examples", line, "test", "pytest" if form is EXAMPLES else "", path, 120.0)
+            gate = await run.proof.gate(tree, run.state.prompt)
+            baseline = await gate.ledger.of(check)
+            if baseline.result == "fail":
+                await run.proof.add(tree, check)
+                return baseline
+            if baseline.result == "pass":
+                break
+    return None
+
+
+def _with_examples(task: str, sources: Mapping[str, str]) -> list[str]:
+    """Files with examples, those named in the task, or with a function named there, first; none that is not named when
+    there are many."""
+    found = [
+        path
+        for path, text in sources.items()
+        if ">>> " in text and not is_test_path(path) and re.fullmatch(r"[\w./+-]+", path)
+    ]
+    words = set(re.findall(r"\w+", task))
+
+    def named(path: str) -> bool:
+        defined = set(re.findall(r"^\s*(?:def|class) (\w+)", sources[path], re.MULTILINE))
+        return path in task or path.rpartition("/")[2] in task or bool(defined & words)
+
+    chosen = [path for path in found if named(path)]
+    return chosen or (found if len(found) <= MOST else [])
+
+
+async def instructions(workspace: Workspace, task: str) -> str:
+    """The text of files that the task names (`.md`, `.txt`, `.rst`), or of instructions that lie beside the code."""
+    files = await workspace.list_files()
+    texts = [path for path in files if path.endswith((".md", ".txt", ".rst"))]
+    named = [path for path in texts if path in task or path.rpartition("/")[2] in task]
+    beside = [path for path in texts if "instructions" in path.rpartition("/")[2].lower()]
+    found: list[str] = []
+    for path in (named or beside)[:2]:
+        try:
+            found.append(workspace.read_file(path, 200_000).data.decode("utf-8", "replace")[:LONGEST])
+        except WorkspaceError:
+            continue
+    return "\n\n".join(found)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.repair.source import parsed
+from assay.repair.unwritten import Unwritten, unwritten
+
+STUBS = '''import abc
+
+
+def done(x):
+    return x
+
+
+def todo(x):
+    """Later."""
+
+
+def raising(x):
+    raise NotImplementedError("not yet")
+
+
+class Base(abc.ABC):
+    @abc.abstractmethod
+    def part(self): ...
+
+    def whole(self):
+        return self.part()
+
+
+class Account:
+    def __init__(self):
+        self.sum = 0
+
+    def deposit(self, amount):
+        pass
+
+
+class Empty:
+    pass
+'''
+
+
+def names(sources: dict[str, str], output: str = "", tests: tuple[str, ...] = ("test_a.py::test",)) -> list[str]:
+    return [f"{item.kind} {item.path}:{item.symbol}" for item in unwritten(sources, tests, output)]
+
+
+def test_stubs_that_tests_use_are_found_in_the_order_of_the_file() -> None:
+    test = "from a import done, todo, raising, Account, Base, Empty\n\n\ndef test():\n    Account().deposit(todo(1))\n"
+    found = names({"a.py": STUBS, "test_a.py": test})
+    assert found == ["stub a.py:todo", "stub a.py:raising", "method a.py:Account.deposit", "stub a.py:Empty"]
+
+
+def test_names_that_a_module_lacks_are_found_however_they_are_reached() -> None:
+    test = "import a\nfrom a import Missing, lacking as other, LIMIT\n\na.reached()\n"
+    assert names({"a.py": "LIMIT = 3\n", "test_a.py": test}) == [
+        "class a.py:Missing", "function a.py:lacking", "function a.py:reached",
+    ]  # fmt: skip
+    assert names({"a.py": "def __getattr__(name):\n    return name\n", "test_a.py": test}) == []
+    assert names({"a.py": "from b import *\n", "test_a.py": test}) == []
+
+
+def test_methods_that_an_object_lacks_are_told_by_the_check() -> None:
+    test = "from a import Account\n\n\ndef test():\n    Account().withdraw(1)\n"
+    output = "E   AttributeError: 'Account' object has no attribute 'withdraw'"
+    assert "method a.py:Account.withdraw" in names({"a.py": STUBS, "test_a.py": test}, output)
+    assert "method a.py:Account.withdraw" not in names({"a.py": STUBS, "test_a.py": test})
+
+
+def test_a_missing_module_counts_only_where_it_is_missed() -> None:
+    sources = {"tests/test_a.py": "from pkg.shapes import area\nimport pytest\n", "pkg/__init__.py": ""}
+    tests = ("tests/test_a.py",)
+    assert names(sources, "E   ModuleNotFoundError: No module named 'pkg.shapes'", tests) == [
+        "module pkg/shapes.py:area"
+    ]
+    assert names(sources, "", tests) == []
+    installed = {"test_a.py": "from numpy import array\n"}
+    assert names(installed, "No module named 'numpy'") == []
+
+
+def test_files_that_others_import_come_first() -> None:
+    test = "from app import run\nfrom base import Thing\n"
+    sources = {"app.py": "import base\n\n\ndef run():\n    pass\n", "base.py": "", "test_a.py": test}
+    assert names(sources) == ["class base.py:Thing", "stub app.py:run"]
+
+
+@pytest.mark.parametrize("text", ["def broken(:", "", "\x00", "class"])
+def test_what_is_no_python_says_nothing(text: str) -> None:
+    assert unwritten({"a.py": text, "test_a.py": "from a import b\n"}, ("test_a.py",)) == (
+        [Unwritten("a.py", ("b",), "function")] if parsed(text) is not None else []
+    )
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=100))
+def test_it_never_raises(source: str, test: str, output: str) -> None:
+    unwritten({"a.py": source, "test_a.py": test}, ("test_a.py::x", source[:20]), output)

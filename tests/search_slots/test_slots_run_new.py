@@ -1,0 +1,129 @@
+"""New code, examples in docstrings and best effort in a real run: real files, real tests, a scripted model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from assay.core.clock import SystemClock
+from assay.core.events import AttemptFinished, AttemptSelected
+from assay.core.messages import Text
+from assay.core.policy import Decision, Effect, Label
+from assay.run.run import Run, RunOptions, RunParts
+from assay.search.slots_run import take_slots
+from assay.testing.models import PROFILE, Reply, ScriptedModel
+from assay.testing.store import MemoryStore
+from assay.workspace.local import LocalWorkspace
+
+CHECK = f"{sys.executable} -m pytest -q -p no:cacheprovider"
+CLOCK_TEST = """from clock import Clock, leap
+
+
+def test_shows():
+    assert str(Clock(8, 0)) == "08:00"
+
+
+def test_leap():
+    assert leap(2000) and not leap(1900)
+"""
+CLOCK = "class Clock:\n    def __init__(self, hour, minute):\n        pass\n\n    def __repr__(self):\n        pass\n"
+GOOD = """```python
+class Clock:
+    def __init__(self, hour, minute):
+        self.hour, self.minute = hour, minute
+
+    def __str__(self):
+        return f"{self.hour:02d}:{self.minute:02d}"
+
+    __repr__ = __str__
+```"""
+LEAP = "```python\ndef leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n```"
+
+
+class Permissive:
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
+        return Decision("allow")
+
+
+Opener = Callable[..., AbstractAsyncContextManager[Run]]
+
+
+@pytest.fixture
+def open_run(tmp_path: Path) -> Opener:
+    @asynccontextmanager
+    async def opened(files: dict[str, str], *replies: Reply, checks: tuple[str, ...] = (CHECK,)) -> AsyncGenerator[Run]:
+        project = tmp_path / "project"
+        for path, text in files.items():
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            (project / path).write_text(text)
+        workspace = LocalWorkspace(project, sandbox=None, state_dir=tmp_path / "state")
+        model = ScriptedModel(replies, replace(PROFILE, strategy="slots"))
+
+        async def nobody(*_: object) -> bool:
+            return False
+
+        parts = RunParts(MemoryStore(), model, workspace, {}, Permissive(), SystemClock(), nobody)
+        try:
+            yield Run(parts, RunOptions(checks=checks))
+        finally:
+            await workspace.aclose()
+
+    return opened
+
+
+def results(run: Run) -> list[str]:
+    return [r.event.result for r in run.parts.store.records() if isinstance(r.event, AttemptFinished)]
+
+
+def asked(run: Run) -> list[str]:
+    return [str(request.messages) for request in run.parts.model.requests]  # type: ignore[attr-defined]
+
+
+async def test_stubs_and_missing_functions_are_written_one_after_the_other(open_run: Opener) -> None:
+    files = {"clock.py": CLOCK, "clock_test.py": CLOCK_TEST, "instructions.md": "A clock shows hours and minutes."}
+    async with open_run(files, GOOD, LEAP) as run:
+        ended = await run.turn((Text("Implement clock.py as in instructions.md"),), take_slots)
+        assert ended.verdict.outcome == "verified", (ended.verdict, results(run))
+        text = Path(run.parts.workspace.root, "clock.py").read_text()
+        assert "def leap" in text and 'f"{self.hour:02d}' in text and "pass" not in text
+        assert "shows hours and minutes" in asked(run)[0] and "def leap" not in asked(run)[0]
+        assert results(run) == ["red", "green"] and ended.selected == 2
+        chosen = [r.event for r in run.parts.store.records() if isinstance(r.event, AttemptSelected)]
+        assert [(event.number, event.made, event.first_passed) for event in chosen] == [(2, 2, False)]
+
+
+async def test_a_module_that_is_missing_is_made(open_run: Opener) -> None:
+    test = "from evens import only_evens\n\n\ndef test_it():\n    assert only_evens([1, 2]) == [2]\n"
+    good = "def only_evens(numbers):\n    return [n for n in numbers if n % 2 == 0]\n"
+    async with open_run({"test_evens.py": test}, "no idea", f"```python\n{good}```") as run:
+        ended = await run.turn((Text("Write a function that keeps the even numbers."),), take_slots)
+        assert ended.verdict.outcome == "verified", ended.verdict
+        assert Path(run.parts.workspace.root, "evens.py").read_text() == good
+        assert results(run) == ["invalid", "green"]
+
+
+async def test_red_examples_of_a_docstring_are_a_check(open_run: Opener) -> None:
+    examples = '    """Twice.\n\n    >>> double(2)\n    4\n    >>> double(5)\n    10\n    """\n'
+    shop = f"def double(n):\n{examples}    return n + 1\n"
+    async with open_run({"shop.py": shop}, "-    return n + 1\n+    return n * 2", checks=()) as run:
+        ended = await run.turn((Text("double() in shop.py is wrong"),), take_slots)
+        assert Path(run.parts.workspace.root, "shop.py").read_text() == shop.replace("n + 1", "n * 2")
+        assert results(run) == ["green"]
+        assert ended.verdict.outcome in ("verified", "partial"), ended.verdict
+        assert any(row.cls == "B" for row in ended.verdict.evidence), ended.verdict
+
+
+async def test_a_change_without_any_check_is_made_and_called_unproven(open_run: Opener) -> None:
+    shop = "def double(n):\n    return n + 1\n"
+    right = "```python\ndef double(n):\n    return n * 2\n```"
+    wrong = "```python\ndef double(n):\n    return n + 2\n```"
+    async with open_run({"shop.py": shop}, wrong, "nothing", right, checks=()) as run:
+        ended = await run.turn((Text("double() in shop.py should give twice the number"),), take_slots)
+        assert ended.verdict.outcome in ("unverified", "partial"), ended.verdict
+        assert Path(run.parts.workspace.root, "shop.py").read_text() != shop
+        assert any("nothing failed before" in line for line in ended.verdict.unchecked)
