@@ -1,0 +1,184 @@
+"""The comparator: a model says which of two results a specification asks for. The results come from running both.
+
+It never judges diffs and never imagines what a program does. Each question is put in both orders, because models favour
+a place; only the same answer twice counts. What the two differ on is found by running them on known and made inputs,
+and asked for only where those show no difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from assay.core.messages import AssistantMessage, Text, Usage, UserMessage
+from assay.core.model import ModelRequest
+from assay.search.candidate import Candidate
+from assay.search.clusters import calls_in, differing, shown
+
+INPUTS = 3
+"""Inputs that two candidates are compared on at most."""
+BRACKET = 4
+"""Ways of behaving that enter the knock-out; more are not worth their tokens."""
+SPEC_CHARACTERS = 2_400
+RESULT_CHARACTERS = 400
+PATCH_CHARACTERS = 1_600
+
+HEAD = "Specification of `{signature}`:\n```\n{spec}\n```\n\n"
+RAN = "Two versions of it were run as `{call}`.\nA: {first}\nB: {second}\n\n"
+WHICH = (
+    "Which result does the specification ask for? Give the reason in one sentence, then a last line with nothing but "
+    "ANSWER: A or ANSWER: B, or ANSWER: NEITHER when the specification does not tell."
+)
+WHICH_BRIEF = "Which result is right by the specification, A or B? Answer with one letter."
+DIFFER = (
+    "Two versions of it:\n```diff\n{first}\n```\n```diff\n{second}\n```\n\n"
+    "Write one call of `{name}` with literal arguments for which the two give different results and the specification "
+    "says which is right. It will be run. Reply with the call alone.{tried}"
+)
+
+
+class Question(Struct, frozen=True):
+    """What the changed callable should do. Without `spec` nothing is ever asked."""
+
+    spec: str = ""
+    """Its documentation, or the task in words."""
+    signature: str = ""
+    """`name(parameters) -> type`, as in the source."""
+    place: str = ""
+    """`path:symbol` of it, as inputs have it."""
+    brief: bool = False
+    """Ask for one letter: for models that lose the thread when they reason."""
+
+    @property
+    def name(self) -> str:
+        return self.signature.split("(")[0].removeprefix("async ").removeprefix("def ").strip()
+
+
+class Ports(Struct, frozen=True):
+    """What choosing may use; all of it is optional."""
+
+    ask: Callable[[ModelRequest], Awaitable[AssistantMessage]] | None = None
+    observe: Callable[[Sequence[Candidate], Sequence[str]], Awaitable[Sequence[Mapping[str, str]]]] | None = None
+    """What each candidate answers to these inputs (see `clusters`), as text that a model can read."""
+
+
+class Match(Struct, frozen=True):
+    """How two compared. `winner` is a candidate's number; 0 when it could not be told."""
+
+    winner: int = 0
+    call: str = ""
+    """The input that decided."""
+    asked: int = 0
+    usage: Usage = Usage()
+
+
+async def compare(left: Candidate, right: Candidate, question: Question, ports: Ports) -> Match:
+    """Which of the two is right by the specification, on at most `INPUTS` inputs."""
+    if ports.ask is None or not question.spec or not question.signature:
+        return Match()
+    asked, usage = 0, Usage()
+    known = _plain_first(left, right)
+    seen: dict[str, tuple[str, str]] = {call: (left.behaviour[call], right.behaviour[call]) for call in known}
+    tried: list[str] = []
+    for nth in range(INPUTS):
+        call = known[nth] if nth < len(known) else ""
+        if not call:
+            reply = await ports.ask(_wish(left, right, question, tried))
+            asked, usage = asked + 1, usage + reply.usage
+            call = await _run(left, right, question, reply.text, ports, seen)
+            if not call:
+                tried += [question.place + given for given in calls_in(reply.text, question.name)[:1]]
+                continue
+        if call in tried:
+            continue
+        tried.append(call)
+        choices: list[int] = []
+        for swapped in (False, True):
+            reply = await ports.ask(_which(question, call, seen[call], swapped))
+            asked, usage = asked + 1, usage + reply.usage
+            choices.append(_choice(reply.text, swapped))
+        if choices[0] == choices[1] != 0:
+            return Match((left if choices[0] == 1 else right).number, call, asked, usage)
+    return Match(0, "", asked, usage)
+
+
+def _plain_first(left: Candidate, right: Candidate) -> list[str]:
+    """Inputs on which they differ; first those that neither of them refuses, for on these the specification speaks."""
+
+    def raised(call: str) -> int:
+        return sum(answer.startswith("!") for answer in (left.behaviour[call], right.behaviour[call]))
+
+    return sorted(differing(left.behaviour, right.behaviour), key=raised)
+
+
+def _which(question: Question, call: str, answers: tuple[str, str], swapped: bool) -> ModelRequest:
+    first, second = (_cut(answer, RESULT_CHARACTERS) for answer in (answers[::-1] if swapped else answers))
+    text = _head(question) + RAN.format(call=shown(call), first=first, second=second)
+    text += WHICH_BRIEF if question.brief else WHICH
+    return _request(text, 4 if question.brief else 160)
+
+
+def _wish(left: Candidate, right: Candidate, question: Question, tried: Sequence[str]) -> ModelRequest:
+    first, second = _cut(left.patch, PATCH_CHARACTERS), _cut(right.patch, PATCH_CHARACTERS)
+    told = f" These give the same or were not clear: {'; '.join(map(shown, tried))}" if tried else ""
+    text = DIFFER.format(first=first, second=second, name=question.name, tried=told)
+    return _request(_head(question) + text, 160)
+
+
+async def _run(
+    left: Candidate, right: Candidate, question: Question, reply: str, ports: Ports, seen: dict[str, tuple[str, str]]
+) -> str:
+    """The first call of the reply, if the two differ on it; their answers are put into `seen`."""
+    calls = [question.place + given for given in calls_in(reply, question.name)][:1]
+    if not calls or calls[0] in seen or ports.observe is None:
+        return ""
+    one, other = await ports.observe([left, right], calls)
+    if calls[0] not in one or one[calls[0]] == other.get(calls[0], one[calls[0]]):
+        return ""
+    seen[calls[0]] = (one[calls[0]], other[calls[0]])
+    return calls[0]
+
+
+def _choice(reply: str, swapped: bool) -> int:
+    """1 for the left one, 2 for the right one, 0 for neither. The last word counts: models think aloud first."""
+    marked = re.findall(r"ANSWER:?\W*(A|B|NEITHER)\b", reply.upper())
+    alone = re.findall(r"(?<![A-Za-z'])(A|B)(?![A-Za-z'])", reply) if not marked else []
+    word = marked[-1] if marked else alone[0] if len(set(alone)) == 1 else ""
+    if word not in ("A", "B"):
+        return 0
+    return 2 if (word == "B") != swapped else 1
+
+
+def _head(question: Question) -> str:
+    return HEAD.format(signature=question.signature, spec=_cut(question.spec.strip(), SPEC_CHARACTERS))
+
+
+def _request(text: str, room: int) -> ModelRequest:
+    return ModelRequest("", (), (UserMessage((Text(text),)),), max_output=room, temperature=0.0)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+async def knock_out(
+    leaders: Sequence[Candidate], question: Question, ports: Ports
+) -> tuple[dict[int, str], int, Usage]:
+    """Brackets of two over one candidate for each way of behaving, likeliest first: number -> why it went, questions
+    asked, tokens. Where a pair can't be told apart, both stay and the one that came first plays on."""
+    dropped: dict[int, str] = {}
+    asked, usage = 0, Usage()
+    playing = list(leaders[:BRACKET])
+    while len(playing) > 1:
+        through: list[Candidate] = []
+        for left, right in zip(playing[::2], playing[1::2], strict=False):
+            match = await compare(left, right, question, ports)
+            asked, usage = asked + match.asked, usage + match.usage
+            winner, loser = (right, left) if match.winner == right.number else (left, right)
+            if match.winner:
+                dropped[loser.number] = f"comparison: {shown(match.call)} is answered better by {winner.number}"
+            through.append(winner)
+        playing = through + playing[len(playing) - len(playing) % 2 :]
+    return dropped, asked, usage

@@ -1,0 +1,110 @@
+"""Which of several candidates to take, and why each of the others went (the rules are in `rules`, the comparator in
+`compare`). Pure but for its ports, so that stored pools can be judged again at no cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.core.messages import Usage
+from assay.search.candidate import Candidate
+from assay.search.clusters import clusters
+from assay.search.compare import BRACKET, Ports, Question, knock_out
+from assay.search.effort import Selector
+from assay.search.rules import EVIDENCE, TIES, share, sift
+
+
+class Selection(Struct, frozen=True):
+    number: int
+    """The chosen candidate's; 0 when there was none."""
+    why: str
+    """One line."""
+    dropped: dict[int, str] = {}
+    """Every other one's number -> the rule by which it went, and its reason."""
+    asked: int = 0
+    """Questions put to a model."""
+    tokens: int = 0
+    usage: Usage = Usage()
+
+
+async def select(
+    pool: Sequence[Candidate],
+    ports: Ports = Ports(),  # noqa: B008 - frozen
+    question: Question = Question(),  # noqa: B008 - frozen
+    selector: Selector = "evidence",
+) -> Selection:
+    """One of `pool`. What was run decides, and the comparator only among candidates that it leaves, when `selector` is
+    `full` and there is something to ask with; `none` takes the first that is green, else as `evidence`."""
+    if not pool:
+        return Selection(0, "nothing was made")
+    if selector == "none" and (first := _first_green(pool)):
+        return Selection(first, "the first that is green", _others(pool, first, "order: another was green before it"))
+    sifted = sift(pool, EVIDENCE)
+    dropped, asked, usage = dict(sifted.dropped), 0, Usage()
+    left, last = sifted.left, sifted.last
+    if selector == "full" and ports.ask is not None and len(left) > 1:
+        left, beaten, asked, usage = await _compared(left, question, ports)
+        dropped |= beaten
+        last = "comparison" if beaten else last
+    settled = sift(left, TIES, pool)
+    dropped |= settled.dropped
+    chosen = settled.left[0]
+    return Selection(chosen.number, _why(pool, chosen, settled.last or last), dropped, asked, usage.total, usage)
+
+
+def leader(pool: Sequence[Candidate]) -> Candidate | None:
+    """The candidate that evidence and ties alone would take; None from an empty pool."""
+    left = sift(pool, EVIDENCE).left
+    return sift(left, TIES, pool).left[0] if left else None
+
+
+async def _compared(
+    left: Sequence[Candidate], question: Question, ports: Ports
+) -> tuple[tuple[Candidate, ...], dict[int, str], int, Usage]:
+    """The comparator's word on the ways of behaving among `left`; whoever behaves as a loser goes with it."""
+    left = await _observed(left, ports)
+    groups = clusters(left)
+    if len(groups) < 2:
+        return tuple(left), {}, 0, Usage()
+    by_number = {candidate.number: candidate for candidate in left}
+    leaders = [sift([by_number[number] for number in group], TIES, left).left[0] for group in groups]
+    leaders.sort(key=lambda candidate: (-share(candidate, left), candidate.number))
+    lost, asked, usage = await knock_out(leaders, question, ports)
+    if lost:
+        lost |= {one.number: "comparison: not among the likeliest ways of behaving" for one in leaders[BRACKET:]}
+    dropped = {
+        number: lost[one.number] for one in leaders if one.number in lost for number in _group(groups, one.number)
+    }
+    return tuple(candidate for candidate in left if candidate.number not in dropped), dropped, asked, usage
+
+
+async def _observed(left: Sequence[Candidate], ports: Ports) -> Sequence[Candidate]:
+    """`left` with the behaviour of those that nobody observed yet, on the inputs of the others."""
+    calls = sorted({call for candidate in left for call in candidate.behaviour})
+    blank = [candidate for candidate in left if not candidate.behaviour]
+    if not calls or not blank or ports.observe is None:
+        return left
+    answers = await ports.observe(blank, calls)
+    found = {one.number: dict(answer) for one, answer in zip(blank, answers, strict=True)}
+    return [replace(one, behaviour=found[one.number]) if one.number in found else one for one in left]
+
+
+def _group(groups: Sequence[tuple[int, ...]], number: int) -> tuple[int, ...]:
+    return next(group for group in groups if number in group)
+
+
+def _first_green(pool: Sequence[Candidate]) -> int:
+    return min((one.number for one in pool if one.vector.green and not one.protected), default=0)
+
+
+def _others(pool: Sequence[Candidate], chosen: int, reason: str) -> dict[int, str]:
+    return {one.number: reason for one in pool if one.number != chosen}
+
+
+def _why(pool: Sequence[Candidate], chosen: Candidate, last: str) -> str:
+    shown = "green" if chosen.vector.green else "not green"
+    if len(pool) == 1:
+        return f"the only candidate, {shown}"
+    return f"{shown}; of {len(pool)} candidates the last others went by {last}"
