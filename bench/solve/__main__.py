@@ -1,4 +1,4 @@
-"""`python -m bench.solve COMMAND`: sets, make, run, report. See docs/solving.md."""
+"""`python -m bench.solve COMMAND`: sets, make, run, report, pools, curve. See docs/solving.md."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def _parser() -> argparse.ArgumentParser:
         "--warm", action="store_true", help="one run that isn't counted first, so that its prompt is cached"
     )
     one.add_argument("--open-network", action="store_true", help="no network of its own for the agent")
+    one = commands.add_parser("pools", parents=[data, pick], help="make and grade candidates, to choose among later")
+    one.add_argument("--server", required=True, metavar="URL")
+    one.add_argument("--key-env", default="", metavar="NAME", help="the variable that holds the server's key")
+    one.add_argument("--model", default="model")
+    one.add_argument("--number", type=int, default=8, help="of a task (8)")
+    one.add_argument("--out", type=Path, required=True, help="a file of pools; what it has already isn't made again")
+    one.add_argument("--folder", type=Path, default=Path("/tmp/bench-solve"))
+    one = commands.add_parser("curve", help="solve rate by tokens for a task, from stored pools")
+    one.add_argument("pools", nargs="+", type=Path)
     one = commands.add_parser("report", help="the tables, from stored records")
     one.add_argument("records", nargs="+", type=Path)
     one.add_argument("--baseline", default="assay", help="what the others are compared with")
@@ -65,8 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, 1 when something could not be done, 2 for a wrong word."""
     asked = _parser().parse_args(arguments)
     try:
-        return {"sets": _sets, "make": _make, "run": _run, "report": _report}[asked.command](asked)
-    except (OSError, KeyError) as error:
+        return {"sets": _sets, "make": _make, "run": _run, "report": _report, "pools": _pools, "curve": _curve}[
+            asked.command
+        ](asked)
+    except (OSError, KeyError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
 
@@ -154,6 +165,26 @@ def _run(asked: argparse.Namespace) -> int:
                 )
     proxy.close()
     room.leave()
+    return 0
+
+
+def _pools(asked: argparse.Namespace) -> int:
+    from bench.solve.pools import Maker, make
+
+    key = os.environ[asked.key_env] if asked.key_env else ""
+    maker = Maker(asked.server, asked.model, environment_of(asked.python), asked.folder, key)
+    for pool in make(maker, _tasks(asked), asked.number, asked.out):
+        right, green = sum(one.correct for one in pool.candidates), sum(one.vector.green for one in pool.candidates)
+        print(f"{pool.task}: {len(pool.candidates)} candidates, {green} green, {right} right", flush=True)
+    return 0
+
+
+def _curve(asked: argparse.Namespace) -> int:
+    from bench.report import markdown
+    from bench.solve.pools import curve
+    from bench.solve.replay import read
+
+    print(markdown(curve(read(asked.pools))))
     return 0
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 STEPS = 25
@@ -47,14 +48,18 @@ def fenced(text: str, names: str) -> str | None:
     return found[1] if found else None
 
 
+def single_prompt(prompt: str, files: Mapping[str, str]) -> str:
+    """The whole prompt; the first file is the one to change."""
+    shown = "\n\n".join(f"{name}:\n```\n{text}```" for name, text in files.items())
+    return SINGLE.format(prompt=prompt, files=shown, subject=next(iter(files)))
+
+
 def single(url: str, model: str, prompt: str, files: list[str]) -> None:
-    """Show the files and the check's output, take one file back."""
-    subject, *others = files
-    shown = "\n\n".join(f"{name}:\n```\n{Path(name).read_text()}```" for name in [subject, *others])
-    words = SINGLE.format(prompt=prompt, files=shown, subject=subject)
+    """Show the files, take the first one back."""
+    words = single_prompt(prompt, {name: Path(name).read_text() for name in files})
     code = fenced(ask(url, model, [{"role": "user", "content": words}]), "python|py")
     if code:
-        Path(subject).write_text(code)
+        Path(files[0]).write_text(code)
 
 
 def bash(url: str, model: str, prompt: str) -> None:

@@ -20,6 +20,8 @@ Started = tuple[list[str], dict[str, str]]
 """Arguments after the program, and environment variables."""
 CONTEXT = 32_768
 OUTPUT = 2_048
+SHOWN = 4
+"""Files beside the one to change that a small task has at most."""
 
 
 class Given(NamedTuple):
@@ -56,14 +58,17 @@ class Harness(NamedTuple):
         return [*shlex.split(program), *arguments], variables
 
 
+def shown_files(task: Task) -> list[str]:
+    """The files of a small task that a prompt without tools shows; the one to change first. Of a library: that one."""
+    others = [
+        path for path in task.files if path.endswith((".py", ".md")) and path not in (*task.subject, "conftest.py")
+    ]
+    return [*task.subject[:1], *(others if len(others) <= SHOWN else [])]
+
+
 def _control(kind: str) -> Callable[[Given], Started]:
     def start(given: Given) -> Started:
-        shown = [
-            path
-            for path in given.task.files
-            if path.endswith((".py", ".md")) and path not in (*given.task.subject, "conftest.py")
-        ]
-        files = [*given.task.subject[:1], *shown] if kind == "single" else []
+        files = shown_files(given.task) if kind == "single" else []
         words = ["-m", "bench.solve.controls", kind, "--url", given.url, "--model", given.model]
         return [*words, given.task.prompt, *files], {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 

@@ -15,7 +15,9 @@ import pytest
 from bench.process import run as run_process
 from bench.solve.grade import environment_of
 from bench.solve.peers import Harness
+from bench.solve.pools import Maker, chosen, curve, make, within
 from bench.solve.proxy import Call, Policy, Proxy, read_figures
+from bench.solve.replay import read
 from bench.solve.room import Room
 from bench.solve.run import Bench, Limits
 from bench.solve.task import CHECK, Task
@@ -287,3 +289,30 @@ def test_in_a_room_there_is_the_proxy_and_nothing_else(tmp_path: Path, model: ty
         assert "ConnectionRefusedError" in done.output
     room.leave()
     assert (hidden / "answers").read_text() == "secret"
+
+
+def test_a_pool_is_graded_and_replayed(tmp_path: Path) -> None:
+    """Three candidates: wrong and red, wrong but green, right. What was made can be chosen among again."""
+    test = "from solution import one\n\n\ndef test_a():\n    assert one(1) == 2\n"
+    hidden = test + "\n\ndef test_b():\n    assert one(2) == 3\n"
+    files = {"solution.py": 'def one(n):\n    """One more."""\n    return n\n', "test_solution.py": test}
+    task = Task("set/one", "set", "`one` is wrong", files, CHECK, {"test_solution.py": hidden}, CHECK, ("solution.py",))
+    codes = ("return 7", "return 2", "return n + 1")
+    replies = iter([Reply(f"```python\ndef one(n):\n    {code}\n```") for code in codes])
+    with serve_in_thread(lambda _: next(replies)) as server:
+        maker = Maker(server.url, "m", environment_of(None), tmp_path)
+        (pool,) = make(maker, [task], 3, tmp_path / "pool.jsonl")
+        assert list(make(maker, [task], 3, tmp_path / "pool.jsonl")) == []
+    assert [one.correct for one in pool.candidates] == [False, False, True]
+    assert [one.vector.green for one in pool.candidates] == [False, True, True]
+    assert (pool.spec, pool.signature) == ("One more.", "one(n)")
+    (again,) = read([tmp_path / "pool.jsonl"])
+    assert again == pool
+    spent = [one.usage.total for one in pool.candidates]
+    assert all(spent)
+    assert within(pool, spent[0] + spent[1]) == pool.candidates[:2]
+    taken = chosen(within(pool, spent[0] + spent[1]))
+    assert taken is not None
+    assert not taken.correct
+    rows = curve([pool], [spent[0], sum(spent)]).rows
+    assert [(row[1], row[2], row[5]) for row in rows] == [("1.0", "0%", "0%"), ("3.0", rows[1][2], "100%")]
