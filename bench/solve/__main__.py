@@ -13,7 +13,7 @@ from bench.solve.peers import HARNESSES, find, harness, version
 from bench.solve.proxy import Policy, Proxy
 from bench.solve.room import Room
 from bench.solve.run import Bench, Limits, append, stored
-from bench.solve.sets import MADE, SETS, Places, default_cache, load, make, sample
+from bench.solve.sets import MADE, SETS, Places, default_cache, in_turn, load, make, sample
 from bench.solve.task import Task, lay_out
 
 
@@ -131,7 +131,7 @@ def _solved(task: Task) -> Task:
 def _run(asked: argparse.Namespace) -> int:
     python = environment_of(asked.python)
     temperature = None if asked.temperature == "asked" else float(asked.temperature)
-    tasks = _tasks(asked)
+    tasks = in_turn(_tasks(asked))
     room = Room(
         [*(path.resolve() for path in asked.folders), asked.cache, asked.out.parent.resolve()], not asked.open_network
     )

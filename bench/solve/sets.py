@@ -105,3 +105,13 @@ def load(name: str, places: Places) -> list[Task]:
 def sample(tasks: Iterable[Task], size: int, seed: int) -> list[Task]:
     """`size` tasks, the same ones for the same seed whatever the order: those with the smallest digest."""
     return sorted(tasks, key=lambda task: hashlib.sha256(f"{seed} {task.id}".encode()).digest())[:size]
+
+
+def in_turn(tasks: Sequence[Task]) -> list[Task]:
+    """The first task of each set, then the second of each: a run that is stopped has seen all sets alike."""
+    places: dict[str, int] = {}
+    ordered: list[tuple[int, int, Task]] = []
+    for number, task in enumerate(tasks):
+        places[task.set] = places.get(task.set, -1) + 1
+        ordered.append((places[task.set], number, task))
+    return [task for _, _, task in sorted(ordered, key=lambda one: one[:2])]

@@ -15,7 +15,7 @@ from bench.solve.controls import fenced, told
 from bench.solve.grade import environment_of, grade, outcomes
 from bench.solve.peers import HARNESSES, Given, harness
 from bench.solve.run import Record, append, stored
-from bench.solve.sets import Places, load, sample
+from bench.solve.sets import Places, in_turn, load, sample
 from bench.solve.task import CHECK, CONFTEST, Task, collect, git, lay_out, split
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,6 +134,11 @@ def test_a_sample_depends_on_nothing_but_its_seed(size: int, seed: int, chance: 
     drawn = sample(tasks, size, seed)
     assert drawn == sample(shuffled, size, seed)
     assert len(drawn) == min(size, 20)
+
+
+def test_sets_are_run_in_turn() -> None:
+    tasks = [small(id=f"{name}/{number}", set=name) for name in "ab" for number in range(3)]
+    assert [task.id for task in in_turn(tasks)] == ["a/0", "b/0", "a/1", "b/1", "a/2", "b/2"]
 
 
 # --- sets from tiny clones --------------------------------------------------------------------------------------------
