@@ -11,11 +11,14 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
+PAUSE = 0.5
+"""Seconds between two questions to `stop`."""
 INTERVAL = 0.05
 """Seconds between two looks at the process tree."""
 GRACE = 0.5
@@ -98,9 +101,15 @@ def tree(root: int) -> list[int]:
 
 
 def run(
-    command: list[str], environment: dict[str, str], directory: Path, limit: float, sample: bool = False
+    command: list[str],
+    environment: dict[str, str],
+    directory: Path,
+    limit: float,
+    sample: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Finished:
-    """Run to the end, or to `limit` seconds and then kill. Standard input is empty; the output's tail is kept."""
+    """Run to the end, or to `limit` seconds or until `stop` says so, and then kill. Standard input is empty; the
+    output's tail is kept."""
     mark = f"BENCH_MARK={uuid.uuid4().hex}"
     name, _, value = mark.partition("=")
     with tempfile.TemporaryFile() as output:
@@ -119,7 +128,7 @@ def run(
         sampler = Sampler(process.pid)
         if sample:
             sampler.start()
-        timed_out = not _ends(process.pid, limit)
+        timed_out = not _ends(process.pid, limit, stop)
         if timed_out:
             for child in reversed(tree(process.pid)):
                 _kill(child)
@@ -144,10 +153,14 @@ def run(
     )
 
 
-def _ends(process: int, limit: float) -> bool:
+def _ends(process: int, limit: float, stop: Callable[[], bool]) -> bool:
     handle = os.pidfd_open(process)
+    deadline = time.monotonic() + limit
     try:
-        return bool(select.select([handle], [], [], limit)[0])
+        while (rest := deadline - time.monotonic()) > 0 and not stop():
+            if select.select([handle], [], [], min(rest, PAUSE))[0]:
+                return True
+        return bool(select.select([handle], [], [], 0)[0])
     finally:
         os.close(handle)
 

@@ -1,0 +1,167 @@
+"""Pools: N candidates a task, made once and graded, so that choosing and stopping can be tried again at no cost.
+
+A pool is a file of `replay.Task`, a line each. Its candidates are whole-file answers to one prompt (that of the control
+`single`), the first at temperature 0, the others at 0.8. `curve` replays them as an effort curve.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from assay.core.messages import Usage
+from assay.search.candidate import Ground, Vector
+from assay.search.rules import COMMON, EARLY, EVIDENCE, SMALL, sift
+from bench.report import Report
+from bench.solve.controls import fenced, single_prompt
+from bench.solve.grade import grade, outcomes
+from bench.solve.peers import shown_files
+from bench.solve.replay import Graded
+from bench.solve.replay import Task as Pooled
+from bench.solve.stats import BUDGETS, bootstrap, mean
+from bench.solve.task import Task, collect, lay_out
+
+SECONDS = 3_600.0
+
+
+class Maker(msgspec.Struct, frozen=True):
+    """Where candidates come from and where they are tried. `key`: the server's, empty for none."""
+
+    server: str
+    model: str
+    python: dict[str, str]
+    folder: Path
+    key: str = ""
+    output: int = 2_048
+
+    def make(self, task: Task, number: int, seed: int = 1) -> Pooled:
+        """`number` graded candidates for one task."""
+        start = outcomes(task, task.check, "", self.python)
+        words = single_prompt(task.prompt, {path: task.files[path] for path in shown_files(task)})
+        made = [self._candidate(task, words, start, nth, seed) for nth in range(1, number + 1)]
+        subject = task.files[task.subject[0]] if task.subject else ""
+        red = sum(not passes for passes in (start or {}).values())
+        ground = Ground("B" if red else None, red)
+        spec, signature = described(subject, task)
+        return Pooled(task.id, tuple(made), task.split, spec, signature, ground=ground)
+
+    def _candidate(self, task: Task, words: str, start: Mapping[str, bool] | None, nth: int, seed: int) -> Graded:
+        began = time.monotonic()
+        reply = self._ask(words, 0.0 if nth == 1 else 0.8, seed * 1000 + nth)
+        root = self.folder / "candidate"
+        base = lay_out(task, root)
+        code = fenced(reply["choices"][0]["message"]["content"] or "", "python|py")
+        if code is not None:
+            (root / task.subject[0]).write_text(code)
+        patch = collect(root, base)
+        usage = reply.get("usage") or {}
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+        changed = [line for line in patch.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+        return Graded(
+            nth,
+            "single",
+            "greedy" if nth == 1 else "sampled",
+            self.model,
+            patch=patch,
+            files=patch.count("diff --git "),
+            lines=len([line for line in changed if line]),
+            vector=vector(start, outcomes(task, task.check, patch, self.python) if patch else start),
+            usage=Usage(usage.get("prompt_tokens", 0) - cached, cached, 0, usage.get("completion_tokens", 0)),
+            steps=1,
+            seconds=round(time.monotonic() - began, 2),
+            correct=bool(patch) and grade(task, patch, self.python).solved,
+        )
+
+    def _ask(self, words: str, temperature: float, seed: int) -> dict[str, Any]:
+        body = {"model": self.model, "messages": [{"role": "user", "content": words}], "max_tokens": self.output}
+        body |= {"temperature": temperature, "seed": seed, "cache_prompt": True}
+        request = urllib.request.Request(f"{self.server}/v1/chat/completions", json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        if self.key:
+            request.add_header("Authorization", f"Bearer {self.key}")
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return json.load(answer)
+
+
+def vector(before: Mapping[str, bool] | None, after: Mapping[str, bool] | None) -> Vector:
+    """What the visible tests say of a candidate. None: nothing could be run."""
+    if after is None:
+        return Vector(
+            applies=False, targets=dict.fromkeys((name for name, ok in (before or {}).items() if not ok), False)
+        )
+    known = before or dict.fromkeys(after, False)
+    failing = sorted(name for name, ok in after.items() if not ok)
+    return Vector(
+        kept={name: after.get(name, False) for name, ok in known.items() if ok},
+        targets={name: after.get(name, False) for name, ok in known.items() if not ok},
+        signature=hashlib.sha256("\n".join(failing).encode()).hexdigest()[:16] if failing else "",
+    )
+
+
+def described(source: str, task: Task) -> tuple[str, str]:
+    """What the task's code should do, in words, and the head of its first function."""
+    try:
+        functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    except SyntaxError:
+        functions = []
+    if not functions:
+        return task.prompt, ""
+    first = functions[0]
+    answer = f" -> {ast.unparse(first.returns)}" if first.returns else ""
+    return ast.get_docstring(first) or task.prompt, f"{first.name}({ast.unparse(first.args)}){answer}"
+
+
+def within(pool: Pooled, budget: int) -> tuple[Graded, ...]:
+    """The candidates that could be made, in their order, for so many tokens."""
+    spent = 0
+    made: list[Graded] = []
+    for one in sorted(pool.candidates, key=lambda one: one.number):
+        spent += one.usage.total
+        if spent > budget:
+            break
+        made.append(one)
+    return tuple(made)
+
+
+def chosen(candidates: Sequence[Graded]) -> Graded | None:
+    """What the rules without a model take among the green ones; None is an abstention."""
+    green = [one for one in candidates if one.vector.green]
+    return sift(green, [*EVIDENCE, COMMON, SMALL, EARLY], candidates).left[0] if green else None
+
+
+def curve(pools: Sequence[Pooled], budgets: Iterable[int] = BUDGETS) -> Report:
+    """Solve rate by tokens for a task, when candidates are made until the first green one or until they run out."""
+    rows: list[list[str]] = []
+    for budget in budgets:
+        taken = {pool.task: [chosen(within(pool, budget))] for pool in pools}
+        right = {task: [float(one is not None and one.correct) for one in found] for task, found in taken.items()}
+        wrong = sum(one is not None and not one.correct for (one,) in taken.values())
+        best = [float(any(one.correct for one in within(pool, budget))) for pool in pools]
+        low, high = bootstrap(right, mean)
+        solved = mean([value for (value,) in right.values()])
+        kept = mean([float(len(within(pool, budget))) for pool in pools])
+        rows.append(
+            [f"{budget:,}", f"{kept:.1f}", f"{solved:.0%}", f"{low:.0%} to {high:.0%}", str(wrong), f"{mean(best):.0%}"]
+        )
+    columns = ["tokens a task", "candidates", "solved", "95 %", "green but wrong", "any candidate right"]
+    return Report("effort", "Effort", columns, rows, {}, [f"{len(pools)} tasks, replayed from stored candidates."])
+
+
+def make(maker: Maker, tasks: Sequence[Task], number: int, out: Path) -> Iterator[Pooled]:
+    """Pools of the tasks that `out` hasn't yet, added to it one by one."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    known = {json.loads(line)["task"] for line in out.read_bytes().splitlines()} if out.exists() else set()
+    for task in tasks:
+        if task.id not in known and task.subject:
+            pool = maker.make(task, number)
+            with out.open("ab") as file:
+                file.write(msgspec.json.encode(pool) + b"\n")
+            yield pool
