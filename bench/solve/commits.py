@@ -114,9 +114,8 @@ def main() -> None:
             print(f"{fix.commit[:10]} {fix.path} {fix.symbol}: {found or '-'} {operator} {seconds:.1f} s", flush=True)
     offered = [found for found in ranks if found]
     median = statistics.median(offered) if offered else 0
-    print(
-        f"offered {len(offered)} of {len(ranks)}; rank median {median:.0f}, <=50 {sum(found <= 50 for found in offered)}"
-    )
+    early = sum(found <= 50 for found in offered)
+    print(f"offered {len(offered)} of {len(ranks)}; rank median {median:.0f}, <=50 {early}")
 
 
 if __name__ == "__main__":

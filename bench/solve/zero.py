@@ -108,7 +108,8 @@ def summary(found: list[Found], label: str) -> str:
     within = ", ".join(f"<={most} {sum(rank <= most for rank in ranks)}" for most in (10, 50, 200))
     return (
         f"{label}: {len(fixed)}/{len(found)} = {len(fixed) / len(found):.1%}; "
-        f"rank median {statistics.median(ranks):.0f}, {within}; CPU s median {statistics.median(cpu):.2f}, p90 {cpu[int(0.9 * len(cpu))]:.2f}, fixed median "
+        f"rank median {statistics.median(ranks):.0f}, {within}; "
+        f"CPU s median {statistics.median(cpu):.2f}, p90 {cpu[int(0.9 * len(cpu))]:.2f}, fixed median "
         f"{statistics.median(item.cpu for item in fixed):.2f}; {detail}"
     )
 
