@@ -11,31 +11,16 @@ import ast
 import json
 import resource
 import statistics
-import subprocess
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
-from assay.repair.mutate.rank import Place, mutations
-from bench.solve.forked import Build, Outcome, Test, coverage, ochiai, outcomes
+from assay.repair.mutate import Place, mutations
+from bench.solve.forked import Build, Outcome, coverage, ochiai, outcomes
+from bench.solve.functions import FILE, Task, humaneval, quixbugs
 
-PACK = "evaluation/create/humaneval-x/data/python/data/humanevalpack.jsonl"
-FILE = "program.py"
 LONGEST = 3.0
 BATCH = 40
-
-
-class Task(NamedTuple):
-    name: str
-    number: int
-    kind: str
-    text: str
-    symbol: str
-    build: Build
-    visible: Build | None = None
-    clues: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -47,158 +32,6 @@ class Found(NamedTuple):
     cpu: float
     asserts: int
     red: int
-
-
-def show(repo: str, path: str) -> str:
-    return subprocess.run(
-        ["git", "-C", repo, "show", f"HEAD:{path}"], check=True, capture_output=True, text=True, timeout=60
-    ).stdout
-
-
-# HumanEvalFix
-
-
-def humaneval(repo: str) -> Iterator[Task]:
-    for line in show(repo, PACK).splitlines():
-        item = json.loads(line)
-        number = int(item["task_id"].split("/")[1])
-        text = item["prompt"] + item["buggy_solution"]
-        hidden = checks(item["test"], item["entry_point"])
-        assert hidden is not None
-        yield Task(
-            item["task_id"], number, item["bug_type"], text, item["entry_point"],
-            hidden, checks(item["example_test"], item["entry_point"]), (item["test"],),
-        )  # fmt: skip
-
-
-def lenient(text: str) -> ast.Module | None:
-    """The tree of a text; None for examples that are no Python."""
-    try:
-        return ast.parse(text)
-    except SyntaxError:
-        return None
-
-
-def checks(text: str, entry: str) -> Build | None:
-    """Each statement of `check` that asserts is a test; the others are done before it."""
-    tree = next(
-        (tree for form in (text, text.strip(), "if True:\n" + text) if (tree := lenient(form)) is not None), None
-    )
-    if tree is None or not tree.body:
-        return None
-    if isinstance(tree.body[0], ast.If):
-        tree.body = tree.body[0].body
-    check = next((item for item in tree.body if isinstance(item, ast.FunctionDef) and item.name == "check"), None)
-    if check is None:
-        return None
-    before = [item for item in tree.body if item is not check and "check(" not in ast.unparse(item)]
-    bound = check.args.args[0].arg
-    made: list[tuple[str, object]] = []
-    setup: list[ast.stmt] = []
-    for item in check.body:
-        if any(isinstance(node, ast.Assert) for node in ast.walk(item)):
-            module = ast.Module([*before, *setup, item], [])
-            made.append((f"{len(made)}", compile(module, "test", "exec")))
-        else:
-            setup.append(item)
-
-    def build(program: str) -> Mapping[str, Test]:
-        space: dict[str, object] = {"__name__": "program"}
-        exec(compile(program, FILE, "exec"), space)
-        space[bound] = space[entry]
-        return {name: (lambda code=code: exec(code, dict(space))) for name, code in made}  # type: ignore[misc]
-
-    return build
-
-
-# QuixBugs
-
-
-def quixbugs(repo: str) -> Iterator[Task]:
-    listed = subprocess.run(
-        ["git", "-C", repo, "ls-tree", "-r", "--name-only", "HEAD", "python_testcases"],
-        check=True, capture_output=True, text=True, timeout=60,
-    ).stdout.split()  # fmt: skip
-    names = sorted(path.split("/test_")[1][:-3] for path in listed if "/test_" in path)
-    node = show(repo, "python_testcases/node.py")
-    for number, name in enumerate(names, 1):
-        test = show(repo, f"python_testcases/test_{name}.py")
-        cases = show(repo, f"json_testcases/{name}.json") if "load_json" in test else ""
-        yield Task(
-            name,
-            number,
-            "quixbugs",
-            show(repo, f"python_programs/{name}.py"),
-            name,
-            quix(name, test, cases, node),
-            None,
-            (test, cases),
-        )
-
-
-def quix(name: str, test: str, cases: str, node: str) -> Build:
-    import sys
-
-    import pytest
-
-    code = compile(test, "test", "exec")
-
-    def parametrize(_names: str, rows: list[tuple[object, ...]]) -> object:
-        def decorate(function: object) -> object:
-            function.rows = rows  # type: ignore[attr-defined]
-            return function
-
-        return decorate
-
-    class Skip(Exception):  # noqa: N818
-        pass
-
-    def skip(_why: str) -> None:
-        raise Skip
-
-    fake = SimpleNamespace(
-        use_correct=False,
-        run_slow=False,
-        mark=SimpleNamespace(parametrize=parametrize),
-        skip=skip,
-        approx=pytest.approx,
-    )
-
-    def build(program: str) -> Mapping[str, Test]:
-        nodes, module = ModuleType("node"), ModuleType(f"python_programs.{name}")
-        exec(node, nodes.__dict__)
-        load = SimpleNamespace(load_json_testcases=lambda _: [json.loads(row) for row in cases.splitlines() if row])
-        sys.modules |= {
-            "pytest": fake, "node": nodes, "python_programs": ModuleType("python_programs"), f"python_programs.{name}": module,
-            "load_testdata": load, "python_programs.node": nodes,
-        }  # type: ignore[dict-item] # fmt: skip
-        exec(compile(program, FILE, "exec"), module.__dict__)
-        space: dict[str, object] = {"__name__": "test"}
-        exec(code, space)
-        found: dict[str, Test] = {}
-        for key, function in space.items():
-            if key.startswith("test") and callable(function):
-                rows = getattr(function, "rows", None)
-                if rows is None:
-                    found[key] = function  # type: ignore[assignment]
-                for at, row in enumerate(rows or ()):
-                    found[f"{key}[{at}]"] = skipped(function, tuple(row), Skip)
-        return found
-
-    return build
-
-
-def skipped(function: object, row: tuple[object, ...], skip: type[Exception]) -> Test:
-    def test() -> None:
-        try:
-            function(*row)  # type: ignore[operator]
-        except skip:
-            pass
-
-    return test
-
-
-# Repair
 
 
 def spent() -> float:
@@ -214,7 +47,7 @@ def repair(task: Task, build: Build, most: int, wanted: int, budget: float) -> F
     if not red or not names:
         return Found(task, (), (), (), 0, spent() - begun, len(names), len(red))
     fine = [base.seconds[name] for name in names if name not in red]
-    limit = min(LONGEST, max(0.1, 10 * max(fine, default=0.0)))
+    limit = min(LONGEST, 0.1 + 3 * max(fine, default=0.0))
     covered = coverage(build, task.text, names, FILE, 1.0)
     tree = ast.parse(task.text)
     node = next(item for item in tree.body if isinstance(item, ast.FunctionDef) and item.name == task.symbol)
@@ -272,9 +105,10 @@ def summary(found: list[Found], label: str) -> str:
         f"{kind} {sum(item.task.kind == kind for item in fixed)}/{sum(item.task.kind == kind for item in found)}"
         for kind in sorted(kinds)
     )
+    within = ", ".join(f"<={most} {sum(rank <= most for rank in ranks)}" for most in (10, 50, 200))
     return (
-        f"{label}: {len(fixed)}/{len(found)} = {len(fixed) / len(found):.1%}; rank median {statistics.median(ranks):.0f}, "
-        f"<=10 {sum(rank <= 10 for rank in ranks)}, <=50 {sum(rank <= 50 for rank in ranks)}, <=200 {sum(rank <= 200 for rank in ranks)}; "
+        f"{label}: {len(fixed)}/{len(found)} = {len(fixed) / len(found):.1%}; "
+        f"rank median {statistics.median(ranks):.0f}, {within}; "
         f"CPU s median {statistics.median(cpu):.2f}, p90 {cpu[int(0.9 * len(cpu))]:.2f}, fixed median "
         f"{statistics.median(item.cpu for item in fixed):.2f}; {detail}"
     )

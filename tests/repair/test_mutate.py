@@ -42,33 +42,99 @@ FIXES = [
     ("constant", "def f(xs):\n    total = 0\n    return total\n", "= 0", "= 1", 10),
     ("Boolean", "def f(a, b):\n    if a and b:\n        return 1\n    return 0\n", "a and b", "a or b", 10),
     ("negation", "def f(a):\n    if a:\n        return 1\n    return 0\n", "if a", "if not a", 20),
-    ("variable", "def f(low, high):\n    for i in range(low, high):\n        yield low\n", "yield low", "yield i", 60),
-    ("method", "def f(xs):\n    out = []\n    for x in xs:\n        out.append(x)\n    return out\n", "out.append", "out.extend", 60),
+    (
+        "variable",
+        "def f(low, high):\n    for i in range(low, high):\n        yield low\n",
+        "yield low",
+        "yield i",
+        60,
+    ),
+    (
+        "method",
+        "def f(xs):\n    out = []\n    for x in xs:\n        out.append(x)\n    return out\n",
+        "out.append",
+        "out.extend",
+        60,
+    ),
     ("arguments", "def f(a, b):\n    return divmod(a, b)\n", "(a, b)\n", "(b, a)\n", 10),
     ("wrapping", "def f(xs):\n    return xs\n", "return xs", "return sorted(xs)", 60),
-    ("reversal", "def f(xs: list):\n    for x in sorted(xs):\n        yield x\n", "sorted(xs)", "sorted(xs, reverse=True)", 30),
+    (
+        "reversal",
+        "def f(xs: list):\n    for x in sorted(xs):\n        yield x\n",
+        "sorted(xs)",
+        "sorted(xs, reverse=True)",
+        30,
+    ),
     ("slice", "def f(xs, k):\n    return xs[:k]\n", "[:k]", "[k:]", 20),
     ("indices", "def f(m, i, j):\n    return m[i][j]\n", "[i][j]", "[j][i]", 20),
     ("tuple", "def f(d, i, j):\n    return d[i, j]\n", "[i, j]", "[j, i]", 20),
     ("ternary", "def f(a):\n    return 1 if a else 2\n", "1 if a else 2", "2 if a else 1", 20),
     ("grouping", "def f(a, b):\n    return a + b * 2\n", "a + b * 2", "(a + b) * 2", 60),
     ("deletion", "def f(x):\n    x += 2\n    return x\n", "    x += 2\n", "", 40),
-    ("break", "def f(xs):\n    for x in xs:\n        if x:\n            continue\n        print(x)\n", "continue", "break", 60),
+    (
+        "break",
+        "def f(xs):\n    for x in xs:\n        if x:\n            continue\n        print(x)\n",
+        "continue",
+        "break",
+        60,
+    ),
     ("recursion", "def f(n):\n    if n:\n        f(n - 1)\n    return n\n", "        f(n", "        return f(n", 60),
     ("generator", "def f(x):\n    if x:\n        yield f(x[0])\n", "yield f", "yield from f", 80),
     ("copy", "def f(xs: list):\n    ys = xs\n    ys.append(1)\n    return ys\n", "ys = xs\n", "ys = xs[:]\n", 200),
-    ("default", "def f(x, xs=[]):\n    xs.append(x)\n    return xs\n", "xs=[]):\n", "xs=None):\n    if xs is None:\n        xs = []\n", 60),
-    ("except", "def f(d):\n    try:\n        return d[0]\n    except KeyError:\n        return 0\n", "KeyError", "IndexError", 60),
-    ("guard", "def f(xs):\n    return xs[0]\n", "    return xs[0]\n", "    if not xs:\n        return None\n    return xs[0]\n", 400),
+    (
+        "default",
+        "def f(x, xs=[]):\n    xs.append(x)\n    return xs\n",
+        "xs=[]):\n",
+        "xs=None):\n    if xs is None:\n        xs = []\n",
+        60,
+    ),
+    (
+        "except",
+        "def f(d):\n    try:\n        return d[0]\n    except KeyError:\n        return 0\n",
+        "KeyError",
+        "IndexError",
+        60,
+    ),
+    (
+        "guard",
+        "def f(xs):\n    return xs[0]\n",
+        "    return xs[0]\n",
+        "    if not xs:\n        return None\n    return xs[0]\n",
+        400,
+    ),
     ("condition", "def f(a):\n    while a.b is None:\n        a = a.c\n", "while a.b", "while a is None or a.b", 300),
-    ("update", "def f(xs: list):\n    n = 0\n    for x in xs:\n        print(x)\n    return n\n", "print(x)\n", "print(x)\n        n += 1\n", 150),
-    ("append", "def f(xs: list):\n    out = []\n    for x in xs:\n        print(x)\n    return out\n", "print(x)\n", "print(x)\n        out.append(x)\n", 200),
-    ("else", "def f(xs):\n    a = b = 0\n    for x in xs:\n        if x:\n            a += 1\n    return a, b\n", "a += 1\n", "a += 1\n        else:\n            b += 1\n", 200),
-    ("moved out", "def f(xs):\n    n = 0\n    for x in xs:\n        n += x\n        return n\n", "        return n\n", "    return n\n", 60),
+    (
+        "update",
+        "def f(xs: list):\n    n = 0\n    for x in xs:\n        print(x)\n    return n\n",
+        "print(x)\n",
+        "print(x)\n        n += 1\n",
+        150,
+    ),
+    (
+        "append",
+        "def f(xs: list):\n    out = []\n    for x in xs:\n        print(x)\n    return out\n",
+        "print(x)\n",
+        "print(x)\n        out.append(x)\n",
+        200,
+    ),
+    (
+        "else",
+        "def f(xs):\n    a = b = 0\n    for x in xs:\n        if x:\n            a += 1\n    return a, b\n",
+        "a += 1\n",
+        "a += 1\n        else:\n            b += 1\n",
+        200,
+    ),
+    (
+        "moved out",
+        "def f(xs):\n    n = 0\n    for x in xs:\n        n += x\n        return n\n",
+        "        return n\n",
+        "    return n\n",
+        60,
+    ),
     ("+= for =", "def f(xs):\n    n = 0\n    for x in xs:\n        n = x\n    return n\n", "n = x", "n += x", 60),
     ("await", "async def f(g):\n    return g(1)\n", "g(1)", "await g(1)", 60),
     ("unused", "def f(a, b):\n    return a\n", "return a", "return a + b", 60),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "old", "new", "within"), [row[1:] for row in FIXES], ids=[row[0] for row in FIXES])
@@ -134,18 +200,25 @@ def test_the_limit_holds_and_the_stream_is_lazy() -> None:
 TRICKY = [
     "def f(a, b):\r\n\t# ä comment\r\n\tif a < b:  # why\r\n\t\treturn 'ü' + a\r\n\treturn b\r\n",
     "\ufeffdef f(ä, b):\n    return 'ö' if ä < b else f'{ä!r:>{b}} {b + 1}'\n",
-    "@cache\n@wrap(1,\n      2)\ndef f(x: int = 1, *args: str, k=[], **kw) -> int:\n    '''Doc.'''\n    return (x\n            + 1)\n",
+    "@cache\n@wrap(1,\n      2)\ndef f(x: int = 1, *args: str, k=[], **kw) -> int:\n    '''Doc.'''\n"
+    "    return (x\n            + 1)\n",
     "def f(x): return x + 1",
     "def f(x): x += 1; return x\n",
-    "class A:\n    @staticmethod\n    def f(x):\n        text = '''\n  a\n        b'''\n        if x: return text\n        elif not x: pass\n        else:\n            x = 1\n        return [y for y in x if y]\n",
-    "async def f(xs):\n    async for x in xs:\n        await x\n    async with a as b, c:\n        return {**b, 'k': [*c]}\n",
-    "def f(p):\n    match p:\n        case [1, x] if x > 2:\n            return x\n        case {'a': y}:\n            return y\n        case _:\n            return None\n",
-    "def f(xs):\n    def g(y):\n        return lambda z: (y := z) or xs\n    try:\n        return g(1)\n    except (A, B) as e:\n        raise C from e\n    finally:\n        del xs[0]\n",
+    "class A:\n    @staticmethod\n    def f(x):\n        text = '''\n  a\n        b'''\n"
+    "        if x: return text\n        elif not x: pass\n        else:\n            x = 1\n"
+    "        return [y for y in x if y]\n",
+    "async def f(xs):\n    async for x in xs:\n        await x\n    async with a as b, c:\n"
+    "        return {**b, 'k': [*c]}\n",
+    "def f(p):\n    match p:\n        case [1, x] if x > 2:\n            return x\n        case {'a': y}:\n"
+    "            return y\n        case _:\n            return None\n",
+    "def f(xs):\n    def g(y):\n        return lambda z: (y := z) or xs\n    try:\n        return g(1)\n"
+    "    except (A, B) as e:\n        raise C from e\n    finally:\n        del xs[0]\n",
     "def f(a):\n    x = a ; y = 2\n    return x[1:y], -x[0] ** 2, not a, (yield), a if a else (lambda: 0)\n",
     "def f():\n    while True:\n        if 1: break\n    else:\n        return 1\n\n# the end",
     "if True:\n    def f(a, b):\n\n        return a(b)(a)[b].c(d=a, **b)\n",
-    "def f(a):\n    with open(a) as g:\n        for i, (j, k) in enumerate(g, start=1):\n            print(i, j, k, sep='\\n')\n    global h\n    h = a\n",
-]  # fmt: skip
+    "def f(a):\n    with open(a) as g:\n        for i, (j, k) in enumerate(g, start=1):\n"
+    "            print(i, j, k, sep='\\n')\n    global h\n    h = a\n",
+]
 
 
 def valid(text: str, found: list[str]) -> None:
@@ -158,7 +231,7 @@ def valid(text: str, found: list[str]) -> None:
 @pytest.mark.parametrize("text", TRICKY)
 def test_every_mutant_parses_differs_and_keeps_what_it_does_not_change(text: str) -> None:
     symbol = "A.f" if text.startswith("class") else "f"
-    found = mutants(text, symbol=symbol)
+    found = mutants(text, 800, symbol)
     assert found
     valid(text, found)
     for mutant in found:
@@ -189,6 +262,9 @@ def test_pairs_of_changes_follow_a_promising_one() -> None:
     assert sources["a.py"] not in found
 
 
+OPERATORS = ["+", "-", "*", "/", "//", "%", "**", "<", "<=", "==", "in", "and", "or", "is", "|", "&"]
+
+
 def names() -> st.SearchStrategy[str]:
     return st.sampled_from(["a", "b", "ä", "xs", "n", "x1"])
 
@@ -201,9 +277,7 @@ def expressions() -> st.SearchStrategy[str]:
 
     def grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         return st.one_of(
-            st.builds(
-                "({} {} {})".format, inner, st.sampled_from("+ - * / // % ** < <= == in and or is | &".split()), inner
-            ),
+            st.builds("({} {} {})".format, inner, st.sampled_from(OPERATORS), inner),
             st.builds("{}[{}]".format, names(), inner),
             st.builds("{}[{}:{}]".format, names(), inner, inner),
             st.builds("{}.append({})".format, names(), inner),
@@ -246,7 +320,7 @@ def blocks(depth: int = 2) -> st.SearchStrategy[list[str]]:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(blocks(), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["    ", "\t"]), st.booleans())
 def test_any_function_has_only_valid_mutants(body: list[str], newline: str, unit: str, method: bool) -> None:
     lines = ["def f(a, b, xs=[], *n):", *(unit + line.replace("    ", unit) for line in body)]
@@ -255,7 +329,7 @@ def test_any_function_has_only_valid_mutants(body: list[str], newline: str, unit
     text = newline.join(lines) + newline
     if parsed(text) is None:
         return
-    found = mutants(text, 250, "A.f" if method else "f")
+    found = mutants(text, 120, "A.f" if method else "f")
     valid(text, found)
     for mutant in found:
         assert newline == "\n" or not re.search(r"(?<!\r)\n", mutant)
@@ -263,11 +337,11 @@ def test_any_function_has_only_valid_mutants(body: list[str], newline: str, unit
 
 def test_real_files_have_only_valid_mutants() -> None:
     folder = Path(assay.repair.__file__).parent
-    for file in sorted(folder.glob("*.py"))[:4]:
+    for file in sorted(folder.glob("*.py"))[:2]:
         text = file.read_text(encoding="utf-8")
         tree = parsed(text)
         assert tree is not None
-        for symbol, node in list(functions(tree))[:3]:
+        for symbol, node in list(functions(tree))[:2]:
             found: list[Patch] = list(mutations({"a.py": text}, [Place("a.py", *span(node), symbol)], 40))
             assert found
             valid(text, [patch.apply({"a.py": text})["a.py"] for patch in found])

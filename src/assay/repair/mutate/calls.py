@@ -115,6 +115,8 @@ def _added(site: Site, node: ast.Call) -> Iterator[Change]:
         value = item.value
         if item.arg is not None and isinstance(value, ast.Constant) and isinstance(value.value, bool):
             yield site.put(value, str(not value.value), 2.0)
+    if name in {"min", "max"} and not node.keywords and len(node.args) in {1, 2}:
+        yield from _extremes(site, node, name)
     kinds = site.kinds(node.args[-1]) if node.args else frozenset[str]()
     for other in site.scope(node):
         if other not in {"self", "cls"}:
@@ -126,6 +128,14 @@ def _added(site: Site, node: ast.Call) -> Iterator[Change]:
     elif name in {"get", "pop", "getattr", "next", "setdefault"} and len(node.args) in {1, 2}:
         for text in ("None", "0", "[]", '""', "False", "{}"):
             yield Change(((at, at, comma + text),), node.lineno, 0.5)
+
+
+def _extremes(site: Site, node: ast.Call, name: str) -> Iterator[Change]:
+    """The smaller or larger of other variables: of two that hold numbers."""
+    known = [other for other in site.scope(node) if site.roles.name(other) & {"num"}]
+    loose = [other for other in site.scope(node) if not site.roles.name(other) and other not in {"self", "cls"}]
+    for one, other in itertools.combinations([*known, *loose], 2):
+        yield site.put(node, f"{name}({one}, {other})", 0.4 if {one, other} <= {*known} else 0.2)
 
 
 def wrapped(site: Site) -> Iterator[Change]:
@@ -145,6 +155,10 @@ def wrapped(site: Site) -> Iterator[Change]:
             if fits:
                 inner = site.tight(node, 4) if form.startswith("not") else text
                 yield site.put(node, form.format(inner), weight * fits * whole)
+        if kinds & {"list", "set", "tuple", "sized"}:
+            for name in site.bound:
+                if site.roles.name(name) & {"dict"}:
+                    yield site.put(node, f"sorted({text}, key=lambda x: {name}[x])", 0.3)
         for name, needed in (site.clues.functions | site.helpers).items():
             if needed == 1 and name != getattr(site.owner, "name", ""):
                 yield site.put(node, f"{name}({text})", 0.5 * whole)

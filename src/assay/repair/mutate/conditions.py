@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 from assay.repair.mutate.site import Site
 
+MOST = 100
 
-def conditions(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
-    """Text -> weight of conditions over variables in scope at `node`; each once."""
-    found: dict[str, float] = {}
-    for text, weight in _all(site, node):
-        found[text] = max(weight, found.get(text, 0.0))
-    yield from found.items()
+
+def conditions(site: Site, node: ast.AST) -> list[tuple[str, float]]:
+    """Texts and weights of conditions over variables in scope at `node`, likeliest first; each once."""
+    key = tuple(site.scope(node))
+    if key not in site.conditions:
+        found: dict[str, float] = {}
+        for text, weight in _all(site, node):
+            found[text] = max(weight, found.get(text, 0.0))
+        site.conditions[key] = sorted(found.items(), key=lambda entry: -entry[1])[:MOST]
+    return site.conditions[key]
 
 
 def _all(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:

@@ -54,6 +54,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("part", 0.2, sequences.sliced),
     Family("order", 0.5, sequences.orders),
     Family("subscript", 0.3, sequences.subscripts),
+    Family("index", 0.3, sequences.indexed),
     Family("range", 0.4, sequences.ranges),
     Family("comprehension", 0.2, sequences.comprehensions),
     Family("ternary", 0.3, sequences.ternaries),
