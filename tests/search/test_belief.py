@@ -81,6 +81,22 @@ def test_it_stops_when_belief_suffices_and_not_before() -> None:
     assert stop(pool, Ground("D", 1), dial_of("medium"), Spent(diversified=True)) == "sample"
 
 
+@pytest.mark.parametrize("effort", ["low", "medium"])
+def test_one_green_attempt_of_a_strong_model_is_enough_with_ordinary_effort(effort) -> None:
+    pool = [candidate(1, strategy="single", steps=1)]
+    assert stop(pool, Ground("B"), dial_of(effort)) == "stop"
+    assert stop(pool, Ground("B", 2), dial_of(effort)) == "stop"
+    assert stop(pool, Ground("B", 2), dial_of("high")) == "diversify"
+
+
+def test_one_green_sample_of_a_tiny_model_is_enough_only_with_the_least_effort() -> None:
+    pool = [candidate(1, strategy="slots", origin="whole", behaviour={"i": "x"})]
+    assert stop(pool, GROUND, dial_of("low"), prior=TINY) == "stop"
+    assert stop(pool, GROUND, dial_of("medium"), prior=TINY) == "diversify"
+    pool.append(candidate(2, strategy="slots", origin="spec", behaviour={"i": "x"}))
+    assert stop(pool, GROUND, dial_of("medium"), prior=TINY) == "stop"
+
+
 def test_it_stops_when_the_dial_is_used_up() -> None:
     many = [fails(n, passes="abc"[: n % 3]) for n in range(1, DIAL.candidates + 1)]
     assert stop(many, GROUND, DIAL) == "stop"

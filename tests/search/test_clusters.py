@@ -69,7 +69,7 @@ def test_inputs_begin_with_the_known_ones_and_are_bounded_different_and_repeatab
 
 
 def test_values_of_the_documentation_are_tried_where_they_fit() -> None:
-    made = inputs_of(["((5, 'x'), {})"], "at most 365, or 'none'")
+    made = inputs_of(["((5, 'x'), {})"], "at most 365, or 'none'", 200)
     assert "((365, 'x'), {})" in made
     assert "((5, 'none'), {})" in made
 
@@ -111,3 +111,9 @@ def test_differing_inputs_come_simplest_first() -> None:
 def test_only_calls_of_other_callables_stray() -> None:
     base, changed = {"f": "1", "g": "1", "h": "1"}, {"f": "2", "g": "2", "h": "1"}
     assert strayed(base, changed, {"f"}) == ["g"]
+
+
+def test_arguments_stand_in_for_each_other_where_a_boundary_may_be() -> None:
+    made = inputs_of(["(([1, 2], [3]), {})"], limit=200)
+    assert "(([1, 2], [1, 2]), {})" in made
+    assert "(([1, 2], [2, 1]), {})" in made

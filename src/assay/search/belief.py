@@ -29,7 +29,9 @@ FALSE_PASS: dict[EvidenceClass, float] = {"A": 0.05, "B": 0.10, "C": 0.20, "D": 
 NOTHING = 0.9
 """The same when nothing was red and nothing shows what was asked for."""
 THIN = 0.2
-"""What a single assertion adds to that; several share it. `LOOSENESS` says the same better."""
+WRITTEN_THIN = 0.02
+"""What a single assertion adds to that; several share it. Much where changes were tried until the checks were green,
+for that makes wrong ones green; little for what was written once and then checked."""
 UNCOUNTED = 3
 """Assertions of checks where nobody counted them."""
 ENOUGH = 5
@@ -47,7 +49,7 @@ RIVALS = 4
 LOOSE = 10.0
 """How fast belief falls with `LOOSENESS`: the odds are divided by one plus this times that."""
 UNKNOWN = 0.1
-"""What `LOOSENESS` is taken to be where nobody looked: its mean on the pool."""
+"""What `LOOSENESS` is taken to be where changes were tried and nobody looked: its mean on the pool."""
 SURE = 0.955
 """The belief from which nothing speaks against calling a green result verified."""
 SAME_FAILURE = 2
@@ -96,18 +98,20 @@ def belief(
     found = grounds(pool, chosen)
     if found is None or not found.chosen.vector.green:
         return 0.0
-    start = FOUND if found.chosen.strategy == TRYING else prior
+    tried = found.chosen.strategy == TRYING
+    start = FOUND if tried else prior
     odds = start.mean / (1 - start.mean) / false_pass(found.chosen, ground)
     odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT) * (INDEPENDENT if found.independent else 1.0)
     odds /= RIVAL ** min(found.rivals, RIVALS)
-    odds /= 1 + LOOSE * (UNKNOWN if found.loose is None else found.loose)
+    odds /= 1 + LOOSE * (UNKNOWN if found.loose is None and tried else found.loose or 0.0)
     return odds / (1 + odds)
 
 
 def false_pass(chosen: Candidate, ground: Ground) -> float:
     """How often a wrong candidate would be green all the same: the best class decides, and written checks that it
     passes count as independent ones."""
-    best = NOTHING if ground.cls is None else FALSE_PASS[ground.cls] + THIN / (ground.assertions or UNCOUNTED)
+    thin = (THIN if chosen.strategy == TRYING else WRITTEN_THIN) / (ground.assertions or UNCOUNTED)
+    best = NOTHING if ground.cls is None else FALSE_PASS[ground.cls] + thin
     written = sum(chosen.vector.written.values())
     return min(best, NOTHING) * max(FALSE_PASS["C"] ** written, 0.04)
 
