@@ -20,7 +20,6 @@ from assay.core.clock import Clock
 from assay.core.context import Fragment
 from assay.core.errors import AssayError, StorageError, WorkspaceError
 from assay.core.events import (
-    CallFinished,
     CheckFinished,
     Checkpointed,
     ContextAdded,
@@ -35,7 +34,7 @@ from assay.core.events import (
 )
 from assay.core.hooks import Hooks
 from assay.core.ids import new_id
-from assay.core.messages import AssistantMessage, Image, Json, Text, ToolCall, ToolResult
+from assay.core.messages import AssistantMessage, Image, Json, Text
 from assay.core.model import Model, ModelEvent, ModelRequest, Reasoning
 from assay.core.policy import Approver, Effect, Gate, Label, Mask
 from assay.core.store import EventStore, Record
@@ -46,7 +45,7 @@ from assay.loop.turn import AskPorts, Middleware, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
 from assay.run.hooked import Halting, Hooked, Updates
-from assay.run.inputs import label_of
+from assay.run.inputs import NOT_RUN, UNKNOWN, label_of, unanswered
 from assay.run.masked import heard, masked
 from assay.run.proof import Proof
 from assay.run.state import NOTIFICATION, State
@@ -153,7 +152,8 @@ class Run:
         if parts.hooks:
             self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
-        self._verdict: Verdict | None = None
+        self.verdict: Verdict | None = None
+        """What `conclude` said last in this turn."""
         self.said = ""
         """A strategy's words for the end of the turn, in place of the model's last."""
 
@@ -298,7 +298,7 @@ class Run:
         task = self._task = asyncio.current_task()
         if not self._began or (origin or {}).get("kind") != NOTIFICATION:
             self._began = self.parts.clock.monotonic()
-        self._verdict, self.said = None, ""
+        self.verdict, self.said = None, ""
         resumed = self.state.open and self.state.touched
         received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
         said: str | None = None
@@ -367,11 +367,6 @@ class Run:
         call or by `text`."""
         return "" if self.state.structured is not None else self.schema.owed(text)
 
-    @property
-    def verdict(self) -> Verdict | None:
-        """What `conclude` said last in this turn."""
-        return self._verdict
-
     async def conclude(self, doubts: Sequence[str] = ()) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
         outcome of its own. `doubts` are a strategy's own reasons, a line each, why green checks prove too little: with
@@ -379,8 +374,8 @@ class Run:
         verdict = await self._prove()
         if doubts and verdict.outcome == "verified":
             verdict = replace(verdict, outcome="partial", why=doubts[0])
-        self._verdict = replace(verdict, unchecked=(*verdict.unchecked, *doubts))
-        return self._verdict
+        self.verdict = replace(verdict, unchecked=(*verdict.unchecked, *doubts))
+        return self.verdict
 
     async def within_time(self, work: Awaitable[Stop]) -> Stop:
         limit = self.options.budget.seconds
@@ -431,11 +426,11 @@ class Run:
         for notice in self.parts.store.notices:
             self.record(Noticed(notice))
         for call in self.state.unknown:
-            self.record(_unanswered(call, _UNKNOWN))
+            self.record(unanswered(call, UNKNOWN))
         if said.parts:
             # Whoever says something new may not want any more what was asked for before.
             for call in self.state.pending:
-                self.record(_unanswered(call, _NOT_RUN))
+                self.record(unanswered(call, NOT_RUN))
             self.record(replace(said, model=self.parts.model.profile.name), durable=True)
             if self.proof.user_checks:
                 own = (Criterion(line, line, owner="user") for line in self.proof.user_checks)
@@ -456,9 +451,7 @@ class Run:
             return await work
 
     async def _close(self, stop: Stop) -> TurnEnded:
-        verdict = (
-            self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
-        )
+        verdict = self.verdict if stop.outcome is None and self.verdict else Verdict(stop.outcome or "failed", stop.why)
         if not verdict.tree and self.state.touched and stop.outcome != "interrupted" and not self.child:
             # Without the figures the outcome is still what it is.
             with suppress(WorkspaceError):
@@ -494,15 +487,3 @@ class Run:
 
 _INTERRUPTED = Stop("interrupted", "stopped by the user")
 _BLOCKED: frozenset[OutcomeName] = frozenset({"answered", "unverified", "failed"})
-
-
-_UNKNOWN = (
-    "The program was stopped while {} ran; whether it had its effect is unknown. "
-    "Look at the state of things before doing it again."
-)
-_NOT_RUN = "The program was stopped before {} began; it was not run."
-
-
-def _unanswered(call: ToolCall, text: str) -> CallFinished:
-    said = "outcome unknown" if text is _UNKNOWN else "not run"
-    return CallFinished(ToolResult(call.id, (Text(text.format(call.name)),), is_error=True), said)
