@@ -18,7 +18,8 @@ from assay.core.check import EvidenceClass
 from assay.search.candidate import Candidate, Ground
 from assay.search.clusters import clusters
 from assay.search.effort import Dial
-from assay.search.priors import STRONG, Prior
+from assay.search.priors import FOUND, STRONG, Prior
+from assay.search.rules import TRYING, voice
 from assay.search.select import leader
 
 Action = Literal["stop", "sample", "diversify", "restart", "escalate"]
@@ -27,8 +28,10 @@ FALSE_PASS: dict[EvidenceClass, float] = {"A": 0.05, "B": 0.10, "C": 0.20, "D": 
 """How often a wrong candidate passes checks of a class when there are enough of them."""
 NOTHING = 0.9
 """The same when nothing was red and nothing shows what was asked for."""
-THIN = 0.35
-"""What a single assertion adds to that; several share it."""
+THIN = 0.2
+WRITTEN_THIN = 0.02
+"""What a single assertion adds to that; several share it. Much where changes were tried until the checks were green,
+for that makes wrong ones green; little for what was written once and then checked."""
 UNCOUNTED = 3
 """Assertions of checks where nobody counted them."""
 ENOUGH = 5
@@ -36,12 +39,18 @@ ENOUGH = 5
 AGREEMENT = 1.5
 MOST_AGREEMENT = 3.0
 """The factor for each green candidate of another origin that behaves like the chosen one, and its bound."""
-RIVAL = 2.0
+UNSEEN = "spec"
+INDEPENDENT = 4.0
+"""The origin of candidates written from the specification without a look at the code at fault, and the factor when one
+of these and one that came about otherwise behave alike: their mistakes have no common source but the specification."""
+RIVAL = 2.5
 RIVALS = 4
 """What each other way of behaving among green candidates divides the odds by, and how many of them count at most."""
-LOOSE = 20.0
+LOOSE = 10.0
 """How fast belief falls with `LOOSENESS`: the odds are divided by one plus this times that."""
-SURE = 0.97
+UNKNOWN = 0.1
+"""What `LOOSENESS` is taken to be where changes were tried and nobody looked: its mean on the pool."""
+SURE = 0.93
 """The belief from which nothing speaks against calling a green result verified."""
 SAME_FAILURE = 2
 """Candidates in a row that fail in the same way before more of the same is futile."""
@@ -49,8 +58,7 @@ NO_PROGRESS = 2
 """Candidates in a row that pass nothing that the best before them did not."""
 
 LOOSENESS = "loose"
-"""The sign (`Candidate.signs`) that holds the part of small changes to a candidate that behave differently and that the
-checks let pass: what they would not have noticed. `looseness` reckons it."""
+"""The sign (`Candidate.signs`) for the part of small changes to a candidate that the checks let pass (`notice`)."""
 
 
 class Spent(Struct, frozen=True):
@@ -70,7 +78,9 @@ class Grounds(Struct, frozen=True):
     rivals: int
     """Other ways of behaving among green candidates."""
     allies: int
-    """Other origins with a green candidate that behaves like it."""
+    """Other voices (`rules.voice`) with a green candidate that behaves like it."""
+    independent: bool
+    """One that was written from the specification alone behaves like one that was not."""
     loose: float | None
     """None when nobody looked."""
 
@@ -82,21 +92,26 @@ def belief(
     prior: Prior = STRONG,
     chosen: int = 0,
 ) -> float:
-    """How likely `chosen` (a number; 0 for the leader) is right, 0 to 1. Without a green check there is no belief."""
+    """How likely `chosen` (a number; 0 for the leader) is right, 0 to 1. Without a green check there is no belief.
+
+    `prior` is the record of the model that makes candidates; for one that no model made it is `FOUND`."""
     found = grounds(pool, chosen)
     if found is None or not found.chosen.vector.green:
         return 0.0
-    odds = prior.mean / (1 - prior.mean) / false_pass(found.chosen, ground)
-    odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT)
+    tried = found.chosen.strategy == TRYING
+    start = FOUND if tried else prior
+    odds = start.mean / (1 - start.mean) / false_pass(found.chosen, ground)
+    odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT) * (INDEPENDENT if found.independent else 1.0)
     odds /= RIVAL ** min(found.rivals, RIVALS)
-    odds /= 1 + LOOSE * (found.loose or 0.0)
+    odds /= 1 + LOOSE * (UNKNOWN if found.loose is None and tried else found.loose or 0.0)
     return odds / (1 + odds)
 
 
 def false_pass(chosen: Candidate, ground: Ground) -> float:
     """How often a wrong candidate would be green all the same: the best class decides, and written checks that it
     passes count as independent ones."""
-    best = NOTHING if ground.cls is None else FALSE_PASS[ground.cls] + THIN / (ground.assertions or UNCOUNTED)
+    thin = (THIN if chosen.strategy == TRYING else WRITTEN_THIN) / (ground.assertions or UNCOUNTED)
+    best = NOTHING if ground.cls is None else FALSE_PASS[ground.cls] + thin
     written = sum(chosen.vector.written.values())
     return min(best, NOTHING) * max(FALSE_PASS["C"] ** written, 0.04)
 
@@ -109,10 +124,11 @@ def grounds(pool: Sequence[Candidate], chosen: int = 0) -> Grounds | None:
     green = [one for one in pool if one.vector.green and not one.protected]
     groups = clusters(green)
     own = next((group for group in groups if found.number in group), (found.number,))
-    voices = {(one.strategy, one.origin, one.model) for one in green if one.number in own}
+    voices = {voice(one) for one in green if one.number in own}
+    unseen = {one.origin == UNSEEN for one in green if one.number in own}
     observed = {one.number for one in green if one.behaviour}
     rivals = sum(1 for group in groups if group is not own and observed.issuperset(group))
-    return Grounds(found, rivals, max(len(voices) - 1, 0), found.signs.get(LOOSENESS))
+    return Grounds(found, rivals, max(len(voices) - 1, 0), unseen == {True, False}, found.signs.get(LOOSENESS))
 
 
 def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior = STRONG, chosen: int = 0) -> list[str]:
@@ -126,20 +142,11 @@ def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior =
         others = "another change behaves" if found.rivals == 1 else f"{found.rivals} other changes behave"
         lines.append(f"{others} differently and the checks can't tell which is right")
     if found.loose:
-        lines.append(
-            f"the checks would not notice {found.loose:.0%} of small changes to this one that alter what it does"
-        )
-    if not found.allies and 0 < ground.assertions < ENOUGH:
+        lines.append(f"the checks would not notice {found.loose:.0%} of small changes to what was changed")
+    if found.chosen.strategy == TRYING and not found.allies and 0 < ground.assertions < ENOUGH:
         count = "one assertion speaks" if ground.assertions == 1 else f"only {ground.assertions} assertions speak"
-        lines.append(f"{count} for it, and nothing made independently of them agrees")
+        lines.append(f"it was found by trying changes, and {count} for it")
     return lines
-
-
-def looseness(noticed: int, altered: int) -> float:
-    """The part of small changes that checks let pass. `altered`: those that they let pass although the behaviour is
-    another; `noticed`: those that they refused. Ones that behave the same prove nothing either way. One is added to
-    what was noticed, so that few changes don't look like proof of the opposite."""
-    return altered / (noticed + altered + 1)
 
 
 def stop(
@@ -155,7 +162,7 @@ def stop(
     green = best is not None and best.vector.green
     if green and belief(pool, ground, dial, prior) >= dial.belief:
         return "stop"
-    made = [one for one in sorted(pool, key=lambda one: one.number) if one.strategy != "zero"]
+    made = [one for one in sorted(pool, key=lambda one: one.number) if one.strategy != TRYING]
     allowed = dial.samples if any(one.strategy == "slots" for one in made) else dial.candidates
     escalates = spent.stronger and not green and ground.effort != "low"
     if len(made) >= allowed or spent.tokens >= dial.tokens:

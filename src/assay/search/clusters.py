@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import cast
 from assay.repair.source import parsed
 from assay.search.candidate import Candidate
 
-INPUTS = 40
+INPUTS = 80
 LONGEST = 400
 """Characters of an input; longer ones are not made."""
 MOST_CALLS = 200
@@ -44,17 +45,13 @@ def inputs_of(known: Sequence[str], text: str = "", limit: int = INPUTS) -> list
     rows = [values for values in map(_read, known) if values]
     found = dict.fromkeys(_text(values) for values in rows)
     mined = _constants(text)
-    level = rows
-    for _ in range(3):
-        made: list[_Values] = []
-        for values in _interleaved([_steps(values, mined) for values in level] + [_crossed(level)]):
-            if len(found) >= limit:
-                return list(found)[:limit]
-            line = _text(values)
-            if line not in found and len(line) <= LONGEST:
-                found[line] = None
-                made.append(values)
-        level = made[:limit]
+    near = _interleaved([_steps(values, mined) for values in rows])
+    apart = _interleaved([_mirrored(values) for values in rows])
+    for values in _interleaved([near, _walks(rows, mined, limit), apart, _crossed(rows)]):
+        if len(found) >= limit:
+            break
+        if len(line := _text(values)) <= LONGEST:
+            found[line] = None
     return list(found)[:limit]
 
 
@@ -76,6 +73,11 @@ def shown(given: str) -> str:
     place = given[: given.index("(")] if "(" in given else ""
     values = _read(given[len(place) :])
     return given if values is None else f"{place.rpartition(':')[2]}({_call(values)})"
+
+
+def refused(answer: str) -> bool:
+    """It is an exception: `!Kind`, or `raised` and a digest."""
+    return answer.startswith(("!", "raised"))
 
 
 def differing(left: Mapping[str, str], right: Mapping[str, str]) -> list[str]:
@@ -180,6 +182,28 @@ def _crossed(rows: Sequence[_Values]) -> Iterator[_Values]:
     for left, right in itertools.permutations(rows[:12], 2):
         if len(left) == len(right) > 1 and [name for name, _ in left] == [name for name, _ in right]:
             yield (left[0], *right[1:])
+
+
+def _mirrored(values: _Values) -> Iterator[_Values]:
+    """One argument as another of its type is, or nearly so: where they are compared, this is the boundary."""
+    for source, place in itertools.permutations(range(len(values)), 2):
+        if type(values[source][1]) is type(values[place][1]):
+            for other in itertools.islice(itertools.chain([values[source][1]], neighbours(values[source][1])), 6):
+                yield (*values[:place], (values[place][0], other), *values[place + 1 :])
+
+
+def _walks(rows: Sequence[_Values], mined: Sequence[object], count: int) -> Iterator[_Values]:
+    """Two to four steps from a call, by dice that fall the same each time."""
+    dice = random.Random(0)  # noqa: S311 - no secret
+    for _ in range(count if rows else 0):
+        values = dice.choice(rows)
+        for _ in range(dice.randint(2, 4)):
+            place = dice.randrange(len(values))
+            name, value = values[place]
+            others = [*neighbours(value), *(other for other in mined if type(other) is type(value))]
+            if others:
+                values = (*values[:place], (name, dice.choice(others)), *values[place + 1 :])
+        yield values
 
 
 def _interleaved(streams: Sequence[Iterator[_Values]]) -> Iterator[_Values]:

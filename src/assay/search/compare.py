@@ -15,7 +15,7 @@ from msgspec import Struct
 from assay.core.messages import AssistantMessage, Text, Usage, UserMessage
 from assay.core.model import ModelRequest
 from assay.search.candidate import Candidate
-from assay.search.clusters import calls_in, differing, shown
+from assay.search.clusters import calls_in, differing, refused, shown
 
 INPUTS = 3
 """Inputs that two candidates are compared on at most."""
@@ -61,7 +61,8 @@ class Ports(Struct, frozen=True):
 
     ask: Callable[[ModelRequest], Awaitable[AssistantMessage]] | None = None
     observe: Callable[[Sequence[Candidate], Sequence[str]], Awaitable[Sequence[Mapping[str, str]]]] | None = None
-    """What each candidate answers to these inputs (see `clusters`), as text that a model can read."""
+    """What each candidate answers to these inputs (see `clusters`), as text that a model can read, where
+    `Candidate.behaviour` may hold digests. Without it, what is in `behaviour` is shown as it is."""
 
 
 class Match(Struct, frozen=True):
@@ -80,23 +81,20 @@ async def compare(left: Candidate, right: Candidate, question: Question, ports: 
         return Match()
     asked, usage = 0, Usage()
     known = _plain_first(left, right)
-    seen: dict[str, tuple[str, str]] = {call: (left.behaviour[call], right.behaviour[call]) for call in known}
     tried: list[str] = []
     for nth in range(INPUTS):
         call = known[nth] if nth < len(known) else ""
         if not call:
             reply = await ports.ask(_wish(left, right, question, tried))
             asked, usage = asked + 1, usage + reply.usage
-            call = await _run(left, right, question, reply.text, ports, seen)
-            if not call:
-                tried += [question.place + given for given in calls_in(reply.text, question.name)[:1]]
-                continue
-        if call in tried:
+            call = next((question.place + given for given in calls_in(reply.text, question.name)), "")
+        answers = await _answers(left, right, call, ports) if call and call not in tried else None
+        tried += [call] if call else []
+        if answers is None:
             continue
-        tried.append(call)
         choices: list[int] = []
         for swapped in (False, True):
-            reply = await ports.ask(_which(question, call, seen[call], swapped))
+            reply = await ports.ask(_which(question, call, answers, swapped))
             asked, usage = asked + 1, usage + reply.usage
             choices.append(_choice(reply.text, swapped))
         if choices[0] == choices[1] != 0:
@@ -104,11 +102,20 @@ async def compare(left: Candidate, right: Candidate, question: Question, ports: 
     return Match(0, "", asked, usage)
 
 
+async def _answers(left: Candidate, right: Candidate, call: str, ports: Ports) -> tuple[str, str] | None:
+    """What the two answer, run if that can be done; None when there is no difference to judge."""
+    answers: Sequence[Mapping[str, str]] = (left.behaviour, right.behaviour)
+    if ports.observe is not None:
+        answers = await ports.observe([left, right], [call])
+    one, other = (answer.get(call, "") for answer in answers)
+    return (one, other) if one and other and one != other else None
+
+
 def _plain_first(left: Candidate, right: Candidate) -> list[str]:
     """Inputs on which they differ; first those that neither of them refuses, for on these the specification speaks."""
 
     def raised(call: str) -> int:
-        return sum(answer.startswith("!") for answer in (left.behaviour[call], right.behaviour[call]))
+        return refused(left.behaviour[call]) + refused(right.behaviour[call])
 
     return sorted(differing(left.behaviour, right.behaviour), key=raised)
 
@@ -125,20 +132,6 @@ def _wish(left: Candidate, right: Candidate, question: Question, tried: Sequence
     told = f" These give the same or were not clear: {'; '.join(map(shown, tried))}" if tried else ""
     text = DIFFER.format(first=first, second=second, name=question.name, tried=told)
     return _request(_head(question) + text, 160)
-
-
-async def _run(
-    left: Candidate, right: Candidate, question: Question, reply: str, ports: Ports, seen: dict[str, tuple[str, str]]
-) -> str:
-    """The first call of the reply, if the two differ on it; their answers are put into `seen`."""
-    calls = [question.place + given for given in calls_in(reply, question.name)][:1]
-    if not calls or calls[0] in seen or ports.observe is None:
-        return ""
-    one, other = await ports.observe([left, right], calls)
-    if calls[0] not in one or one[calls[0]] == other.get(calls[0], one[calls[0]]):
-        return ""
-    seen[calls[0]] = (one[calls[0]], other[calls[0]])
-    return calls[0]
 
 
 def _choice(reply: str, swapped: bool) -> int:

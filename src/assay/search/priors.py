@@ -35,7 +35,9 @@ class Prior(Struct, frozen=True):
 STRONG = Prior(3.0, 2.0)
 """Where a model that can drive tools starts."""
 TINY = Prior(1.5, 3.5)
-"""Where a model that fills slots starts, and a search that uses none."""
+"""Where a model that fills slots starts."""
+FOUND = Prior(8.5, 1.5)
+"""Where a green change starts that trying changes has found, of those that come first: fitted (see `belief`)."""
 
 Priors = Mapping[str, Prior]
 

@@ -19,6 +19,8 @@ from assay.search.clusters import clusters
 Score: TypeAlias = tuple[float, ...]
 Pool: TypeAlias = Sequence[Candidate]
 
+TRYING = "zero"
+"""The strategy that finds candidates by trying changes against the checks, without a model."""
 TRUST = 0.8
 """How likely a written check is right before anything speaks for or against it: class C is wrong one time in five."""
 SLIP = 0.05
@@ -142,17 +144,29 @@ def _refused(candidate: Candidate) -> str:
     return f"fails {len(red)} written checks ({red[0]})" if red else "fewer written checks speak for it"
 
 
+def voice(candidate: Candidate) -> tuple[str, str, str]:
+    """Whose word it is. Ten variants of one origin are one voice, and so is all that trying changes has found: that
+    each of two operators can be made to pass a check does not make them witnesses of each other."""
+    tried = candidate.strategy == TRYING
+    return (candidate.strategy, "" if tried else candidate.origin, candidate.model)
+
+
 def share(candidate: Candidate, pool: Pool) -> float:
-    """The part of the origins in `pool` that behave as `candidate` does. Ten variants of one origin are one voice."""
+    """The part of the voices in `pool` that behave as `candidate` does."""
     own = next(cluster for cluster in clusters(pool) if candidate.number in cluster)
-    voices = {(other.strategy, other.origin, other.model) for other in pool}
-    agreeing = {(other.strategy, other.origin, other.model) for other in pool if other.number in own}
-    return len(agreeing) / len(voices)
+    return len({voice(other) for other in pool if other.number in own}) / len({voice(other) for other in pool})
 
 
 def _common(candidate: Candidate, left: Pool, _whole: Pool) -> Score:
+    """By voices; then before a crowd whoever did not come from trying changes until the checks were green, which by
+    itself makes wrong ones green; then by the crowd, in which early ones count more: likelier changes come first.
+    Where nobody was observed, there are no voices and no crowd."""
+    if not any(other.behaviour for other in left):
+        return (0.0, candidate.strategy != TRYING, 0.0)
     own = next(cluster for cluster in clusters(left) if candidate.number in cluster)
-    return (round(share(candidate, left), 9), len(own))
+    written = any(other.strategy != TRYING for other in left if other.number in own)
+    crowd = sum(1 / math.sqrt(place) for place, other in enumerate(left, 1) if other.number in own)
+    return (round(share(candidate, left), 9), written, round(crowd, 9))
 
 
 def _small(candidate: Candidate, _left: Pool, _whole: Pool) -> Score:

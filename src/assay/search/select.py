@@ -81,14 +81,12 @@ async def _compared(
 
 
 async def _observed(left: Sequence[Candidate], ports: Ports) -> Sequence[Candidate]:
-    """`left` with the behaviour of those that nobody observed yet, on the inputs of the others."""
+    """`left`, and where nobody observed some of them yet, what all of them answer to the inputs of the others."""
     calls = sorted({call for candidate in left for call in candidate.behaviour})
-    blank = [candidate for candidate in left if not candidate.behaviour]
-    if not calls or not blank or ports.observe is None:
+    if not calls or ports.observe is None or all(candidate.behaviour for candidate in left):
         return left
-    answers = await ports.observe(blank, calls)
-    found = {one.number: dict(answer) for one, answer in zip(blank, answers, strict=True)}
-    return [replace(one, behaviour=found[one.number]) if one.number in found else one for one in left]
+    answers = await ports.observe(left, calls)
+    return [replace(one, behaviour=dict(answer)) for one, answer in zip(left, answers, strict=True)]
 
 
 def _group(groups: Sequence[tuple[int, ...]], number: int) -> tuple[int, ...]:

@@ -1,0 +1,159 @@
+"""Belief rises with evidence, falls with what speaks against it, and says when to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.search.pools import RED, candidate, pools
+
+from assay.search.belief import LOOSENESS, Spent, belief, doubts, futile, grounds, stop
+from assay.search.candidate import Candidate, Ground, Vector
+from assay.search.effort import DIALS, dial_of
+from assay.search.priors import LASTING, STRONG, TINY, Prior, learned, prior_of, read, write
+
+DIAL = DIALS["medium"]
+GROUND = Ground("B", 3)
+
+
+def fails(number: int, signature: str = "", passes: str = "", **fields) -> Candidate:
+    targets = {name: name in passes for name in "abc"}
+    return candidate(number, Vector(targets=targets, signature=signature), strategy="loop", **fields)
+
+
+@given(pools, st.sampled_from([None, "A", "B", "C", "D", "E"]), st.integers(0, 20))
+def test_it_is_a_probability_and_zero_without_a_green_leader(pool: list[Candidate], cls, assertions: int) -> None:
+    believed = belief(pool, Ground(cls, assertions), DIAL)
+    found = grounds(pool)
+    assert found is not None
+    assert (0 < believed < 1) if found.chosen.vector.green else believed == 0
+    if not found.chosen.vector.green:
+        assert doubts(pool, Ground(cls, assertions), DIAL) == []
+
+
+def test_more_assertions_a_better_class_and_a_better_record_raise_it() -> None:
+    pool = [candidate(1)]
+    by_count = [belief(pool, Ground("B", count), DIAL) for count in (1, 2, 4, 8)]
+    assert by_count == sorted(by_count)
+    by_class = [belief(pool, Ground(cls, 4), DIAL) for cls in ("E", "D", "C", "B", "A")]
+    assert by_class == sorted(by_class)
+    made = [candidate(1, strategy="loop")]
+    assert belief(made, GROUND, DIAL, TINY) < belief(made, GROUND, DIAL, STRONG)
+    assert belief([], GROUND, DIAL) == 0
+
+
+def test_an_ally_raises_it_and_a_rival_lowers_it() -> None:
+    alone = candidate(1, behaviour={"i": "x"})
+    ally = candidate(2, behaviour={"i": "x"}, strategy="slots", origin="whole")
+    independent = candidate(2, behaviour={"i": "x"}, strategy="slots", origin="spec")
+    copy = candidate(3, behaviour={"i": "x"}, origin="another operator")
+    rival = candidate(4, behaviour={"i": "y"})
+    base = belief([alone], GROUND, DIAL)
+    assert belief([alone, independent], GROUND, DIAL) > belief([alone, ally], GROUND, DIAL) > base
+    assert belief([alone, copy], GROUND, DIAL) == base
+    assert belief([alone, rival], GROUND, DIAL, chosen=1) < base
+    assert belief([alone, candidate(5)], GROUND, DIAL, chosen=1) == base  # nobody looked how it behaves
+
+
+def test_checks_that_would_not_notice_a_change_lower_it() -> None:
+    tight, loose = (candidate(1, signs={LOOSENESS: share}) for share in (0.0, 0.2))
+    blank = belief([candidate(1)], GROUND, DIAL)
+    assert belief([loose], GROUND, DIAL) < blank < belief([tight], GROUND, DIAL)
+
+
+def test_doubts_are_said_in_words_and_only_about_what_was_looked_at() -> None:
+    pool = [candidate(1, behaviour={"i": "x"}, signs={LOOSENESS: 0.25}), candidate(2, behaviour={"i": "y"})]
+    assert doubts(pool, Ground("B", 1), DIAL) == [
+        "another change behaves differently and the checks can't tell which is right",
+        "the checks would not notice 25% of small changes to what was changed",
+        "it was found by trying changes, and one assertion speaks for it",
+    ]
+    assert doubts([candidate(1)], Ground("B"), DIAL) == []
+    assert doubts([candidate(1, RED)], Ground("B", 1), DIAL) == []
+
+
+def test_it_stops_when_belief_suffices_and_not_before() -> None:
+    pool = [candidate(1, strategy="loop", origin="plan", behaviour={"i": "x"})]
+    assert stop(pool, Ground("A", 20), DIALS["low"]) == "stop"
+    assert stop(pool, Ground("D", 1), dial_of("medium")) == "diversify"
+    assert stop(pool, Ground("D", 1), dial_of("medium"), Spent(diversified=True)) == "sample"
+
+
+@pytest.mark.parametrize("effort", ["low", "medium"])
+def test_one_green_attempt_of_a_strong_model_is_enough_with_ordinary_effort(effort) -> None:
+    pool = [candidate(1, strategy="single", steps=1)]
+    assert stop(pool, Ground("B"), dial_of(effort)) == "stop"
+    assert stop(pool, Ground("B", 2), dial_of(effort)) == "stop"
+    assert stop(pool, Ground("B", 2), dial_of("high")) == "diversify"
+
+
+def test_one_green_sample_of_a_tiny_model_is_enough_only_with_the_least_effort() -> None:
+    pool = [candidate(1, strategy="slots", origin="whole", behaviour={"i": "x"})]
+    assert stop(pool, GROUND, dial_of("low"), prior=TINY) == "stop"
+    assert stop(pool, GROUND, dial_of("medium"), prior=TINY) == "diversify"
+    pool.append(candidate(2, strategy="slots", origin="spec", behaviour={"i": "x"}))
+    assert stop(pool, GROUND, dial_of("medium"), prior=TINY) == "stop"
+
+
+def test_it_stops_when_the_dial_is_used_up() -> None:
+    many = [fails(n, passes="abc"[: n % 3]) for n in range(1, DIAL.candidates + 1)]
+    assert stop(many, GROUND, DIAL) == "stop"
+    assert stop(many, GROUND, DIAL, Spent(stronger=True)) == "escalate"
+    assert stop(many, Ground("B", 3, "low"), DIAL, Spent(stronger=True)) == "stop"
+    assert stop([], GROUND, DIAL, Spent(tokens=DIAL.tokens)) == "stop"
+    assert stop([], GROUND, DIAL) == "sample"
+
+
+def test_what_no_model_made_does_not_count_against_the_dial() -> None:
+    assert stop([candidate(n, RED) for n in range(1, 50)], GROUND, DIAL) == "sample"
+
+
+def test_the_same_failure_twice_is_futile_and_leads_from_one_way_out_to_the_next() -> None:
+    pool = [fails(1, "E1", steps=3), fails(2, "E1", steps=3)]
+    assert stop(pool, GROUND, DIAL) == "diversify"
+    assert stop(pool, GROUND, DIAL, Spent(diversified=True)) == "restart"
+    assert stop(pool, GROUND, DIAL, Spent(diversified=True, restarted=True)) == "stop"
+    assert stop(pool, GROUND, DIAL, Spent(diversified=True, restarted=True, stronger=True)) == "escalate"
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ([], False),
+        ([fails(1, "E1")], False),
+        ([fails(1, "E1"), fails(2, "E2")], False),
+        ([fails(1, passes="a"), fails(2, passes="b"), fails(3, passes="a")], False),
+        ([fails(1, passes="ab"), fails(2, passes="a"), fails(3, passes="b")], True),
+        ([fails(1, passes="a"), fails(2), fails(3, passes="a")], True),
+        ([fails(1), fails(2)], False),
+    ],
+)
+def test_futile_is_no_new_pass_twice_or_one_failure_twice(pool: list[Candidate], expected: bool) -> None:
+    assert futile(pool) is expected
+
+
+def test_a_record_moves_the_prior_and_old_ones_fade() -> None:
+    priors = learned({}, "p/m", "repair", right=True)
+    assert prior_of(priors, "p/m", "repair").mean > STRONG.mean
+    assert prior_of(priors, "p/m", "feature") == STRONG
+    assert prior_of(priors, "p/other", "repair", tiny=True) == TINY
+    for _ in range(200):
+        priors = learned(priors, "p/m", "repair", right=False)
+    prior = prior_of(priors, "p/m", "repair")
+    assert prior.mean < 0.05
+    assert prior.right + prior.wrong <= LASTING + 1
+
+
+def test_the_record_survives_on_disk_and_a_broken_file_is_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "priors.json"
+    assert read(path) == {}
+    priors = {"repair p/m": Prior(4.0, 2.5)}
+    write(path, priors)
+    assert read(path) == priors
+    assert [file.name for file in path.parent.iterdir()] == ["priors.json"]
+    path.write_text('{"repair p/m": {"right": -1, "wrong": 0}}')
+    assert read(path) == {}
+    path.write_text("{")
+    assert read(path) == {}
