@@ -158,6 +158,6 @@ def test_red_checks_fail_the_run(place: Place, serve: Serve) -> None:
     place.five_step()
     wrong = Call("@edit", {"path": "calc.py", "old": "a - b", "new": "a * b"})
     server = serve([Reply("I mend it.", calls=(wrong,)), *[Reply("Done.")] * 4])
-    ended = place.task(server, "--check", CHECK)
+    ended = place.task(server, "--check", CHECK, "--attempts", "1")
     ended.expect(1, "failed")
     assert len(server.requests) == 4  # the missing evidence went back twice

@@ -45,13 +45,12 @@ from assay.loop.turn import AskPorts, Middleware, Stop, ask
 from assay.run.answer import StructuredAnswer
 from assay.run.bus import Bus, Progress
 from assay.run.hooked import Halting, Hooked, Updates
-from assay.run.inputs import label_of
+from assay.run.inputs import NOT_RUN, UNKNOWN, label_of, unanswered
 from assay.run.masked import heard, masked
 from assay.run.proof import Proof
 from assay.run.state import NOTIFICATION, State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
-from assay.run.unanswered import NOT_RUN, UNKNOWN, unanswered
 from assay.run.window import Compaction, Window
 from assay.sessions.fold import SOLVER, standing, taken_back
 
@@ -151,7 +150,8 @@ class Run:
         if parts.hooks:
             self.use_hooks(parts.hooks, "resume" if self.state.turn else "startup")
         self._began = 0.0
-        self._verdict: Verdict | None = None
+        self.verdict: Verdict | None = None
+        """What `conclude` said last in this turn."""
         self.said = ""
         """A strategy's words for the end of the turn, in place of the model's last."""
 
@@ -296,7 +296,7 @@ class Run:
         task = self._task = asyncio.current_task()
         if not self._began or (origin or {}).get("kind") != NOTIFICATION:
             self._began = self.parts.clock.monotonic()
-        self._verdict, self.said = None, ""
+        self.verdict, self.said = None, ""
         resumed = self.state.open and self.state.touched
         received = InputReceived(new_id(), parts, "", label or label_of(parts), uuid, origin or {})
         said: str | None = None
@@ -365,11 +365,6 @@ class Run:
         call or by `text`."""
         return "" if self.state.structured is not None else self.schema.owed(text)
 
-    @property
-    def verdict(self) -> Verdict | None:
-        """What `conclude` said last in this turn."""
-        return self._verdict
-
     async def conclude(self, doubts: Sequence[str] = ()) -> Verdict:
         """What the done gate says about the files as they are. The turn ends with it when a strategy stops without an
         outcome of its own. `doubts` are a strategy's own reasons, a line each, why green checks prove too little: with
@@ -377,8 +372,8 @@ class Run:
         verdict = await self._prove()
         if doubts and verdict.outcome == "verified":
             verdict = replace(verdict, outcome="partial", why=doubts[0])
-        self._verdict = replace(verdict, unchecked=(*verdict.unchecked, *doubts))
-        return self._verdict
+        self.verdict = replace(verdict, unchecked=(*verdict.unchecked, *doubts))
+        return self.verdict
 
     async def within_time(self, work: Awaitable[Stop]) -> Stop:
         limit = self.options.budget.seconds
@@ -454,9 +449,7 @@ class Run:
             return await work
 
     async def _close(self, stop: Stop) -> TurnEnded:
-        verdict = (
-            self._verdict if stop.outcome is None and self._verdict else Verdict(stop.outcome or "failed", stop.why)
-        )
+        verdict = self.verdict if stop.outcome is None and self.verdict else Verdict(stop.outcome or "failed", stop.why)
         if not verdict.tree and self.state.touched and stop.outcome != "interrupted" and not self.child:
             # Without the figures the outcome is still what it is.
             with suppress(WorkspaceError):

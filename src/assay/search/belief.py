@@ -50,7 +50,7 @@ LOOSE = 10.0
 """How fast belief falls with `LOOSENESS`: the odds are divided by one plus this times that."""
 UNKNOWN = 0.1
 """What `LOOSENESS` is taken to be where changes were tried and nobody looked: its mean on the pool."""
-SURE = 0.955
+SURE = 0.93
 """The belief from which nothing speaks against calling a green result verified."""
 SAME_FAILURE = 2
 """Candidates in a row that fail in the same way before more of the same is futile."""
