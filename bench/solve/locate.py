@@ -5,7 +5,7 @@
     python -m bench.solve.locate score DIR/*.jsonl
 
 `inject` and `history` make cases, one JSON object a line; `score` replays `repair.fuse.rank` on them: whole, with each
-clue left out, and by each clue alone. A LIBRARY is an unpacked source tree with tests in `tests` or `testing`; a CLONE is
+clue left out, and by each clue alone. A LIBRARY is an unpacked tree whose tests lie in `tests` or `testing`, a CLONE is
 a git directory with history. pytest and coverage.py are needed, and whatever the libraries' own tests import.
 """
 
@@ -196,7 +196,8 @@ def _mended(
             first, count = int(match[1]), int(match[2] or 1)
             for line in range(first, first + max(count, 1)):
                 lines.append([path, line])
-                truth += [[path, symbol] for symbol, start, end in places if start <= line <= end]
+                # What is put behind the last line of a function is none of it.
+                truth += [[path, symbol] for symbol, start, end in places if start <= line < end + bool(count)]
     return [list(pair) for pair in dict.fromkeys(map(tuple, truth))], lines
 
 
