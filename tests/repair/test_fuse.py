@@ -49,7 +49,7 @@ def test_coverage_tells_what_names_do_not() -> None:
         "test_many": {"src/shop/cart.py": [7, 11, 12]},
         "test_other": {"src/shop/cart.py": [7], "src/shop/tags.py": [2]},
     }
-    found = rank(SOURCES, Clues(coverage=ran, failed=["test_many"]))
+    found = rank(SOURCES, Clues(lines=ochiai((files, test == "test_many") for test, files in ran.items())))
     assert found[0].symbol == "price"
     assert max(found[0].lines, key=found[0].lines.__getitem__) == 12
     assert "unrelated" not in [place.symbol for place in found]
@@ -127,9 +127,9 @@ def test_imports_are_followed() -> None:
 
 
 def test_suspicion_of_lines() -> None:
-    ran = {"a": {"f.py": [1, 2]}, "b": {"f.py": [1]}, "c": {"g.py": [1]}}
-    assert ochiai(ran, ["a"]) == {"f.py": {1: 1 / 2**0.5, 2: 1.0}}
-    assert ochiai(ran, ["unknown"]) == {}
+    ran = [({"f.py": [1, 2]}, True), ({"f.py": [1]}, False), ({"g.py": [1]}, False)]
+    assert ochiai(ran) == {"f.py": {1: 1 / 2**0.5, 2: 1.0}}
+    assert ochiai([({"f.py": [1]}, False)]) == {} == ochiai([])
 
 
 def test_equal_points_share_their_places() -> None:
@@ -166,23 +166,23 @@ def test_what_is_huge_is_bounded() -> None:
 
 
 LINES = st.dictionaries(
-    st.sampled_from([*SOURCES, "nowhere.py"]), st.lists(st.integers(-3, 60), max_size=5), max_size=3
+    st.sampled_from([*SOURCES, "nowhere.py"]), st.dictionaries(st.integers(-3, 60), st.floats(0.1, 1.0)), max_size=3
 )
 
 
 @given(
     st.text(max_size=200),
     st.text(max_size=200),
-    st.dictionaries(st.text(max_size=10), LINES, max_size=3),
+    LINES,
     st.lists(st.text(max_size=10), max_size=2),
     st.sampled_from(["a.py", "a.js", "a.go", "B.java", "c.rs", "d.rb", "e.php", "f.cpp"]),
     st.text(max_size=200),
 )
 def test_any_clue_is_survived(
-    output: str, task: str, coverage: dict[str, dict[str, list[int]]], recent: list[str], path: str, text: str
+    output: str, task: str, lines: dict[str, dict[int, float]], recent: list[str], path: str, text: str
 ) -> None:
     sources = {**SOURCES, path: text, f"tests/{path}": text}
-    clues = Clues(output, ("tests/test_cart.py::test_total",), task, coverage, list(coverage)[:1], recent)
+    clues = Clues(output, ("tests/test_cart.py::test_total",), task, lines, recent)
     found = rank(sources, clues)
     assert all(0 < place.share <= 1 and place.start <= place.end for place in found)
     assert found == rank(sources, clues)

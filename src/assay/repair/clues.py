@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,10 +15,8 @@ class Clues(Struct, frozen=True):
     tests: tuple[str, ...] = ()
     """Identities of failing tests, `path::Class::name[id]` or dotted."""
     task: str = ""
-    coverage: Mapping[str, Mapping[str, Collection[int]]] = {}
-    """Test -> path -> lines that it ran."""
-    failed: Collection[str] = ()
-    """Which of those tests fail."""
+    lines: Mapping[str, Mapping[int, float]] = {}
+    """Path -> line -> suspicion, 0 to 1, of what failing tests ran (`repair.spectrum`); {} when none were watched."""
     recent: Sequence[str] = ()
     """Files changed lately, the last one first."""
 

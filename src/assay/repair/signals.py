@@ -11,7 +11,6 @@ from assay.repair.clues import Clues, Location
 from assay.repair.imports import distances
 from assay.repair.project import COMMON, Project, is_test_path
 from assay.repair.source import lines_of
-from assay.repair.spectrum import ochiai
 from assay.repair.traceback import failures, frames, project_frames
 from assay.repair.words import bm25, names, words
 
@@ -44,7 +43,6 @@ class Scene:
         self._reports = failures(clues.output)[:MOST_REPORTS]
         traces = [report.frames for report in self._reports] or [tuple(frames(clues.output))]
         self._traces = [project_frames(trace, sources) for trace in traces]
-        self._suspicion = ochiai(clues.coverage, clues.failed)
         self._steps = distances(sources, self._test_files())
         self._code, self._prose = names(clues.task)
         self._project = Project(sources, self._nearest_first())
@@ -75,7 +73,7 @@ class Scene:
         path, symbol = self._project.units[number]
         lines = {
             line: round(weight, 3)
-            for line, weight in sorted(self._suspicion.get(path, {}).items())
+            for line, weight in sorted(self._clues.lines.get(path, {}).items())
             if symbol.start <= line <= symbol.end
         }
         for trace in self._traces:
@@ -98,7 +96,7 @@ class Scene:
         framed = [frame.path for trace in self._traces for frame in trace]
         near = sorted(self._steps, key=self._steps.__getitem__)
         told = [path for path, text in self._sources.items() if any(name in text for name in self._code)]
-        return [*framed, *self._suspicion, *near, *told, *self._clues.recent]
+        return [*framed, *self._clues.lines, *near, *told, *self._clues.recent]
 
     # --- one clue each --------------------------------------------------------------------------------------------
 
@@ -111,7 +109,7 @@ class Scene:
 
     def _spectrum(self) -> Points:
         found: Points = {}
-        for path, lines in self._suspicion.items():
+        for path, lines in self._clues.lines.items():
             for number in self._project.of_file(path):
                 symbol = self._project.units[number][1]
                 own = [weight for line, weight in lines.items() if symbol.start <= line <= symbol.end]

@@ -55,8 +55,8 @@ def lines_of(text: str) -> list[str]:
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
-    """Functions, methods and classes with the dotted names of what they lie in, "" at the top, also under `if`, `try` and
-    `with`; nothing that lies inside of a function."""
+    """Functions, methods and classes with the dotted names of what they lie in, "" at the top, also under `if`, `try`
+    and `with`; nothing that lies inside of a function."""
 
     def inside(body: Iterable[ast.stmt], container: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
         for node in body:

@@ -1,4 +1,4 @@
-"""Which lines the failing tests run and the passing ones don't: Ochiai's coefficient.
+"""Which lines failing tests run and passing ones don't: Ochiai's coefficient.
 
 Abreu, Zoeteweij and van Gemund, "On the Accuracy of Spectrum-based Fault Localization" (2007).
 """
@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 
-def ochiai(
-    coverage: Mapping[str, Mapping[str, Collection[int]]], failed: Collection[str]
-) -> dict[str, dict[int, float]]:
-    """Path -> line -> suspicion, above 0 and at most 1; of lines that a failing test ran only. `coverage`: test -> path
-    -> lines that it ran. {} when none of `failed` is in it."""
-    bad = set(failed) & coverage.keys()
-    hit: dict[str, Counter[int]] = {}
-    passed: dict[str, Counter[int]] = {}
-    for test in bad:
-        for path, lines in coverage[test].items():
-            hit.setdefault(path, Counter()).update(set(lines))
-    passed.update((path, Counter()) for path in hit)
-    for test, files in coverage.items():
-        if test not in bad:
-            for path in files.keys() & hit.keys():
-                passed[path].update(set(files[path]))
+def ochiai(observed: Iterable[tuple[Mapping[str, Collection[int]], bool]]) -> dict[str, dict[int, float]]:
+    """Path -> line -> suspicion, above 0 and at most 1, of the lines that ran in a failure. `observed`: for each test,
+    or each statement of one, path -> lines that it ran, and whether it failed."""
+    bad: dict[str, Counter[int]] = {}
+    good: dict[str, Counter[int]] = {}
+    total = 0
+    for files, failed in observed:
+        total += failed
+        for path, lines in files.items():
+            (bad if failed else good).setdefault(path, Counter()).update(set(lines))
+    none = Counter[int]()
     return {
-        path: {line: count / math.sqrt(len(bad) * (count + passed[path][line])) for line, count in counted.items()}
-        for path, counted in hit.items()
+        path: {line: hits / math.sqrt(total * (hits + good.get(path, none)[line])) for line, hits in counted.items()}
+        for path, counted in bad.items()
     }

@@ -37,11 +37,17 @@ class Located(Struct, frozen=True):
     """Path -> SHA-256 of each file that `text` shows code of."""
 
 
-async def located(run: Run, red: Baseline, tokens: int = TOKENS) -> Located:
+async def located(
+    run: Run,
+    red: Baseline,
+    tokens: int = TOKENS,
+    lines: Mapping[str, Mapping[int, float]] = {},
+) -> Located:
     """Where `red` most likely fails, at most `tokens` tokens: places with their signatures, and the code of the first
-    one or two when it is clear that it is those. Nothing of a file that policy keeps from the model."""
+    one or two when it is clear that it is those. Nothing of a file that policy keeps from the model. `lines`: suspicion
+    by coverage where it was measured (`repair.spectrum`); it makes the difference between a hint and a find."""
     sources, digests = await read_sources(run.parts.workspace)
-    clues = Clues(red.first.output, tuple(red.failing or red.first.failing), run.state.prompt)
+    clues = Clues(red.first.output, tuple(red.failing or red.first.failing), run.state.prompt, lines)
     places = await asyncio.to_thread(rank, sources, clues, PLACES)
     allowed = await readable(run, {place.path for place in places})
     text, shown = render([place for place in places if place.path in allowed], sources, tokens)
