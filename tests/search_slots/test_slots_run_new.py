@@ -14,8 +14,10 @@ from assay.core.clock import SystemClock
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.messages import Text
 from assay.core.policy import Decision, Effect, Label
+from assay.loop.turn import Stop
 from assay.run.run import Run, RunOptions, RunParts
 from assay.search.slots_run import take_slots
+from assay.search.slots_words import Limits
 from assay.testing.models import PROFILE, Reply, ScriptedModel
 from assay.testing.store import MemoryStore
 from assay.workspace.local import LocalWorkspace
@@ -43,6 +45,11 @@ class Clock:
     __repr__ = __str__
 ```"""
 LEAP = "```python\ndef leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n```"
+
+
+async def quick(run: Run) -> Stop:
+    """Hardly any time for repairs without a model: what is tested here is what comes behind them."""
+    return await take_slots(run, Limits(mutate_seconds=0.5))
 
 
 class Permissive:
@@ -87,7 +94,7 @@ def asked(run: Run) -> list[str]:
 async def test_stubs_and_missing_functions_are_written_one_after_the_other(open_run: Opener) -> None:
     files = {"clock.py": CLOCK, "clock_test.py": CLOCK_TEST, "instructions.md": "A clock shows hours and minutes."}
     async with open_run(files, GOOD, LEAP) as run:
-        ended = await run.turn((Text("Implement clock.py as in instructions.md"),), take_slots)
+        ended = await run.turn((Text("Implement clock.py as in instructions.md"),), quick)
         assert ended.verdict.outcome == "verified", (ended.verdict, results(run))
         text = Path(run.parts.workspace.root, "clock.py").read_text()
         assert "def leap" in text and 'f"{self.hour:02d}' in text and "pass" not in text
@@ -101,7 +108,7 @@ async def test_a_module_that_is_missing_is_made(open_run: Opener) -> None:
     test = "from evens import only_evens\n\n\ndef test_it():\n    assert only_evens([1, 2]) == [2]\n"
     good = "def only_evens(numbers):\n    return [n for n in numbers if n % 2 == 0]\n"
     async with open_run({"test_evens.py": test}, "no idea", f"```python\n{good}```") as run:
-        ended = await run.turn((Text("Write a function that keeps the even numbers."),), take_slots)
+        ended = await run.turn((Text("Write a function that keeps the even numbers."),), quick)
         assert ended.verdict.outcome == "verified", ended.verdict
         assert Path(run.parts.workspace.root, "evens.py").read_text() == good
         assert results(run) == ["invalid", "green"]
@@ -111,7 +118,7 @@ async def test_red_examples_of_a_docstring_are_a_check(open_run: Opener) -> None
     examples = '    """Twice.\n\n    >>> double(2)\n    4\n    >>> double(5)\n    10\n    """\n'
     shop = f"def double(n):\n{examples}    return n + 1\n"
     async with open_run({"shop.py": shop}, "-    return n + 1\n+    return n * 2", checks=()) as run:
-        ended = await run.turn((Text("double() in shop.py is wrong"),), take_slots)
+        ended = await run.turn((Text("double() in shop.py is wrong"),), quick)
         assert Path(run.parts.workspace.root, "shop.py").read_text() == shop.replace("n + 1", "n * 2")
         assert results(run) == ["green"]
         assert ended.verdict.outcome in ("verified", "partial"), ended.verdict
@@ -123,7 +130,7 @@ async def test_a_change_without_any_check_is_made_and_called_unproven(open_run: 
     right = "```python\ndef double(n):\n    return n * 2\n```"
     wrong = "```python\ndef double(n):\n    return n + 2\n```"
     async with open_run({"shop.py": shop}, wrong, "nothing", right, checks=()) as run:
-        ended = await run.turn((Text("double() in shop.py should give twice the number"),), take_slots)
+        ended = await run.turn((Text("double() in shop.py should give twice the number"),), quick)
         assert ended.verdict.outcome in ("unverified", "partial"), ended.verdict
         assert Path(run.parts.workspace.root, "shop.py").read_text() != shop
         assert any("nothing failed before" in line for line in ended.verdict.unchecked)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from assay.core.errors import WorkspaceError
 from assay.core.events import AttemptSelected, Noticed
 from assay.core.model import ModelRequest
@@ -90,7 +92,7 @@ async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, st
             return await write_missing(search, failing, text, limits, ports.prefill) or search.over()
         located = locate(sources, failing.output, failing.tests, task, limit=limits.locations * 3)
         places = [Place(one.path, one.start, one.end, one.symbol, one.score, {}) for one in located]
-        zero = await repair(run, red, sources, places, dial)
+        zero = await repair(run, red, sources, places, replace(dial, mutate_seconds=limits.mutate_seconds))
         if zero.accepted and await adopt(run, zero, sources):
             return None
         bench = Bench(copy, red.check, failing.tests, red.passing)

@@ -40,6 +40,8 @@ class Limits(Struct, frozen=True):
     temperature: float = 0.8
     repairs: int = 3
     """Second turns, for candidates that crash."""
+    mutate_seconds: float = 30.0
+    """Processor seconds for repairs without a model, before anything is asked."""
     further: int = 2
     """Requests made for agreement when a candidate is green and the checks are thin."""
 
@@ -54,6 +56,7 @@ def limits_of(dial: Dial, attempts: int | None, batch: int = 1) -> Limits:
         dial.output_tokens,
         max(min(4, batch), 1),
         max(min(8, batch), 1),
+        mutate_seconds=dial.mutate_seconds,
     )
 
 
