@@ -187,7 +187,7 @@ class Proxy:
         """Count a call whose figures never came or are not whole: its prompt, and the text of its replies, by the
         server's tokenizer."""
         call.counted = "tokenizer"
-        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             call.prompt = call.prompt or self._tokens(self._prompt(body))
             call.output = max(call.output, sum(map(self._tokens, samples(reply))))
 
