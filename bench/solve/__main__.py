@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("report", help="the tables, from stored records")
     one.add_argument("records", nargs="+", type=Path)
     one.add_argument("--baseline", default="assay", help="what the others are compared with")
+    one.add_argument(
+        "--into", type=Path, help="put them into this page, between its `<!-- solve -->` and `<!-- end -->`"
+    )
     return parser
 
 
@@ -189,9 +192,13 @@ def _curve(asked: argparse.Namespace) -> int:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    from bench.solve.tables import report
+    from bench.solve.tables import placed, report
 
-    print(report(list(stored(*asked.records)), asked.baseline))
+    text = report(list(stored(*asked.records)), asked.baseline)
+    if asked.into:
+        asked.into.write_text(placed(asked.into.read_text("utf-8"), text), "utf-8")
+    else:
+        print(text)
     return 0
 
 
