@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,11 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("report", help="the tables, from stored records")
     one.add_argument("records", nargs="+", type=Path)
     one.add_argument("--baseline", default="assay", help="what the others are compared with")
+    one.add_argument(
+        "--into", type=Path, help="put them into this page, between its `<!-- solve -->` and `<!-- end -->`"
+    )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, 1 when something could not be done, 2 for a wrong word."""
+    """Returns the exit code: 0, 1 when something could not be done, 2 for a wrong word, 3 when TERM ended the runs."""
     asked = _parser().parse_args(arguments)
     try:
         return {"sets": _sets, "make": _make, "run": _run, "report": _report, "pools": _pools, "curve": _curve}[
@@ -142,30 +147,31 @@ def _run(asked: argparse.Namespace) -> int:
     proxy = Proxy(asked.server, Policy(temperature), calls, bodies, room.do, key)
     bench = Bench(proxy, room, asked.folder, python, asked.model, Limits(asked.limit, asked.wall))
     done = {(row.harness, row.task, row.seed) for row in stored(asked.out)} if asked.out.exists() else set()
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())  # after the run in progress: half a run is worth nothing
     for name in asked.harness:
-        one = harness(name)
-        program = find(one)
+        left = [(s, task) for s in map(int, asked.seeds.split(",")) for task in tasks if (name, task.id, s) not in done]
+        program = find(harness(name))
         if program is None:
             print(f"{name}: not installed, left out")
             continue
         told = version(program)
-        if asked.warm and tasks:
-            bench.run(one, program, told, tasks[-1], 0)
-        for seed in map(int, asked.seeds.split(",")):
-            for task in tasks:
-                if (name, task.id, seed) in done:
-                    continue
-                record = bench.run(one, program, told, task, seed)
-                append(asked.out, record)
-                word = "solved" if record.solved else record.why or "not solved"
-                print(
-                    f"{name} {task.id} {seed}: {word}; {record.calls} calls, {record.tokens} tokens, "
-                    f"{record.model_seconds:.0f} model s, {record.wall:.0f} s{', LIMIT' if record.limited else ''}",
-                    flush=True,
-                )
+        if asked.warm and left:
+            bench.run(harness(name), program, told, tasks[-1], 0)
+        for seed, task in left:
+            if ending.is_set():
+                break
+            record = bench.run(harness(name), program, told, task, seed)
+            append(asked.out, record)
+            word = "solved" if record.solved else record.why or "not solved"
+            print(
+                f"{name} {task.id} {seed}: {word}; {record.calls} calls, {record.tokens} tokens, "
+                f"{record.model_seconds:.0f} model s, {record.wall:.0f} s{', LIMIT' if record.limited else ''}",
+                flush=True,
+            )
     proxy.close()
     room.leave()
-    return 0
+    return 3 if ending.is_set() else 0
 
 
 def _pools(asked: argparse.Namespace) -> int:
@@ -189,9 +195,13 @@ def _curve(asked: argparse.Namespace) -> int:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    from bench.solve.tables import report
+    from bench.solve.tables import placed, report
 
-    print(report(list(stored(*asked.records)), asked.baseline))
+    text = report(list(stored(*asked.records)), asked.baseline)
+    if asked.into:
+        asked.into.write_text(placed(asked.into.read_text("utf-8"), text), "utf-8")
+    else:
+        print(text)
     return 0
 
 

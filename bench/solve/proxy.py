@@ -102,6 +102,7 @@ class Proxy:
         self._log, self._bodies = log, bodies
         self._lock = threading.Lock()
         self._open: set[http.client.HTTPConnection] = set()
+        self._busy = 0
         self._server = _Server(("127.0.0.1", 0), _Handler, bind_and_activate=False)
         self._server.proxy = self
         inside(self._server.listen)
@@ -122,10 +123,10 @@ class Proxy:
             with contextlib.suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-    def settle(self, seconds: float = 30.0) -> None:
-        """Wait until no request is under way."""
+    def settle(self, seconds: float = 180.0) -> None:
+        """Wait until every request is answered, counted and written down."""
         deadline = time.monotonic() + seconds
-        while self._open and time.monotonic() < deadline:
+        while self._busy and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def close(self) -> None:
@@ -167,11 +168,13 @@ class Proxy:
         with self._lock:
             call = Call(self.run, len(self.calls) + 1, path)
             self.calls.append(call)
+            self._busy += 1
         return call
 
     def keep(self, call: Call, body: bytes, reply: bytes) -> None:
         """Write a finished call down."""
         with self._lock:
+            self._busy -= 1
             if self._log:
                 with self._log.open("ab") as file:
                     file.write(msgspec.json.encode(call) + b"\n")
@@ -184,7 +187,7 @@ class Proxy:
         """Count a call whose figures never came or are not whole: its prompt, and the text of its replies, by the
         server's tokenizer."""
         call.counted = "tokenizer"
-        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             call.prompt = call.prompt or self._tokens(self._prompt(body))
             call.output = max(call.output, sum(map(self._tokens, samples(reply))))
 

@@ -24,6 +24,15 @@ def report(records: Sequence[Record], baseline: str = "assay") -> str:
     return "\n".join(markdown(one) for one in tables)
 
 
+def placed(page: str, text: str) -> str:
+    """A page with the tables in their place. Raises ValueError when it has none."""
+    before, begin, rest = page.partition("<!-- solve -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not end:
+        raise ValueError("the page has no `<!-- solve -->` and `<!-- end -->` on lines of their own")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
 def per_solved(rows: Sequence[Record]) -> float:
     """All tokens by tasks solved; infinite when none is."""
     solved = sum(row.solved for row in rows)
