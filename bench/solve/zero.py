@@ -41,14 +41,15 @@ def spent() -> float:
 
 def repair(task: Task, build: Build, most: int, wanted: int, budget: float) -> Found:
     begun = spent()
-    base = outcomes(build, [task.text], (), 1.0, False)[0]
+    base = outcomes(build, [task.text], (), 0.5, False)[0]
     red = [name for name, _ in base.failing]
     names = list(base.seconds)
     if not red or not names:
         return Found(task, (), (), (), 0, spent() - begun, len(names), len(red))
     fine = [base.seconds[name] for name in names if name not in red]
     limit = min(LONGEST, 0.1 + 3 * max(fine, default=0.0))
-    covered = coverage(build, task.text, names, FILE, 1.0)
+    covered = coverage(build, task.text, names, FILE, 0.2)
+    start = spent()
     tree = ast.parse(task.text)
     node = next(item for item in tree.body if isinstance(item, ast.FunctionDef) and item.name == task.symbol)
     places = [Place(FILE, node.lineno, node.end_lineno or 0, task.symbol, 1.0, ochiai(covered, set(red)))]
@@ -59,7 +60,7 @@ def repair(task: Task, build: Build, most: int, wanted: int, budget: float) -> F
     codes: list[str] = []
     late: list[tuple[int, str, str]] = []
     tried = 0
-    while len(ranks) < wanted and spent() - begun < budget:
+    while len(ranks) < wanted and spent() - start < budget:
         batch = [
             (patch.operator, patch.apply({FILE: task.text})[FILE])
             for patch, _ in zip(stream, range(BATCH), strict=False)
@@ -77,7 +78,7 @@ def repair(task: Task, build: Build, most: int, wanted: int, budget: float) -> F
             elif outcome.slow:
                 late.append((tried, operator, text))
     for rank, operator, text in late if not ranks and limit < LONGEST else ():
-        if spent() - begun > 1.5 * budget:
+        if spent() - start > 1.5 * budget:
             break
         if outcomes(build, [text], order, LONGEST, True)[0].green:
             ranks, operators, codes = [rank], [operator], [text]

@@ -62,6 +62,16 @@ def _all(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
         if kinds & {"bool"}:
             yield name, 1.0
             yield f"not {name}", 1.0
+    yield from _between(site, names)
+    for function, needed in (site.clues.functions | site.helpers).items():
+        if needed == 1 and function != getattr(site.owner, "name", ""):
+            for name in names:
+                yield f"{function}({name})", 0.4
+                yield f"not {function}({name})", 0.3
+
+
+def _between(site: Site, names: list[str]) -> Iterator[tuple[str, float]]:
+    """Conditions over two variables."""
     for one in names:
         for other in names:
             if one == other:
@@ -78,11 +88,6 @@ def _all(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
                 yield f"{one} not in {other}", 0.6 * often
             elif one < other:
                 yield f"{one} == {other}", 0.3 * often
-    for function, needed in (site.clues.functions | site.helpers).items():
-        if needed == 1 and function != getattr(site.owner, "name", ""):
-            for name in names:
-                yield f"{function}({name})", 0.4
-                yield f"not {function}({name})", 0.3
 
 
 def _nearby(site: Site, node: ast.Compare) -> Iterator[tuple[str, float]]:
