@@ -80,7 +80,7 @@ def test_list_show_export_delete(place: Place, serve: Serve) -> None:
     assert kinds[-1] == "turn_ended"
     transcript = place.run(None, "sessions", "export", first, "--format", "md").expect(0).out
     assert "Make it new" in transcript
-    assert "Done." in transcript
+    assert "I edit." in transcript
     place.run(None, "sessions", "export", first, "--format", "raw", "-o", "copy.jsonl").expect(0)
     assert (place.project / "copy.jsonl").read_bytes() == place.logs[0].read_bytes()
     place.run(None, "sessions", "delete", first).expect(0)

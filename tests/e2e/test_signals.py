@@ -22,7 +22,14 @@ SLEEP = Reply("I wait.", calls=(Call("@shell", {"command": "touch begun; sleep 3
 STEPS = (
     Reply("I look.", calls=(Call("@shell", {"command": "ls"}),), pace=0.005),
     Reply("I count.", calls=(Call("@shell", {"command": "echo one >> count; sleep 0.05"}),), pace=0.005),
-    Reply("I mend.", calls=(Call("@edit", {"path": PROJECT_FILE, "old": "a - b", "new": "a + b"}),), pace=0.005),
+    Reply(
+        "I mend.",  # and go on: a reply that only edits would end it
+        calls=(
+            Call("@edit", {"path": PROJECT_FILE, "old": "a - b", "new": "a + b"}),
+            Call("@shell", {"command": "ls"}),
+        ),
+        pace=0.005,
+    ),
     Reply("I count.", calls=(Call("@shell", {"command": "sleep 0.05; echo two >> count"}),), pace=0.005),
     Reply(
         "I make sure.", calls=(Call("@shell", {"command": "sed -i 's/a - b/a + b/' calc.py; " + CHECK}),), pace=0.005
@@ -60,7 +67,8 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(place: Place, serve: Se
 
 @pytest.mark.row(44)
 def test_killed_while_the_result_is_judged_only_that_is_done_again(place: Place, serve: Serve) -> None:
-    server = serve([Reply("I write.", calls=(Call("@write", {"path": "a", "content": "1"}),)), Reply("Done.")])
+    write = (Call("@write", {"path": "a", "content": "1"}), Call("@shell", {"command": "ls"}))
+    server = serve([Reply("I write.", calls=write), Reply("Done.")])
     check = ("--check", "test -e a && sleep 0.6", "--output-format", "json")
     process = place.start(server, "-p", "Write", *check)
     wait_for(lambda: len(server.requests) == 2)
@@ -70,6 +78,20 @@ def test_killed_while_the_result_is_judged_only_that_is_done_again(place: Place,
     ended = place.run(server, "resume", *check).expect(0, "verified")
     assert ended.result["result"] == "Done."
     assert len(server.requests) == 2
+
+
+@pytest.mark.row(44)
+def test_killed_while_a_single_shot_is_judged_nobody_is_asked_again(place: Place, serve: Serve) -> None:
+    server = serve([Reply("I write.", calls=(Call("@write", {"path": "a", "content": "1"}),))])
+    check = ("--check", "test -e a && sleep 2", "--output-format", "json")
+    process = place.start(server, "-p", "Write", *check)
+    wait_for(lambda: place.logs and b'"kind":"result"' in place.logs[0].read_bytes())
+    time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    ended = place.run(server, "resume", *check).expect(0, "verified")
+    assert ended.result["result"] == "I write."
+    assert len(server.requests) == 1
 
 
 @pytest.mark.row(49)

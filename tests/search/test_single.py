@@ -172,7 +172,24 @@ async def test_files_that_policy_hides_are_not_shown() -> None:
     ended = await bench.go()
     assert ended.verdict.outcome == "failed"
     assert "return a - b" not in said(bench.requests[0].messages)
-    assert f"`{CHECK}` fails now. After each reply" in said(bench.requests[0].messages)
+    assert f"`{CHECK}` fails now. For this request" in said(bench.requests[0].messages)
+
+
+class Planning:
+    """A gate that lets nothing be written."""
+
+    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
+        return Decision("deny" if any(effect.kind == "write" for effect in effects) else "allow", "a plan is made")
+
+
+async def test_where_nothing_may_be_edited_nobody_is_told_to() -> None:
+    bench = Bench(*["I plan."] * 3, gate=Planning())
+    await bench.go()
+    assert not bench.told("single") and not bench.told("located")
+    bench = Bench(*["I plan."] * 3)
+    bench.tools = {name: tool for name, tool in bench.tools.items() if name == "Read"}
+    await bench.go()
+    assert not bench.told("single")
 
 
 OPTIONS = {

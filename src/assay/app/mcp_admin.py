@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
 from assay.app.config import load_settings, parse_sources
+from assay.app.jsonfile import read_object, write_object
 from assay.app.mcp import PROJECT_FILE, configured
 from assay.app.paths import Paths
 from assay.app.task import Wish
@@ -67,13 +64,7 @@ class _AnyVariable(dict[str, str]):
 
 
 def _read(file: Path) -> tuple[dict[str, Json], dict[str, Json]]:
-    if not file.is_file():
-        return {}, {}
-    try:
-        text = file.read_bytes()
-        whole = msgspec.json.decode(text, type=dict[str, Json])
-    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"{file}: is not a JSON object ({error}); mend it first") from error
+    whole = read_object(file)
     servers = whole.get("mcpServers", {})
     if not isinstance(servers, dict):
         raise UsageError(f"{file}: mcpServers is not an object; mend it first")
@@ -81,20 +72,8 @@ def _read(file: Path) -> tuple[dict[str, Json], dict[str, Json]]:
 
 
 def _write(file: Path, whole: dict[str, Json]) -> None:
-    """Whole or not at all; what may hold a key can be read by its owner only, unless it is the project's."""
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    mode = 0o644 if file.name == PROJECT_FILE else 0o600
-    with contextlib.suppress(OSError):
-        mode = file.stat().st_mode & 0o777
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n")
-        new.replace(file)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise UsageError(f"{file}: can't be written ({error.strerror})") from error
+    """What may hold a key can be read by its owner only, unless it is the project's."""
+    write_object(file, whole, 0o644 if file.name == PROJECT_FILE else 0o600)
 
 
 def known_servers(paths: Paths, directory: Path, environ: Mapping[str, str]) -> tuple[list[ServerConfig], list[str]]:

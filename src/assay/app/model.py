@@ -57,6 +57,18 @@ def catalog_of(settings: Settings) -> Catalog:
 def make_model(
     name: str | None, wish: ModelWish, settings: Settings, paths: Paths, clock: Clock, notices: list[str]
 ) -> Model:
+    """As `open_model`, for our own use: one that writes its calls as text is heard."""
+    model = open_model(name, wish, settings, paths, clock, notices)
+    if model.profile.tools and model.profile.edits == "tool":
+        return model
+    from assay.models.written import WrittenModel, writes
+
+    return WrittenModel(model) if writes(model.profile) else model
+
+
+def open_model(
+    name: str | None, wish: ModelWish, settings: Settings, paths: Paths, clock: Clock, notices: list[str]
+) -> Model:
     """The model for `name`, or the one that the keys in the environment suggest, or the embedded one, which is said.
 
     Raises `UsageError` or `AuthError` in one line that says what to set.

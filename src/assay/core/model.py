@@ -69,6 +69,8 @@ class Profile(Struct, frozen=True):
     """Which control over thinking it offers."""
     strategy: Literal["loop", "slots"] = "loop"
     """How attempts are made: it drives a tool loop, or the harness drives it and it fills slots."""
+    edits: Literal["tool", "blocks", "whole"] = "tool"
+    """How it edits: by calls of tools, by exact search and replace blocks in its text, or by whole files in fences."""
     price: Price | None = None
     quirks: frozenset[str] = frozenset()
     """Named departures of this model or endpoint from its dialect."""

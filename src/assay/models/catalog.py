@@ -76,6 +76,7 @@ class Facts(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     images: bool | None = None
     reasoning: Literal["none", "budget", "adaptive", "effort"] | None = None
     strategy: Literal["loop", "slots"] | None = None
+    edits: Literal["tool", "blocks", "whole"] | None = None
     price: PriceFacts | None = None
     quirks: tuple[Quirk, ...] | None = None
     dialect: DialectName | None = None
@@ -253,7 +254,7 @@ def resolve(
 def _profile(name: str, model: str, dialect: str, facts: Facts, quirks: tuple[Quirk, ...]) -> Profile:
     fields = {
         key: value
-        for key in ("context", "max_output", "tools", "images", "reasoning", "strategy")
+        for key in ("context", "max_output", "tools", "images", "reasoning", "strategy", "edits")
         if (value := getattr(facts, key)) is not None
     }
     price = facts.price.price() if facts.price else None

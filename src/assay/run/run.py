@@ -57,8 +57,6 @@ from assay.sessions.fold import SOLVER, standing, taken_back
 if TYPE_CHECKING:
     from assay.run.tasks import Tasks
 
-"""How often missing evidence goes back to the model before the turn ends as it is."""
-
 Strategy = Callable[["Run"], Awaitable[Stop]]
 
 

@@ -89,7 +89,7 @@ class _Fold:
         match record.event:
             case InputReceived():
                 self._begin()
-            case ModelReplied(message=message) if message.failure is None:
+            case ModelReplied(message=message, role="solver") if message.failure is None:
                 self.idea = _clip(_prose(message.text), _IDEA) or self.idea
             case CallFinished(debug=debug, result=result, display=display):
                 if isinstance(diff := debug.get("diff"), str) and not result.is_error:

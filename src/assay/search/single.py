@@ -9,10 +9,12 @@ system text, same tools, only ever appended to.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from assay.core.events import ContextAdded
-from assay.core.policy import OPERATOR
+from assay.core.events import CallFinished, ContextAdded, InputReceived, ModelReplied
+from assay.core.messages import ToolCall
+from assay.core.policy import OPERATOR, Effect
+from assay.core.store import Record
 from assay.loop.turn import Answered, Inject, Middleware, Stop
 from assay.run.run import Run, tool_loop
 from assay.run.steps import GATE_ROUNDS, Steps
@@ -26,6 +28,7 @@ from assay.verify.baseline import Baseline
 from assay.verify.evidence import listed
 from assay.verify.runners import Execution, first_words
 
+OWNER = "single"
 EDITS = frozenset({"Edit", "Write", "NotebookEdit"})
 PATIENCE = 60.0
 """Seconds: a check that takes longer is run by us after the first reply only."""
@@ -38,8 +41,8 @@ WITH_CODE = (
 )
 WITHOUT = "`{check}` fails now. {rule}"
 RULE = (
-    "After each reply that only edits, the checks are run for you: if they are green, the work is over, else you are "
-    "shown what fails."
+    "For this request, the checks are run for you after each reply that only edits: if they are green, the work is "
+    "over, else you are shown what fails."
 )
 REPAIRING = re.compile(
     r"\b(?:fix|repair|mend|correct|solve|resolve|debug|broken|bug|fail(?:s|ed|ing|ure)?|wrong|error|crash|regress\w*|"
@@ -54,17 +57,20 @@ async def take_single(run: Run) -> Stop:
     if red is None:
         return await tool_loop(run)
     attempt = Attempt(run, red)
-    await attempt.begin()
+    if not run.state.has_context:
+        await attempt.begin()
     return await attempt.take()
 
 
 async def find_red(run: Run) -> Baseline | None:
     """What is to be mended: the first of the user's own checks that is red as a session begins. Where the user named an
-    effort or a number of attempts and asks for a repair, also a test of the project that is red."""
-    if run.child or run.state.has_context or run.options.schema is not None:
+    effort or a number of attempts and asks for a repair, also a test of the project that is red. The same for a turn
+    that began so, was cut short and goes on."""
+    began_so = run.state.spent.steps > 0 and (OWNER, "") in run.state.sources
+    if run.child or run.options.schema is not None or (run.state.has_context and not began_so):
         return None
     wanted = asked_for_effort(run) and REPAIRING.search(run.state.prompt) is not None
-    if not run.proof.user_checks and not wanted:
+    if (not run.proof.user_checks and not wanted) or not await may_edit(run):
         return None
     from assay.verify.runners import check_of
 
@@ -77,6 +83,14 @@ async def find_red(run: Run) -> Baseline | None:
         if check.kind == "test" and (baseline := await ledger.of(check)).result == "fail":
             return baseline
     return None
+
+
+async def may_edit(run: Run) -> bool:
+    """It has the tool for it, and policy is not against edits as such, as it is while a plan is made."""
+    if "Edit" not in run.tools:
+        return False
+    word = await run.parts.gate.decide("Edit", (Effect("write", "file"),), run.label, {"file_path": "file"})
+    return word.verdict != "deny"
 
 
 def asked_for_effort(run: Run) -> bool:
@@ -105,13 +119,20 @@ class Attempt:
         if found.text:
             run.record(ContextAdded("located", f"<located>\n{found.text}\n</located>", seen=found.seen))
         said = (WITH_CODE if found.text else WITHOUT).format(check=self.red.check.command, rule=RULE)
-        run.record(ContextAdded("single", said, label=OPERATOR))
+        run.record(ContextAdded(OWNER, said, label=OPERATOR))
         for each in more:
             run.record(each)
 
     async def take(self) -> Stop:
-        run = self.run
-        own: list[Middleware] = [Shot(self), self._caps]
+        run, shot = self.run, Shot(self)
+        if answered := unjudged(run.parts.store.records()):
+            # Stopped between the edits and the word on them: the model has done what it had to do.
+            wish = await shot.after_calls(answered)
+            if isinstance(wish, Stop):
+                return wish
+            if wish:
+                run.record(ContextAdded(wish.owner, wish.text, label=OPERATOR))
+        own: list[Middleware] = [shot, self._caps]
         if reasoning_for("act", run.options.reasoning, run.parts.model.profile) != run.options.reasoning:
             own.append(uneven := Uneven(run))
             try:
@@ -149,6 +170,23 @@ class Attempt:
             return Stop("failed", why)
         await self.run.conclude((why,))
         return Stop(None)
+
+
+def unjudged(records: Iterable[Record]) -> list[Answered]:
+    """The calls of the last reply with their results, where all have one and nothing was said to the model since."""
+    calls: dict[str, ToolCall] = {}
+    found: list[Answered] = []
+    for record in records:
+        match record.event:
+            case ModelReplied(message=message, role="solver") if message.failure is None:
+                calls, found = {call.id: call for call in message.calls}, []
+            case CallFinished(result=result) as event if result.call in calls:
+                found.append((calls[result.call], event))
+            case ContextAdded() | InputReceived():
+                calls, found = {}, []
+            case _:
+                pass
+    return found if len(found) == len(calls) else []
 
 
 class Shot(Middleware):

@@ -20,7 +20,11 @@ FLAGS = (
     Flag("--file", "text", "serve: another GGUF file", value="FILE"),
     Flag("--port", "int", "serve: the port on this machine (default: any free one)", value="N"),
     Flag("--context", "int", "serve: tokens of context", value="N"),
-    Flag("--json", "switch", "list: as JSON"),
+    Flag("--json", "switch", "list, calibrate: as JSON"),
+    Flag("--save", "switch", "calibrate: keep what suits the model in your settings"),
+    Flag("--base-url", "text", "calibrate: a server that speaks a known dialect", value="URL"),
+    Flag("--api-key-env", "text", "calibrate: the variable that holds the key for --base-url", value="NAME"),
+    Flag("--dialect", "text", "calibrate: the dialect of --base-url", value="NAME"),
     Flag("--help", "switch", "print this", "-h"),
 )
 USAGE = """usage: assay models list [PROVIDER] [--json]
@@ -28,6 +32,7 @@ USAGE = """usage: assay models list [PROVIDER] [--json]
        assay models where
        assay models serve [--file FILE] [--port N] [--context N]
        assay models stop
+       assay models calibrate MODEL [--save] [--json]
        assay models gateway [--port N] [--model MODEL]... [--key NAME]...
 """
 
@@ -50,8 +55,16 @@ def run_models(arguments: list[str]) -> int:
             return asyncio.run(_serve(paths, parsed))
         case ["stop"]:
             return _stop(paths)
+        case ["calibrate", name]:
+            from assay.surfaces.cli.calibrate import run_calibrate
+
+            return asyncio.run(run_calibrate(paths, name, parsed))
+        case ["calibrate", *_]:
+            raise UsageError("assay models calibrate takes one model: PROVIDER/NAME or an alias")
         case [action, *_]:
-            raise UsageError(f"assay models has no '{action}'; it has list, pull, where, serve, stop, gateway")
+            raise UsageError(
+                f"assay models has no '{action}'; it has list, pull, where, serve, stop, calibrate, gateway"
+            )
         case _:
             return 2
 

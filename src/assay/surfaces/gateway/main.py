@@ -13,7 +13,7 @@ from msgspec import Struct, json
 
 from assay.app.config import Settings, load_settings, parse_sources
 from assay.app.flags import Flag, describe, parse
-from assay.app.model import LOCAL, catalog_of, make_model
+from assay.app.model import LOCAL, catalog_of, open_model
 from assay.app.paths import Paths, find_paths
 from assay.core.clock import SystemClock
 from assay.core.errors import AssayError, StorageError, UsageError
@@ -113,7 +113,7 @@ def make_gateway(
     catalog, clock = catalog_of(settings), SystemClock()
 
     def open_(name: str) -> Model:
-        return make_model(name, wanted, settings, paths, clock, [])
+        return open_model(name, wanted, settings, paths, clock, [])
 
     def names() -> list[str]:
         if offered:
