@@ -32,6 +32,7 @@ from assay.search.effort import Dial
 from assay.search.places import places_of
 from assay.search.plan import Failed, Plan, handed_on, plans
 from assay.search.select import Selection, leader, select
+from assay.search.single import OWNER as SHOT
 from assay.search.single import Attempt
 from assay.search.vector import vector_of
 from assay.search.votes import Votes
@@ -434,7 +435,7 @@ def _beside(strategy: Strategy | None) -> Strategy:
     it, too, and is judged and capped in the same way."""
 
     async def take(run: Run) -> Stop:
-        if any(owner == "single" for owner, _ in run.state.sources) and (red := await _red(run)):
+        if any(owner == SHOT for owner, _ in run.state.sources) and (red := await _red(run)):
             return await Attempt(run, red, strict=True).take()
         return await (strategy or tool_loop)(run)
 
