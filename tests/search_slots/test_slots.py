@@ -305,6 +305,14 @@ def test_the_specification_is_asked_for_without_the_body() -> None:
     assert "found -= price" in prompt(slot.case, "minimal")
 
 
+def test_a_specification_with_examples_comes_first() -> None:
+    told = SHOP.replace("    A long explanation", "    >>> total([1, 2])\n    3\n\n    A long explanation")
+    for source, first in ((SHOP, "line"), (told, "spec")):
+        sources = {**SOURCES, "shop.py": source}
+        steps = plan(slots_of(sources, FAILING, "total()", Limits()), sources, Limits(), False)
+        assert next(steps).variant == first
+
+
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 2_000), st.integers(1, 8), st.booleans())
 def test_plans_keep_to_their_limits(samples: int, places: int, whole: int, batch: int, infill: bool) -> None:
     limits = Limits(samples=samples, locations=places, whole_tokens=whole, batch=batch)

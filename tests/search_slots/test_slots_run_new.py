@@ -116,8 +116,9 @@ async def test_a_module_that_is_missing_is_made(open_run: Opener) -> None:
 
 async def test_red_examples_of_a_docstring_are_a_check(open_run: Opener) -> None:
     examples = '    """Twice.\n\n    >>> double(2)\n    4\n    >>> double(5)\n    10\n    """\n'
+    fixed = "def double(n):\n    return n * 2\n"
     shop = f"def double(n):\n{examples}    return n + 1\n"
-    async with open_run({"shop.py": shop}, "-    return n + 1\n+    return n * 2", checks=()) as run:
+    async with open_run({"shop.py": shop}, f"```python\n{fixed}```", checks=()) as run:
         ended = await run.turn((Text("double() in shop.py is wrong"),), quick)
         assert Path(run.parts.workspace.root, "shop.py").read_text() == shop.replace("n + 1", "n * 2")
         assert results(run) == ["green"]

@@ -20,8 +20,11 @@ from assay.search.slots_words import Failing, Limits, Slot
 
 FIRST: tuple[tuple[Variant, int], ...] = (("line", 3), ("spec", 1), ("minimal", 2))
 """The wordings of the greedy round, each with the number of places that it is used for."""
-WARM: tuple[Variant, ...] = ("spec", "minimal", "line", "whole", "line-report", "whole-report")
+WARM: tuple[Variant, ...] = ("spec", "minimal", "whole", "line", "whole-report", "line-report")
 """The wordings of sampled rounds, in turn."""
+TOLD = 120
+"""Characters of a specification from which it comes first: what small changes of lines did not mend is mostly logic
+that is missing, and a model that sees the body copies it."""
 
 
 class Step(Struct, frozen=True):
@@ -80,7 +83,8 @@ def plan(slots: Sequence[Slot], sources: Mapping[str, str], limits: Limits, infi
         return estimate_tokens(slot.case.shown.text) <= limits.whole_tokens
 
     left = limits.samples
-    for variant, places in FIRST:
+    told = bool(slots) and _told(slots[0])
+    for variant, places in sorted(FIRST, key=lambda pair: pair[0] != "spec") if told else FIRST:
         for slot in slots[:places]:
             if left > 0 and _fits(slot, variant, small(slot)):
                 left -= 1
@@ -94,6 +98,15 @@ def plan(slots: Sequence[Slot], sources: Mapping[str, str], limits: Limits, infi
                 many = min(limits.batch, left)
                 left -= many
                 yield Step(slot, variant, limits.temperature, many)
+
+
+def _told(slot: Slot) -> bool:
+    """It is said at some length, or by examples, what the function is to do."""
+    spec = slot.case.spec
+    if spec is None:
+        return False
+    said = spec.head.removeprefix(slot.case.shown.head) + spec.words
+    return len(said) >= TOLD or ">>>" in said
 
 
 def _fits(slot: Slot, variant: Variant, small: bool) -> bool:
