@@ -80,6 +80,27 @@ async def test_the_ledger_runs_twice_and_only_once_for_all(calculator: Directory
     assert both[0][suite.command].failing == ["tests/test_calc.py::test_add"]
 
 
+async def test_executions_go_side_by_side_and_one_that_is_cancelled_is_made_by_who_waits(project: Project) -> None:
+    """Each waits in its command until the other has begun; one after the other they would not end."""
+    workspace = project({"a": ""})
+    first = await workspace.snapshot()
+    workspace.put("a", "b")
+    second = await workspace.snapshot()
+    meeting = workspace.root + ".meeting"
+    wait = "for n in $(seq 400); do set -- *; [ $# -ge 2 ] && exit 0; sleep 0.05; done; exit 1"
+    line = f"mkdir -p {meeting}; cd {meeting}; touch $$; {wait}"
+    runs = Runs(workspace, lanes=2)
+    meet = Check("meet", line, "custom", timeout=60)
+    assert [done.run.passed for done in await runs.both(meet, first, second)] == [True, True]
+    waits = Check("waits", "sleep 0.3", "custom")
+    begun = asyncio.create_task(runs.get(waits, first, "final"))
+    await asyncio.sleep(0)
+    second_asker = asyncio.create_task(runs.get(waits, first, "final"))
+    await asyncio.sleep(0)
+    begun.cancel()
+    assert (await second_asker).run.passed
+
+
 async def test_a_slow_check_runs_once_and_a_dead_one_too(project: Project) -> None:
     workspace = project({"a": ""})
     tree = await workspace.snapshot()

@@ -88,7 +88,7 @@ class Compactor:
 
 def _opens_step(record: Record) -> bool:
     """A reply that history shows; one without a word or a call leaves nothing there."""
-    if not isinstance(record.event, ModelReplied):
+    if not isinstance(record.event, ModelReplied) or record.event.role != "solver":
         return False
     message = record.event.message
     return message.failure is None and bool(message.parts or message.native)
@@ -108,7 +108,7 @@ def _keep_from(records: Sequence[Record], starts: Sequence[int], keep_tokens: in
 
 def _weight(record: Record) -> int:
     match record.event:
-        case ModelReplied(message=AssistantMessage(parts=parts)):
+        case ModelReplied(message=AssistantMessage(parts=parts), role="solver"):
             return sum(estimate_tokens(str(part)) for part in parts)
         case CallFinished(result=result):
             return sum(
@@ -177,7 +177,7 @@ class _Distillate:
                 self._running[task] = f"{what} {task}: {description}"[:_LINE]
             case TaskEnded(task=task):
                 self._running.pop(task, None)
-            case ModelReplied(message=message) if message.failure is None:
+            case ModelReplied(message=message, role="solver") if message.failure is None:
                 self._calls = {call.id: call for call in message.calls}
                 if text := message.text.strip():
                     self._said.add(_cut(text, _SAID_CAP))

@@ -71,6 +71,8 @@ class ModelReplied(Struct, frozen=True, tag="reply", tag_field="kind"):
     dollars: float | None = None
     seconds: float = 0.0
     role: str = "solver"
+    """`solver` speaks in the conversation; what other roles said (`tester`, `comparator`) is beside it: it is counted
+    and kept, and no later request shows it."""
 
 
 class CallDecided(Struct, frozen=True, tag="intent", tag_field="kind"):

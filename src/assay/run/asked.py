@@ -32,7 +32,7 @@ class Asked:
         match record.event:
             case SessionStarted():
                 self.open.clear()
-            case ModelReplied(message=message) if message.failure is None:
+            case ModelReplied(message=message, role="solver") if message.failure is None:
                 self._calls = {call.id: call for call in message.calls}
             case CallDecided() as event if event.decision.verdict == "ask" and event.digest:
                 call = self._calls.get(event.call)

@@ -23,18 +23,20 @@ from assay.core.events import (
     CallFinished,
     CheckFinished,
     Checkpointed,
+    ContextAdded,
     CriteriaDeclared,
     Event,
     EvidenceRecorded,
     Framed,
     InputReceived,
+    ModelReplied,
     Noticed,
     TurnEnded,
 )
 from assay.core.hooks import Hooks
 from assay.core.ids import new_id
 from assay.core.messages import AssistantMessage, Image, Json, Text, ToolCall, ToolResult
-from assay.core.model import Model, ModelRequest, Reasoning
+from assay.core.model import Model, ModelEvent, ModelRequest, Reasoning
 from assay.core.policy import Approver, Effect, Gate, Label, Mask
 from assay.core.store import EventStore, Record
 from assay.core.tool import Tool
@@ -51,7 +53,7 @@ from assay.run.state import NOTIFICATION, State
 from assay.run.steps import Steps
 from assay.run.toolset import Toolset
 from assay.run.window import Compaction, Window
-from assay.sessions.fold import standing, taken_back
+from assay.sessions.fold import SOLVER, standing, taken_back
 
 if TYPE_CHECKING:
     from assay.run.tasks import Tasks
@@ -344,9 +346,18 @@ class Run:
             self._frame.add_done_callback(lambda frame: frame.cancelled() or frame.exception())
         return self._frame
 
-    async def ask(self, request: ModelRequest) -> AssistantMessage:
-        """One request of a strategy's own making, logged and counted like any other."""
-        ports = AskPorts(clock=self.parts.clock, record=self.record, show=self.bus.emit)
+    async def ask(self, request: ModelRequest, role: str = SOLVER) -> AssistantMessage:
+        """One request of a strategy's own making, logged and counted like any other. What another role than the solver
+        says is no part of the conversation, and nobody who watches sees it stream by."""
+
+        def record(event: ModelReplied | ContextAdded) -> None:
+            self.record(replace(event, role=role) if isinstance(event, ModelReplied) else event)
+
+        def show(event: ModelEvent) -> None:
+            if role == SOLVER:
+                self.bus.emit(event)
+
+        ports = AskPorts(clock=self.parts.clock, record=record, show=show)
         return await ask(self.parts.model, request, self.spent.steps + 1, ports)
 
     def owed_answer(self, text: str) -> str:

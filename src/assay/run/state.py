@@ -32,7 +32,7 @@ from assay.core.store import Record
 from assay.loop.calls import APPROVED
 from assay.run.answer import TOOL
 from assay.run.asked import Asked
-from assay.sessions.fold import History
+from assay.sessions.fold import SOLVER, History
 
 _FINAL: frozenset[OutcomeName] = frozenset({"answered", "verified", "partial", "unverified", "failed", "usage"})
 """Outcomes after which a turn is over; after any other it can be gone on with."""
@@ -232,7 +232,7 @@ class State:
         dollars = spent.dollars + (event.dollars or 0.0)
         self.spent = Spent(spent.steps + 1, spent.usage + message.usage, dollars)
         self.dollars = None if event.dollars is None or self.dollars is None else self.dollars + event.dollars
-        if message.failure is None:
+        if message.failure is None and event.role == SOLVER:
             self.last_usage = message.usage
             self.added_tokens = 0
             self.last_text = message.text.strip() or self.last_text

@@ -39,6 +39,10 @@ UNKNOWN_OUTCOME = (
 NOT_RUN = "Not run: the program stopped before this call was started."
 
 
+SOLVER = "solver"
+"""The role whose replies are the conversation."""
+
+
 class Fold(Protocol):
     def apply(self, record: Record) -> None: ...
 
@@ -100,7 +104,7 @@ class History:
             call = event.result.call
             if call in self._calls and call not in self._results:
                 self._results[call] = (record.number, event.result)
-        elif isinstance(event, ModelReplied):
+        elif isinstance(event, ModelReplied) and event.role == SOLVER:
             self._close()
             self._reply(record.number, event.message)
         elif isinstance(event, Compacted):

@@ -83,7 +83,8 @@ def _block(record: Record) -> str:
 
 def _reply(event: ModelReplied) -> str:
     message = event.message
-    blocks = [f"## {message.model or 'Assistant'}"]
+    role = "" if event.role == "solver" else f" ({event.role})"
+    blocks = [f"## {message.model or 'Assistant'}{role}"]
     if message.failure is not None:
         blocks.append(f"*{message.stop}: {message.failure.message}*")
     elif message.text:

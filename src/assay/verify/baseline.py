@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Literal
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, TypeVar
 
 from assay.core.check import Check, CheckRun, Result
 from assay.core.workspace import Workspace
@@ -12,32 +13,67 @@ from assay.verify.reports import TestResult
 from assay.verify.runners import Execution, run_clean
 
 Phase = Literal["baseline", "attempt", "final"]
+T = TypeVar("T")
 Observe = Callable[[CheckRun, Phase], None]
 SLOW = 60.0
 """Seconds: a check that took longer is not run a second time for the baseline, and this is said."""
 
 
+MOST_LANES = 3
+"""Executions at once: what a change needs at first is a check before it, the same again, and after it."""
+
+
 class Runs:
-    """Executions of checks on clean copies, one at a time, remembered by tree and command.
+    """Executions of checks on clean copies, remembered by tree and command; several at once where there are processors
+    for it and each has a network and processes of its own.
 
     `observe` hears of every execution that really happened.
     """
 
-    def __init__(self, workspace: Workspace, observe: Observe | None = None) -> None:
+    def __init__(self, workspace: Workspace, observe: Observe | None = None, lanes: int = 0) -> None:
+        """`lanes`: how many at once; 0 for what this machine is good for."""
         self.workspace = workspace
         self._observe = observe
-        self._known: dict[tuple[str, str, int], Execution] = {}
-        self._lock = asyncio.Lock()
+        self._known: dict[_Key, Execution] = {}
+        self._asked: dict[_Key, asyncio.Lock] = {}
+        self._lanes = asyncio.Semaphore(lanes or (min(processors(), MOST_LANES) if workspace.confined else 1))
 
     async def get(self, check: Check, tree: str, phase: Phase, nth: int = 0) -> Execution:
         """The `nth` execution of `check` on `tree`; different numbers are independent executions."""
         key = (tree, check.command, nth)
-        async with self._lock:
+        # A lock for each: whoever asks second waits for the first, and goes on in its place when that is cancelled.
+        async with self._asked.setdefault(key, asyncio.Lock()):
             if key not in self._known:
-                self._known[key] = done = await run_clean(self.workspace, check, tree)
+                async with self._lanes:
+                    self._known[key] = done = await run_clean(self.workspace, check, tree)
                 if self._observe is not None:
                     self._observe(done.run, phase)
             return self._known[key]
+
+    async def both(self, check: Check, before: str, after: str) -> tuple[Execution, Execution]:
+        """The executions on two trees: as baseline and as final."""
+        first, second = await together(self.get(check, before, "baseline"), self.get(check, after, "final"))
+        return first, second
+
+
+_Key = tuple[str, str, int]
+"""Tree, command, which of several executions."""
+
+
+async def together(*works: Awaitable[T]) -> list[T]:
+    """All of them at once, in order; when one raises, or whoever waits is cancelled, none goes on."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return [*await asyncio.gather(*tasks)]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Baseline:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from msgspec import structs
 
 from assay.core.check import Check, Criterion, Evidence, EvidenceClass, Result
-from assay.verify.baseline import Baseline, Ledger, Runs
+from assay.verify.baseline import Baseline, Ledger, Runs, together
 from assay.verify.compare import compare
 from assay.verify.protect import TEST_FILE, Division
 from assay.verify.rerun import Parity, Trees, belongs, excused, rerun
@@ -71,6 +71,16 @@ class Court:
         )
         self.found.rows.append(evidence)
         return evidence
+
+    async def ahead(self, checks: Sequence[Check], commands: Sequence[str]) -> None:
+        """Run what the rows of the project's `checks` and of the user's `commands` will ask for, side by side."""
+        wanted = [(check_of(command, "--check"), self.trees.accepted) for command in commands]
+        wanted += [(check, self.trees.parity) for check in checks]
+        await together(
+            *(self.ledger.of(check, once=True) for check, _ in wanted[: len(commands)]),
+            *(self.ledger.of(check) for check in checks),
+            *(self.runs.get(check, tree, "final") for check, tree in wanted),
+        )
 
     async def user_check(self, command: str, criterion: str = "") -> None:
         """Class A."""
@@ -140,8 +150,7 @@ class Court:
         if not paths:
             return
         narrowed = narrow(check, [path for path in paths if TEST_FILE.fullmatch(PurePosixPath(path).name)])
-        before = await self.runs.get(narrowed, self.trees.tried, "baseline")
-        after = await self.runs.get(narrowed, self.trees.accepted, "final")
+        before, after = await self.runs.both(narrowed, self.trees.tried, self.trees.accepted)
         known = await self.ledger.of(check)
         self._tried = (before, after)
         fresh = [test for test in after.run.tests if test not in known.tests and test not in known.flaky]
@@ -198,9 +207,8 @@ class Court:
         """Run the check that a criterion names: on the start tree with the new tests, and on the accepted tree."""
         found = self.found
         check = criterion_command(criterion.check, primary)
-        before, after = self._within_new_tests(check) or (
-            await self.runs.get(check, self.trees.tried, "baseline"),
-            await self.runs.get(check, self.trees.accepted, "final"),
+        before, after = self._within_new_tests(check) or await self.runs.both(
+            check, self.trees.tried, self.trees.accepted
         )
         if after.result in ("unknown", "absent"):
             found.weak.append(f"the check of “{criterion.text}” could not run: `{check.command}` {failure_of(after)}")

@@ -135,6 +135,7 @@ class DoneGate:
         )
 
     async def _gather(self, court: Court, criteria: Sequence[Criterion]) -> None:
+        await court.ahead(self._checks, self.task.checks)
         for command in self.task.checks:
             text = next((c.text for c in criteria if c.check.strip() == command), "")
             await court.user_check(command, text)

@@ -82,7 +82,7 @@ class Projection:
                 return [self._line(record, "user", label=event.label, isMeta=True, message=message)]
             case Framed(tree=tree) if self._inputs:
                 return [self._snapshot(record.time, tree)]
-            case ModelReplied() as event:
+            case ModelReplied(role="solver") as event:
                 return self._reply(record, event)
             case CallFinished() as event:
                 return [self._result(record, event)]
@@ -102,7 +102,7 @@ class Projection:
         match record.event:
             case InputReceived(uuid=uuid) if UUID.fullmatch(uuid):
                 return [uuid]
-            case ModelReplied(message=message):
+            case ModelReplied(message=message, role="solver"):
                 native = message.native
                 if native and native.dialect == FOREIGN:
                     return [str(block) for block in native.blocks[1:]]
