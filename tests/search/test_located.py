@@ -24,15 +24,22 @@ def test_what_is_clear_is_shown_as_code() -> None:
     assert shown == {"shop.py"}
 
 
-def test_what_is_not_clear_is_only_named() -> None:
-    places = [place("shop.py", 1, 2, "total", 0.3), place("shop.py", 5, 6, "add", 0.28)]
+def test_what_is_not_clear_takes_half_of_the_room_at_most() -> None:
+    places = [
+        place("shop.py", 1, 2, "total", 0.3),
+        place("shop.py", 5, 6, "add", 0.1),
+        place("shop.py", 5, 6, "x", 0.1),
+    ]
     text, shown = render(places, SOURCES)
-    assert text == "shop.py:1-2 total  def total():\nshop.py:5-6 add  def add():"
-    assert shown == set()
+    assert text.count("```python") == 2 and shown == {"shop.py"}
+    named = "shop.py:1-2 total  def total():\nshop.py:5-6 add  def add():\nshop.py:5-6 x  def x():"
+    assert render(places, SOURCES, 60) == (named, set())
 
 
 def test_a_close_second_is_shown_too() -> None:
     places = [place("shop.py", 1, 2, "total", 0.4), place("shop.py", 5, 6, "add", 0.38), place("a.py", 1, 2, "x", 0.2)]
+    alone, _ = render([places[0], places[2]], {**SOURCES, "a.py": "x"})
+    assert "return add(items)" in alone and "```" in alone and alone.count("```python") == 1
     text, _ = render(places, {**SOURCES, "a.py": "x"})
     assert "return add(items)" in text and "sum(items)" in text and "a.py:1-2 x" in text
 
