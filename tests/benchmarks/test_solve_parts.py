@@ -218,7 +218,6 @@ def test_an_exercise_shows_a_third_of_its_tests(tmp_path: Path) -> None:
     assert task.hidden["two_test.py"].count("def test_") == 6
     assert "Double it." in task.files["README.md"]
     assert ".meta/example.py" not in task.files
-    assert not grade(task, "", PYTHON).solved
     assert grade(msgspec.structs.replace(task, files={**task.files, **task.reference}), "", PYTHON).solved
 
 
@@ -231,7 +230,6 @@ def test_a_sentence_and_assertions_become_a_stub(tmp_path: Path) -> None:
     assert task.files["solution.py"].startswith("def twice(n):")
     assert task.files["test_solution.py"].count("assert") == 1
     assert task.hidden["test_solution.py"].count("assert") == 3
-    assert not grade(task, "", PYTHON).solved
     assert grade(msgspec.structs.replace(task, files={**task.files, **task.reference}), "", PYTHON).solved
 
 

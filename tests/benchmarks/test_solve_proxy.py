@@ -46,6 +46,7 @@ def test_every_shape_is_handed_on_and_counted(path: str, stream: bool, tmp_path:
         proxy.begin("one")
         try:
             reply = post(proxy.url + path, {**ASKED[path], "stream": stream})
+            proxy.settle()
         finally:
             proxy.close()
         (exchange,) = server.exchanges
@@ -216,6 +217,7 @@ def test_a_run_that_has_used_its_time_gets_nothing_more(model: type[Model]) -> N
     proxy = Proxy(model.url, Policy())  # type: ignore[attr-defined]
     proxy.begin("run", 10.0)
     post(proxy.url + "/v1/chat/completions", {"messages": []})
+    proxy.settle()
     assert proxy.spent() == pytest.approx(600 / 60 + 30 / 30)
     assert refused(proxy.url + "/v1/chat/completions", {"messages": []}) == 429
     proxy.close()
@@ -292,27 +294,28 @@ def test_in_a_room_there_is_the_proxy_and_nothing_else(tmp_path: Path, model: ty
 
 
 def test_a_pool_is_graded_and_replayed(tmp_path: Path) -> None:
-    """Three candidates: wrong and red, wrong but green, right. What was made can be chosen among again."""
+    """A candidate that is wrong but green, and a right one. What was made can be chosen among again."""
     test = "from solution import one\n\n\ndef test_a():\n    assert one(1) == 2\n"
     hidden = test + "\n\ndef test_b():\n    assert one(2) == 3\n"
     files = {"solution.py": 'def one(n):\n    """One more."""\n    return n\n', "test_solution.py": test}
     task = Task("set/one", "set", "`one` is wrong", files, CHECK, {"test_solution.py": hidden}, CHECK, ("solution.py",))
-    codes = ("return 7", "return 2", "return n + 1")
+    codes = ("return 2", "return n + 1")
     replies = iter([Reply(f"```python\ndef one(n):\n    {code}\n```") for code in codes])
     with serve_in_thread(lambda _: next(replies)) as server:
         maker = Maker(server.url, "m", environment_of(None), tmp_path)
-        (pool,) = make(maker, [task], 3, tmp_path / "pool.jsonl")
-        assert list(make(maker, [task], 3, tmp_path / "pool.jsonl")) == []
-    assert [one.correct for one in pool.candidates] == [False, False, True]
-    assert [one.vector.green for one in pool.candidates] == [False, True, True]
+        (pool,) = make(maker, [task], 2, tmp_path / "pool.jsonl")
+        assert list(make(maker, [task], 2, tmp_path / "pool.jsonl")) == []
+    assert [one.correct for one in pool.candidates] == [False, True]
+    assert [one.vector.green for one in pool.candidates] == [True, True]
     assert (pool.spec, pool.signature) == ("One more.", "one(n)")
     (again,) = read([tmp_path / "pool.jsonl"])
     assert again == pool
     spent = [one.usage.total for one in pool.candidates]
     assert all(spent)
-    assert within(pool, spent[0] + spent[1]) == pool.candidates[:2]
-    taken = chosen(within(pool, spent[0] + spent[1]))
+    assert within(pool, sum(spent)) == pool.candidates
+    assert within(pool, sum(spent) - 1) == pool.candidates[:1]
+    taken = chosen(within(pool, spent[0]))
     assert taken is not None
     assert not taken.correct
     rows = curve([pool], [spent[0], sum(spent)]).rows
-    assert [(row[1], row[2], row[5]) for row in rows] == [("1.0", "0%", "0%"), ("3.0", rows[1][2], "100%")]
+    assert [(row[1], row[2], row[5]) for row in rows] == [("1.0", "0%", "0%"), ("2.0", rows[1][2], "100%")]
