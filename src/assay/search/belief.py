@@ -61,6 +61,10 @@ LOOSENESS = "loose"
 """The sign (`Candidate.signs`) for the part of small changes to a candidate that the checks let pass (`notice`)."""
 
 
+SAMPLED = (TRYING, "slots")
+"""Strategies that go on making candidates until one passes."""
+
+
 class Spent(Struct, frozen=True):
     """What a turn has used of its dial, and which ways out it has taken."""
 
@@ -143,9 +147,9 @@ def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior =
         lines.append(f"{others} differently and the checks can't tell which is right")
     if found.loose:
         lines.append(f"the checks would not notice {found.loose:.0%} of small changes to what was changed")
-    if found.chosen.strategy == TRYING and not found.allies and 0 < ground.assertions < ENOUGH:
+    if found.chosen.strategy in SAMPLED and not found.allies and 0 < ground.assertions < ENOUGH:
         count = "one assertion speaks" if ground.assertions == 1 else f"only {ground.assertions} assertions speak"
-        lines.append(f"it was found by trying changes, and {count} for it")
+        lines.append(f"it was found by trying until the checks passed, and {count} for it")
     return lines
 
 

@@ -16,11 +16,12 @@ from assay.loop.turn import Stop, stop_for
 from assay.repair.locate import Location, is_test_path, locate
 from assay.repair.mutate.change import Place
 from assay.repair.patch import Patch
+from assay.repair.strength import assertions
 from assay.repair.trial import Bench
 from assay.repair.unwritten import unwritten
 from assay.run.run import Run
 from assay.search.belief import belief, doubts
-from assay.search.candidate import Candidate, Ground, Vector
+from assay.search.candidate import Candidate, Ground
 from assay.search.effort import dial_of
 from assay.search.priors import TINY
 from assay.search.slots import Search
@@ -32,7 +33,6 @@ from assay.search.slots_red import instructions, red_check
 from assay.search.slots_try import Trial, put
 from assay.search.slots_wish import by_words, wants_change
 from assay.search.slots_words import Failing, Fate, Found, Judged, Limits, Ports, limits_of
-from assay.search.zero import NAME as ZERO
 from assay.search.zero import Zero, adopt, repair
 from assay.verify.baseline import Baseline
 
@@ -86,7 +86,9 @@ async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, st
     sources = {**{item.path: "" for item in missing}, **sources}
     async with run.parts.workspace.copy(tree) as copy:
         if missing:
-            ports = ports_of(run, tree, Trial(copy, red, sources, None))
+            said = assertions(sources, failing.tests, red.check.command)
+            ground = Ground("A" if red.check.source == "--check" else "B", said)
+            ports = ports_of(run, tree, Trial(copy, red, sources, None), ground)
             search = Search(sources, ports, limits)
             text = f"{task}\n\n{await instructions(run.parts.workspace, task)}".strip()
             return await write_missing(search, failing, text, limits, ports.prefill) or search.over()
@@ -120,16 +122,7 @@ def ranked(located: Sequence[Location], places: Sequence[Place]) -> list[Locatio
 
 def seeds_of(zero: Zero) -> list[tuple[Candidate, Patch]]:
     """What changes found without a model, as candidates among which those of a model may decide."""
-    vector = Vector(targets={"check": True})
-    return [
-        (
-            Candidate(
-                number, ZERO, survivor.patch.operator, files=1, lines=1, vector=vector, behaviour=survivor.behaviour
-            ),
-            survivor.patch,
-        )
-        for number, survivor in enumerate(zero.survivors, 1)
-    ]
+    return list(zip(zero.candidates, zero.plausible, strict=True))
 
 
 def ports_of(run: Run, tree: str, trial: Trial | None = None, ground: Ground | None = None) -> Ports:

@@ -28,7 +28,10 @@ from assay.repair.source import functions, parsed, span
 from assay.repair.strength import assertions
 from assay.repair.suspicion import hit_files, suspicion
 from assay.repair.trial import Bench, Call, Traced, Tried, Want
-from assay.search.candidate import Ground
+from assay.search.belief import LOOSENESS, belief, doubts
+from assay.search.candidate import Candidate, Ground, Vector
+from assay.search.effort import dial_of
+from assay.search.notice import DRAWN_FROM, unnoticed
 
 if TYPE_CHECKING:
     from assay.run.run import Run
@@ -48,6 +51,10 @@ ENOUGH = 5
 """Assertions from which a green check is believed though others might pass it, too."""
 FURTHER, FURTHER_THIN = 80, 250
 """Candidates that are looked at after the first plausible one, to see what else would pass."""
+NEAR = 60
+"""Small changes to the first survivor that the checks are tried on."""
+WEIGHING = 8.0
+"""Processor seconds for that."""
 KEPT = 8
 CALLS = 40
 MOST_PLACES = 12
@@ -80,10 +87,28 @@ class Zero(Struct, frozen=True):
     """Where it looked, for whoever goes on."""
     calls: tuple[Call, ...] = ()
     """Inputs on which behaviour was compared."""
+    loose: float | None = None
+    """The part of small changes to the first survivor that the checks let pass; None when nobody looked."""
 
     @property
     def plausible(self) -> list[Patch]:
         return [survivor.patch for survivor in self.survivors]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The survivors, as what a selection works on."""
+        return candidates(self.survivors, self.loose)
+
+
+def candidates(survivors: Sequence[Survivor], loose: float | None) -> list[Candidate]:
+    vector = Vector(targets={"check": True})
+    signs = {} if loose is None else {LOOSENESS: loose}
+    return [
+        Candidate(
+            number, NAME, one.patch.operator, files=1, lines=1, vector=vector, behaviour=one.behaviour, signs=signs
+        )
+        for number, one in enumerate(survivors, 1)
+    ]
 
 
 async def repair(run: Run, red: Baseline, sources: Mapping[str, str], places: Sequence[Place], dial: Dial) -> Zero:
@@ -109,7 +134,7 @@ async def search(
     await work.rescue()
     if not work.survivors:
         await work.mutate(places)
-    return work.zero()
+    return await work.zero()
 
 
 class _Work:
@@ -193,7 +218,21 @@ class _Work:
         patch, tried = min(group, key=lambda pair: sum(_growth(edit) for edit in pair[0].edits))
         return Survivor(patch, tried.behaviour, len(group))
 
-    def zero(self) -> Zero:
+    async def loose(self, survivor: Patch) -> float | None:
+        """The part of small changes to `survivor` that the checks let pass."""
+        changed = survivor.apply(self.sources)
+        near = [place for path, text in changed.items() for place in functions_at(path, text, survivor.line)]
+        if not near or not self.bench.fast:
+            return None
+        further = mutations({**self.sources, **changed}, near, NEAR * DRAWN_FROM)
+        want = Want(WEIGHING, NEAR + 1, QUICK)
+
+        async def passing(patches: Sequence[Patch]) -> int:
+            return sum(one.status == "plausible" for one in await self.bench.try_(patches, want))
+
+        return await unnoticed(self.sources, survivor, further, passing, NEAR)
+
+    async def zero(self) -> Zero:
         grouped: dict[tuple[tuple[str, str], ...], list[tuple[Patch, Tried]]] = {}
         for patch, tried in self.survivors:
             grouped.setdefault(tuple(sorted(tried.behaviour.items())), []).append((patch, tried))
@@ -201,17 +240,19 @@ class _Work:
         survivors = tuple(self._standing_for(group) for group in order[:KEPT])
         strength = self.strength()
         cls = "A" if self.red.check.source == "--check" else "B"
-        ground = Ground(cls, strength, effort="medium")
+        ground = Ground(cls, strength)
+        loose = await self.loose(survivors[0].patch) if survivors else None
         accepted = bool(survivors) and (strength >= ENOUGH or len(survivors) == 1)
         return Zero(
             survivors,
             ground,
-            tuple(doubts(survivors, strength)),
+            tuple(doubts(candidates(survivors, loose), ground, self.dial, chosen=1) if survivors else ()),
             accepted,
             self.tried,
             round(self.bench.seconds, 3),
             tuple(self.places),
             self.calls,
+            loose,
         )
 
 
@@ -219,18 +260,11 @@ def _growth(edit: Edit) -> int:
     return abs(len(edit.text) - (edit.end - edit.start))
 
 
-def doubts(survivors: Sequence[Survivor], strength: int) -> list[str]:
-    """What speaks against calling the first of `survivors` right, a line each."""
-    found: list[str] = []
-    if len(survivors) > 1:
-        found.append(f"{len(survivors)} different repairs pass the checks; nothing says which is meant")
-    if survivors and strength < THIN:
-        said = f"{strength} assertion{'s' if strength != 1 else ''}" if strength else "as far as can be told nothing"
-        found.append(f"the repair came from trying changes, and the checks assert little: {said}")
-    return found
-
-
-THIN = 3
+def functions_at(path: str, text: str, line: int) -> list[Place]:
+    """The functions of `text` that line `line` is in."""
+    tree = parsed(text)
+    spans = [(symbol, *span(node)) for symbol, node in functions(tree)] if tree else []
+    return [Place(path, start, end, symbol) for symbol, start, end in spans if start <= line <= end]
 
 
 def suspects(sources: Mapping[str, str], traced: Traced, output: str, places: Sequence[Place]) -> list[Place]:
@@ -269,8 +303,10 @@ async def adopt(run: Run, zero: Zero, sources: Mapping[str, str]) -> bool:
         if await _sound(run, survivor.patch, sources, tree):
             made = len(zero.survivors)
             why = "the only repair found that passes" if made == 1 else f"most alike of {made} repairs that pass"
-            run.record(AttemptSelected(number, why, made, first_passed=number == 1))
-            await run.conclude(zero.doubts)
+            dial = dial_of(run.options.reasoning.effort)
+            sure = belief(zero.candidates, zero.ground, dial, chosen=number)
+            run.record(AttemptSelected(number, why, made, number == 1, round(sure, 3)))
+            await run.conclude(doubts(zero.candidates, zero.ground, dial, chosen=number))
             return True
     return False
 
