@@ -157,7 +157,7 @@ def test_a_call_that_makes_no_sense_is_told_to_the_model(place: Place, serve: Se
     server = serve(five_step(place.project), [Fault(name, after=1)])
     ended = place.task(server, "--check", "python3 test_calc.py", dialect=dialect).expect(0, "verified")
     assert (place.project / PROJECT_FILE).read_text() == AFTER
-    assert ended.result["num_turns"] == 6
+    assert ended.result["num_turns"] == 4
     assert unbroken(server.requests)
 
 
