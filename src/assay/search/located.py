@@ -16,6 +16,8 @@ from assay.repair.clues import Clues, Location
 from assay.repair.fuse import rank
 from assay.repair.outline.read import language_of
 from assay.repair.source import lines_of
+from assay.repair.suspicion import suspicion
+from assay.repair.trial import Bench, Traced
 from assay.run.run import Run
 from assay.verify.baseline import Baseline
 
@@ -27,6 +29,8 @@ is long. Below, the first two hold it about every second time: both are shown if
 which costs less than the request by which a model would ask for them."""
 RIVAL = 0.6
 """Behind a clear first place a second one is shown when its share is at least this much of the first one's."""
+SLOW = 20.0
+"""Seconds of a check above which nobody waits for it to be watched."""
 LARGEST_FILE = 400_000
 MOST_BYTES = 20_000_000
 
@@ -39,21 +43,32 @@ class Located(Struct, frozen=True):
     """Path -> SHA-256 of each file that `text` shows code of."""
 
 
-async def located(
-    run: Run,
-    red: Baseline,
-    tokens: int = TOKENS,
-    lines: Mapping[str, Mapping[int, float]] = {},
-) -> Located:
+async def located(run: Run, red: Baseline, tokens: int = TOKENS) -> Located:
     """Where `red` most likely fails, at most `tokens` tokens: places with their signatures, and the code of the first
-    one or two, see `CLEAR`. Nothing of a file that policy keeps from the model. `lines`: suspicion
-    by coverage where it was measured (`repair.spectrum`); it makes the difference between a hint and a find."""
+    one or two, see `CLEAR`. Nothing of a file that policy keeps from the model."""
     sources, digests = await read_sources(run.parts.workspace)
+    lines = await watched(run, red, sources)
     clues = Clues(red.first.output, tuple(red.failing or red.first.failing), run.state.prompt, lines)
     places = await asyncio.to_thread(rank, sources, clues, PLACES)
     allowed = await readable(run, {place.path for place in places})
     text, shown = render([place for place in places if place.path in allowed], sources, tokens)
     return Located(text, {path: digests[path] for path in sorted(shown)})
+
+
+async def watched(run: Run, red: Baseline, sources: Mapping[str, str]) -> dict[str, dict[int, float]]:
+    """Path -> line -> suspicion, 0 to 1, from watching the tests of a Python check in a copy, which makes the
+    difference between a hint and a find; {} where that can't be had, or would take long."""
+    paths = [path for path in sources if path.endswith(".py")]
+    if not paths or red.first.run.seconds > SLOW:
+        return {}
+    run.progress("check", "watching what fails")
+    try:
+        async with run.parts.workspace.copy(await run.start_tree()) as copy:
+            bench = Bench(copy, red.check, red.failing or red.first.failing, red.passing)
+            traced = await bench.trace(paths) if bench.fast else Traced()
+    except WorkspaceError:
+        return {}
+    return suspicion(traced, red.first.output, sources)
 
 
 def render(places: Sequence[Location], sources: Mapping[str, str], tokens: int = TOKENS) -> tuple[str, set[str]]:

@@ -118,7 +118,7 @@ class Attempt:
         found = await located(run, self.red)
         if found.text:
             run.record(ContextAdded("located", f"<located>\n{found.text}\n</located>", seen=found.seen))
-        said = (WITH_CODE if found.text else WITHOUT).format(check=self.red.check.command, rule=RULE)
+        said = (WITH_CODE if found.seen else WITHOUT).format(check=self.red.check.command, rule=RULE)
         run.record(ContextAdded(OWNER, said, label=OPERATOR))
         for each in more:
             run.record(each)
