@@ -8,9 +8,12 @@ system text, same tools, only ever appended to.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
+from assay.core.errors import WorkspaceError
 from assay.core.events import CallFinished, ContextAdded, InputReceived, ModelReplied
 from assay.core.messages import ToolCall
 from assay.core.policy import OPERATOR, Effect
@@ -21,8 +24,9 @@ from assay.run.steps import GATE_ROUNDS, Steps
 from assay.search.caps import Caps, Look, look_at
 from assay.search.distill import distill
 from assay.search.effort import dial_of
-from assay.search.located import located
+from assay.search.located import SLOW, located, read_sources
 from assay.search.reasoning import Uneven, reasoning_for
+from assay.search.zero import hint, search
 from assay.tools.paths import relative, tidy
 from assay.verify.baseline import Baseline
 from assay.verify.evidence import listed
@@ -32,6 +36,8 @@ OWNER = "single"
 EDITS = frozenset({"Edit", "Write", "NotebookEdit"})
 PATIENCE = 60.0
 """Seconds: a check that takes longer is run by us after the first reply only."""
+HINT_PATIENCE = 5.0
+"""Seconds that a model which did not do it at once waits for what is found by trying."""
 DIGEST = 1_050
 """Characters of what goes back when the check stays red: about 300 tokens."""
 WITH_CODE = (
@@ -56,10 +62,44 @@ async def take_single(run: Run) -> Stop:
     red = await find_red(run)
     if red is None:
         return await tool_loop(run)
-    attempt = Attempt(run, red)
-    if not run.state.has_context:
-        await attempt.begin()
-    return await attempt.take()
+    async with small_changes(run, red) as found:
+        attempt = Attempt(run, red, found=found)
+        if not run.state.has_context:
+            await attempt.begin()
+        return await attempt.take()
+
+
+Found = Callable[[], Awaitable[str]]
+
+
+@contextlib.asynccontextmanager
+async def small_changes(run: Run, red: Baseline) -> AsyncGenerator[Found]:
+    """Meanwhile try small changes to the code at fault without a model (`zero`), at the least effort. Yields what tells
+    a model that did not do it at once of those that turn `red` green: "" when none did, or none yet."""
+
+    async def look() -> str:
+        sources, _ = await read_sources(run.parts.workspace)
+        python = {path: text for path, text in sources.items() if path.endswith(".py")}
+        try:
+            async with run.parts.workspace.copy(await run.start_tree()) as copy:
+                return hint(await search(copy, red, python, (), dial_of("low"), run.state.prompt), python)
+        except WorkspaceError:
+            return ""
+
+    looking: asyncio.Task[str] | None = None
+    if red.first.run.seconds <= SLOW and red.check.runner in ("pytest", "unittest"):
+        looking = asyncio.create_task(look())
+
+    async def found() -> str:
+        done, _ = await asyncio.wait({looking}, timeout=HINT_PATIENCE) if looking else (set[asyncio.Task[str]](), None)
+        return next((one.result() for one in done), "")
+
+    try:
+        yield found
+    finally:
+        if looking:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
 
 async def find_red(run: Run) -> Baseline | None:
@@ -104,8 +144,8 @@ class Attempt:
     several.
     """
 
-    def __init__(self, run: Run, red: Baseline, *, strict: bool | None = None) -> None:
-        self.run, self.red = run, red
+    def __init__(self, run: Run, red: Baseline, *, strict: bool | None = None, found: Found | None = None) -> None:
+        self.run, self.red, self.found = run, red, found
         self.looks: list[Look] = [look_at(red.first)]
         strict = asked_for_effort(run) if strict is None else strict
         dial = dial_of(run.options.reasoning.effort, run.options.attempts)
@@ -206,8 +246,14 @@ class Shot(Middleware):
             return None
         done = await self._attempt.look(new_ground=new_ground)
         if not self._attempt.better(done):
-            return Inject("check", self._red(done))
+            return Inject("check", "\n\n".join([self._red(done), *await self._changes()]))
         return await self._judged()
+
+    async def _changes(self) -> list[str]:
+        """What was found by trying meanwhile, told once."""
+        look, self._attempt.found = self._attempt.found, None
+        found = await look() if look else ""
+        return [found] if found else []
 
     def _red(self, done: Execution) -> str:
         looks = self._attempt.looks
