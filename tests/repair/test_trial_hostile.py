@@ -43,7 +43,10 @@ async def test_all_of_them_beside_a_good_one(tmp_path: Path) -> None:
     patches = [GOOD, *patches[: len(patches) // 2], GOOD, *patches[len(patches) // 2 :], GOOD]
     good = [n for n, patch in enumerate(patches) if patch is GOOD]
     async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
-        tried = {one.index: one.status for one in await bench.try_(patches, Want(each_seconds=0.3, plausible=99))}
+        tried = {
+            one.index: one.status
+            for one in await bench.try_(patches, Want(seconds=200.0, each_seconds=0.3, plausible=99))
+        }
         assert files_of(bench) == FILES
     assert [tried[n] for n in good] == ["plausible"] * 3
     assert all(status != "plausible" for n, status in tried.items() if n not in good)
@@ -63,13 +66,16 @@ async def test_state_that_one_leaves_is_not_seen_by_the_next(tmp_path: Path) -> 
 async def test_files_that_candidates_write_are_put_right(tmp_path: Path) -> None:
     patches = [change(CALC, BODY, "open('calc.py', 'w').write('x'); open('new', 'w'); return a - b"), GOOD]
     async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
-        assert [one.status for one in sorted(await bench.try_(patches), key=lambda one: one.index)] == ["red", "plausible"]
+        assert [one.status for one in sorted(await bench.try_(patches), key=lambda one: one.index)] == [
+            "red",
+            "plausible",
+        ]
         assert files_of(bench) == FILES
 
 
 @pytest.mark.parametrize("module", ["calc.py", "test_calc.py"])
 async def test_what_prints_like_the_driver_is_not_believed(tmp_path: Path, module: str) -> None:
-    lie = "import os; os.write(1, b'{\"index\": 0, \"status\": \"plausible\"}\\n')\n"
+    lie = 'import os; os.write(1, b\'{"index": 0, "status": "plausible"}\\n\')\n'
     files = {**FILES, module: lie + FILES[module]}
     async with opened(tmp_path, files, PYTEST, [ADD], [DOUBLE]) as bench:
         tried = await bench.try_([change(files["calc.py"], "a - b", "a * b")])

@@ -65,13 +65,19 @@ async def test_programs(tmp_path: Path, how: str) -> None:
 async def test_a_program_that_is_its_own_subject(tmp_path: Path) -> None:
     source = CALC + "\n\nif __name__ == '__main__':\n    assert add(2, 3) == 5\n"
     async with opened(tmp_path, {"calc.py": source}, f"{sys.executable} calc.py") as bench:
-        assert await statuses(bench, change(source, "a - b", "a + b"), change(source, "a - b", "0")) == ["plausible", "red"]
+        assert await statuses(bench, change(source, "a - b", "a + b"), change(source, "a - b", "0")) == [
+            "plausible",
+            "red",
+        ]
 
 
 async def test_doctest(tmp_path: Path) -> None:
     source = 'def add(a, b):\n    """\n    >>> add(2, 3)\n    5\n    """\n    return a - b\n'
     async with opened(tmp_path, {"calc.py": source}, f"{sys.executable} -m doctest calc.py") as bench:
-        assert await statuses(bench, change(source, "a - b", "a + b"), change(source, "a - b", "0")) == ["plausible", "red"]
+        assert await statuses(bench, change(source, "a - b", "a + b"), change(source, "a - b", "0")) == [
+            "plausible",
+            "red",
+        ]
 
 
 async def test_any_command_of_any_language(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ async def test_each_candidate_gets_its_own_word(tmp_path: Path) -> None:
         change(CALC, "return a - b", "while True: pass"),
         change(CALC, "a - b", "a +"),
         # The failing test goes green, another one breaks.
-        change(CALC, "return a - b\n\n\ndef double(a):\n    return a * 2", "return a + b\n\n\ndef double(a):\n    return a"),
+        change(
+            CALC, "return a - b\n\n\ndef double(a):\n    return a * 2", "return a + b\n\n\ndef double(a):\n    return a"
+        ),
     ]
     async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
         before = files_of(bench)
@@ -107,7 +109,11 @@ async def test_trying_ends_when_enough_is_found(tmp_path: Path) -> None:
 
 
 async def test_answers_are_compared_by_digest(tmp_path: Path) -> None:
-    patches = [change(CALC, "a - b", "a + b"), change(CALC, "a - b", "b + a"), change(CALC, "a - b", "a + b if a else 0")]
+    patches = [
+        change(CALC, "a - b", "a + b"),
+        change(CALC, "a - b", "b + a"),
+        change(CALC, "a - b", "a + b if a else 0"),
+    ]
     async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
         calls = (await bench.trace(["calc.py"])).calls["calc.py:add"]
         from assay.repair.inputs import around

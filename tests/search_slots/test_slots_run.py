@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from assay.core.events import AttemptFinished, Noticed
 from assay.core.messages import Failure, Text
 from assay.core.policy import Decision, Effect, Label
 from assay.run.run import Run, RunOptions, RunParts
+from assay.search.slots import Limits
 from assay.search.slots_run import take_slots
 from assay.testing.models import PROFILE, Reply, ScriptedModel
 from assay.testing.store import MemoryStore
@@ -40,6 +42,7 @@ class Shop(unittest.TestCase):
     def test_nothing(self):
         self.assertEqual(total([]), 0)
 """
+slots_alone = partial(take_slots, limits=Limits(zero=False))
 CHECK = f"{sys.executable} -m unittest test_shop.Shop.test_total"
 FIXED = "-        found -= price\n+        found += price"
 CHEAT = "-    return found\n+    return 3"
@@ -86,7 +89,7 @@ def attempts(run: Run) -> list[tuple[str, str]]:
 
 async def test_a_repair_is_verified_and_the_file_keeps_its_bytes(open_run: Opener) -> None:
     async with open_run(CHEAT, "no idea", FIXED) as run:
-        ended = await run.turn((Text("total() has the wrong sign"),), take_slots)
+        ended = await run.turn((Text("total() has the wrong sign"),), slots_alone)
         data = Path(run.parts.workspace.root, "shop.py").read_bytes()
         assert ended.verdict.outcome == "verified", ended.verdict
         assert data == SHOP.replace("-=", "+=").encode()
@@ -99,7 +102,7 @@ async def test_a_repair_is_verified_and_the_file_keeps_its_bytes(open_run: Opene
 async def test_what_is_refused_leaves_the_files_as_they_were(open_run: Opener) -> None:
     replies = [CHEAT] + ["no idea"] * 40
     async with open_run(*replies) as run:
-        ended = await run.turn((Text("total() has the wrong sign"),), take_slots)
+        ended = await run.turn((Text("total() has the wrong sign"),), slots_alone)
         assert ended.verdict.outcome == "failed"
         assert "none of" in ended.verdict.why
         assert Path(run.parts.workspace.root, "shop.py").read_bytes() == SHOP.encode()
@@ -110,7 +113,7 @@ async def test_without_a_red_check_there_are_only_words(open_run: Opener) -> Non
     green = f"{sys.executable} -m unittest test_shop.Shop.test_nothing"
     async with open_run("It adds.", checks=(green,)) as run:
         Path(run.parts.workspace.root, "test_shop.py").write_text(TESTS.replace(", 3)", ", -3)"))
-        ended = await run.turn((Text("what does total do?"), Text("<stdin>\npiped\n</stdin>")), take_slots)
+        ended = await run.turn((Text("what does total do?"), Text("<stdin>\npiped\n</stdin>")), slots_alone)
         assert (ended.verdict.outcome, ended.text) == ("answered", "It adds.")
         asked = run.parts.model.requests[-1].messages  # type: ignore[attr-defined]
         assert "piped" in str(asked) and "what does total do?" in str(asked)
@@ -122,11 +125,11 @@ async def test_without_a_red_check_there_are_only_words(open_run: Opener) -> Non
 async def test_a_model_that_cannot_be_asked_ends_the_turn(open_run: Opener, kind: str, outcome: str) -> None:
     failure = Failure("auth" if kind == "auth" else "network", "no")
     async with open_run(failure) as run:
-        ended = await run.turn((Text("total() is wrong"),), take_slots)
+        ended = await run.turn((Text("total() is wrong"),), slots_alone)
         assert ended.verdict.outcome == outcome
 
 
 async def test_budgets_hold(open_run: Opener) -> None:
     async with open_run(*["x"] * 9, budget=Budget(steps=2)) as run:
-        ended = await run.turn((Text("total() is wrong"),), take_slots)
+        ended = await run.turn((Text("total() is wrong"),), slots_alone)
         assert ended.verdict.outcome == "budget" and ended.steps == 2

@@ -41,6 +41,8 @@ class Limits(Struct, frozen=True):
     whole_tokens: int = 450
     """A larger function is not asked for as a whole: a tiny model loses it on the way."""
     temperature: float = 0.8
+    zero: bool = True
+    """Small changes are tried first, without the model."""
 
 
 class Failing(Struct, frozen=True):

@@ -17,7 +17,7 @@ from assay.run.run import Run
 from assay.search.effort import dial_of
 from assay.search.slots import Failing, Found, Limits, Ports, Tried, search
 from assay.search.slots_prompts import PREFILL
-from assay.search.zero import adopt, repair
+from assay.search.zero import Zero, adopt, repair
 from assay.verify.baseline import Baseline
 from assay.verify.runners import check_of, execute
 
@@ -48,7 +48,8 @@ async def take_slots(run: Run, limits: Limits = Limits()) -> Stop:  # noqa: B008
             asyncio.timeout(None if seconds is None else max(seconds - run.spent.seconds, 0.01)),
             run.parts.workspace.copy(tree) as copy,
         ):
-            zero = await repair(run, red, sources, [], dial_of(run.options.reasoning.effort, run.options.attempts))
+            dial = dial_of(run.options.reasoning.effort, run.options.attempts)
+            zero = await repair(run, red, sources, [], dial) if limits.zero else Zero()
             if zero.accepted and await adopt(run, zero, sources):
                 return Stop(None)
             ports = _ports(run, copy, red, tree, len(zero.survivors))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 
 from assay.repair.mutate.change import Change
@@ -11,22 +12,25 @@ from assay.repair.mutate.operators import exchanged
 from assay.repair.mutate.site import Site
 
 _WRAPPERS: tuple[tuple[str, str, float], ...] = (
-    ("abs({})", "num", 1.0), ("int({})", "num str", 0.8), ("str({})", "num", 0.7), ("len({})", "str list dict set tuple", 0.8),
-    ("list({})", "list tuple set dict iter", 0.8), ("set({})", "list tuple iter", 0.6), ("sorted({})", "list set tuple iter", 1.0),
-    ("tuple({})", "list iter", 0.5), ("float({})", "num", 0.3), ("round({})", "num", 0.4), ("bool({})", "", 0.2),
+    ("abs({})", "num", 1.0), ("int({})", "num str", 0.8), ("str({})", "num", 0.7),
+    ("len({})", "str list dict set tuple", 0.8), ("list({})", "list tuple set dict iter", 0.8),
+    ("set({})", "list tuple iter", 0.6), ("sorted({})", "list set tuple iter", 1.0), ("tuple({})", "list iter", 0.5),
+    ("float({})", "num", 0.3), ("round({})", "num", 0.4), ("bool({})", "", 0.2),
     ("sorted({}, reverse=True)", "list set tuple iter", 0.6), ("sorted({}, key=len)", "list set tuple", 0.4),
     ("list(reversed({}))", "list", 0.4), ("sum({})", "list tuple iter", 0.5), ("max({})", "list tuple iter", 0.4),
-    ("min({})", "list tuple iter", 0.4), ("dict({})", "dict", 0.3), ("enumerate({})", "list iter", 0.2), ("range({})", "num", 0.3),
-    ("range(len({}))", "list str", 0.3), ("not {}", "bool", 0.3), ("[{}]", "", 0.4), ("({},)", "", 0.2), ("ord({})", "str", 0.1),
-    ("max({}, 0)", "num", 0.4), ("any({})", "list iter", 0.2), ("all({})", "list iter", 0.2), ("repr({})", "str", 0.2),
-    ("reversed({})", "list str", 0.3), ("iter({})", "list", 0.1), ("max(0, {})", "num", 0.2),
+    ("min({})", "list tuple iter", 0.4), ("dict({})", "dict", 0.3), ("enumerate({})", "list iter", 0.2),
+    ("range({})", "num", 0.3), ("range(len({}))", "list str", 0.3), ("not {}", "bool", 0.3), ("[{}]", "", 0.4),
+    ("({},)", "", 0.2), ("ord({})", "str", 0.1), ("max({}, 0)", "num", 0.4), ("any({})", "list iter", 0.2),
+    ("all({})", "list iter", 0.2), ("repr({})", "str", 0.2), ("reversed({})", "list str", 0.3),
+    ("iter({})", "list", 0.1), ("max(0, {})", "num", 0.2),
 )  # fmt: skip
 _TAILS: tuple[tuple[str, str, float], ...] = (
-    (".lower()", "str", 0.8), (".upper()", "str", 0.6), (".strip()", "str", 0.8), (".swapcase()", "str", 0.3), ("[::-1]", "str list", 0.8),
-    (".split()", "str", 0.6), (".copy()", "list dict set", 0.8), ("[:]", "list", 0.8), (".items()", "dict", 0.8), (".keys()", "dict", 0.3),
-    (".values()", "dict", 0.6), (".rstrip()", "str", 0.4), (".lstrip()", "str", 0.3), ("[0]", "list tuple str", 0.6), ("[-1]", "list tuple str", 0.6),
-    ("[1:]", "list str", 0.8), ("[:-1]", "list str", 0.8), (".capitalize()", "str", 0.3), ("[1]", "tuple list", 0.3), (".title()", "str", 0.1),
-    (".replace(' ', '')", "str", 0.1), (".isdigit()", "str", 0.1),
+    (".lower()", "str", 0.8), (".upper()", "str", 0.6), (".strip()", "str", 0.8), (".swapcase()", "str", 0.3),
+    ("[::-1]", "str list", 0.8), (".split()", "str", 0.6), (".copy()", "list dict set", 0.8), ("[:]", "list", 0.8),
+    (".items()", "dict", 0.8), (".keys()", "dict", 0.3), (".values()", "dict", 0.6), (".rstrip()", "str", 0.4),
+    (".lstrip()", "str", 0.3), ("[0]", "list tuple str", 0.6), ("[-1]", "list tuple str", 0.6),
+    ("[1:]", "list str", 0.8), ("[:-1]", "list str", 0.8), (".capitalize()", "str", 0.3), ("[1]", "tuple list", 0.3),
+    (".title()", "str", 0.1), (".replace(' ', '')", "str", 0.1), (".isdigit()", "str", 0.1),
 )  # fmt: skip
 
 
@@ -36,7 +40,7 @@ def arguments(site: Site) -> Iterator[Change]:
         if not isinstance(node, ast.Call):
             continue
         args = node.args
-        for one, other in zip(args, args[1:], strict=False):
+        for one, other in itertools.pairwise(args):
             if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
                 commutes = isinstance(node.func, ast.Name) and node.func.id in {"min", "max", "gcd"}
                 yield exchanged(site, one, other, 0.1 if commutes else 1.0)

@@ -12,7 +12,7 @@ from assay.repair.source import Function
 MOST = 24
 """Mined texts and numbers of one kind that are kept."""
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d{1,9}(?:\.\d{1,6})?(?![\w.])")
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,9}(?:\.\d{1,6})?(?!\w|\.\d)")
 _QUOTED = re.compile(r"'([^'\n\\]{0,24})'|\"([^\"\n\\]{0,24})\"|`([^`\n\\]{1,24})`")
 
 

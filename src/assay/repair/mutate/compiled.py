@@ -57,21 +57,18 @@ class Compiled:
 
 def _shape(code: CodeType) -> tuple[object, ...]:
     return (
-        code.co_code, tuple(_constant(item) for item in code.co_consts), code.co_names, code.co_varnames, code.co_freevars,
-        code.co_cellvars, code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
-        code.co_exceptiontable,
+        code.co_code, tuple(_constant(item) for item in code.co_consts), code.co_names, code.co_varnames,
+        code.co_freevars, code.co_cellvars, code.co_flags, code.co_argcount, code.co_posonlyargcount,
+        code.co_kwonlyargcount, code.co_exceptiontable,
     )  # fmt: skip
 
 
 def _constant(value: object) -> object:
     if isinstance(value, CodeType):
-        return code_name(value), _shape(value)
+        return value.co_name, _shape(value)
     if isinstance(value, frozenset):
-        return "frozenset", sorted(repr(_constant(item)) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return ("frozenset",)
+        sorted(repr(_constant(item)) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, tuple):
         return tuple(_constant(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return type(value).__name__, repr(value)
-
-
-def code_name(code: CodeType) -> str:
-    return code.co_name

@@ -84,10 +84,11 @@ def _texts(site: Site, node: ast.Constant, value: str) -> Iterator[Change]:
     offered: dict[str, float] = {}
     both = value.lower() + value.upper()
     for other, weight in (
-        (value.lower(), 1.0), (value.upper(), 0.6), (value.capitalize(), 1.0), (value.title(), 0.4), (value.swapcase(), 0.2),
-        (value.strip(), 0.6), (value + " ", 0.3), (" " + value, 0.3), (value[1:], 0.4), (value[:-1], 0.6), (value[::-1], 0.5),
-        (both if value.isalpha() and len(value) > 1 else value, 0.5), ("", 0.5), (" ", 0.5), ("0" if value.isdigit() else value, 0.5),
-        ("1" if value.isdigit() else value, 0.5), ("\\n", 0.1), (",", 0.1), (value + "s", 0.1), (value + ".", 0.1),
+        (value.lower(), 1.0), (value.upper(), 0.6), (value.capitalize(), 1.0), (value.title(), 0.4),
+        (value.swapcase(), 0.2), (value.strip(), 0.6), (value + " ", 0.3), (" " + value, 0.3), (value[1:], 0.4),
+        (value[:-1], 0.6), (value[::-1], 0.5), (both if value.isalpha() and len(value) > 1 else value, 0.5), ("", 0.5),
+        (" ", 0.5), ("0" if value.isdigit() else value, 0.5), ("1" if value.isdigit() else value, 0.5), ("\\n", 0.1),
+        (",", 0.1), (value + "s", 0.1), (value + ".", 0.1),
     ):  # fmt: skip
         offered.setdefault(other, weight)
     for other in site.clues.words:

@@ -12,6 +12,7 @@ from assay.repair.mutate.kinds import fit
 from assay.repair.mutate.site import Site
 
 MOST_CONDITIONS = 60
+_FRESH = {"num": "0 1", "list": "[]", "dict": "{}", "set": "set()", "str": '""', "bool": "True False", "none": "None"}
 _SIMPLE = ast.Assign | ast.AugAssign | ast.Expr | ast.Return | ast.Continue | ast.Break | ast.Raise
 
 
@@ -105,8 +106,8 @@ def updates(site: Site) -> Iterator[Change]:
     """`a = b`, `a += 1`, `xs.append(x)`, `d[k] = v`, `return a` behind or in front of each statement."""
     made = list(_updates(site))
     for statement in site.statements:
-        block, number = site.block(statement)
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef) or (number and site.source.text == ""):
+        _, number = site.block(statement)
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             continue
         loop = site.looped(statement)
         for text, weight, wants_loop in made:
@@ -137,11 +138,10 @@ def _updates(site: Site) -> Iterator[tuple[str, float, bool]]:
         if kinds & {"num"}:
             yield f"{target} += 1", 1.0, True
             yield f"{target} -= 1", 0.8, True
-        for value in ("0", "1", "[]", "True", "False", "None", '""'):
-            if fit(kinds, {"0": "num", "1": "num", "[]": "list", "True": "bool", "False": "bool", '""': "str"}.get(value, "none") and frozenset(
-                [{"0": "num", "1": "num", "[]": "list", "True": "bool", "False": "bool", '""': "str"}.get(value, "none")]
-            )) == 1.0:  # fmt: skip
-                yield f"{target} = {value}", 0.5, True
+        for kind, values in _FRESH.items():
+            if not kinds or kind in kinds or kind == "none":
+                for value in values.split():
+                    yield f"{target} = {value}", 0.5 if kinds and kind != "none" else 0.3, True
     for target in names:
         kinds = site.roles.name(target)
         if kinds & {"list", "set"} or not kinds:

@@ -14,28 +14,32 @@ SEQUENCE = LIST | TEXT | TUPLE
 SIZED = SEQUENCE | DICT | SET
 
 _ANNOTATED = {
-    "int": NUMBER, "float": NUMBER, "complex": NUMBER, "str": TEXT, "bytes": TEXT, "bool": BOOL, "list": LIST, "List": LIST,
-    "Sequence": SEQUENCE, "Iterable": SIZED, "Iterator": frozenset({"iter"}), "dict": DICT, "Dict": DICT, "Mapping": DICT,
-    "set": SET, "Set": SET, "frozenset": SET, "tuple": TUPLE, "Tuple": TUPLE, "Callable": CALL, "deque": LIST,
+    "int": NUMBER, "float": NUMBER, "complex": NUMBER, "str": TEXT, "bytes": TEXT, "bool": BOOL, "list": LIST,
+    "List": LIST, "Sequence": SEQUENCE, "Iterable": SIZED, "Iterator": frozenset({"iter"}), "dict": DICT, "Dict": DICT,
+    "Mapping": DICT, "set": SET, "Set": SET, "frozenset": SET, "tuple": TUPLE, "Tuple": TUPLE, "Callable": CALL,
+    "deque": LIST,
 }  # fmt: skip
 _RESULTS = {
-    "len": NUMBER, "int": NUMBER, "float": NUMBER, "abs": NUMBER, "sum": NUMBER, "ord": NUMBER, "round": NUMBER, "hash": NUMBER,
-    "str": TEXT, "repr": TEXT, "chr": TEXT, "input": TEXT, "bin": TEXT, "hex": TEXT, "list": LIST, "sorted": LIST, "deque": LIST,
-    "range": LIST, "dict": DICT, "defaultdict": DICT, "Counter": DICT, "set": SET, "frozenset": SET, "tuple": TUPLE,
-    "bool": BOOL, "any": BOOL, "all": BOOL, "isinstance": BOOL, "callable": BOOL, "hasattr": BOOL, "pow": NUMBER,
+    "len": NUMBER, "int": NUMBER, "float": NUMBER, "abs": NUMBER, "sum": NUMBER, "ord": NUMBER, "round": NUMBER,
+    "hash": NUMBER, "str": TEXT, "repr": TEXT, "chr": TEXT, "input": TEXT, "bin": TEXT, "hex": TEXT, "list": LIST,
+    "sorted": LIST, "deque": LIST, "range": LIST, "dict": DICT, "defaultdict": DICT, "Counter": DICT, "set": SET,
+    "frozenset": SET, "tuple": TUPLE, "bool": BOOL, "any": BOOL, "all": BOOL, "isinstance": BOOL, "callable": BOOL,
+    "hasattr": BOOL, "pow": NUMBER,
 }  # fmt: skip
 _METHODS = {
     "append": LIST, "extend": LIST, "insert": LIST, "sort": LIST, "reverse": LIST, "popleft": LIST, "appendleft": LIST,
     "items": DICT, "keys": DICT, "values": DICT, "get": DICT, "setdefault": DICT, "update": DICT | SET, "add": SET,
-    "discard": SET, "union": SET, "split": TEXT, "lower": TEXT, "upper": TEXT, "strip": TEXT, "join": TEXT, "startswith": TEXT,
-    "endswith": TEXT, "isdigit": TEXT, "isalpha": TEXT, "isupper": TEXT, "islower": TEXT, "replace": TEXT, "format": TEXT,
-    "lstrip": TEXT, "rstrip": TEXT, "swapcase": TEXT, "capitalize": TEXT, "encode": TEXT, "splitlines": TEXT, "isalnum": TEXT,
+    "discard": SET, "union": SET, "split": TEXT, "lower": TEXT, "upper": TEXT, "strip": TEXT, "join": TEXT,
+    "startswith": TEXT, "endswith": TEXT, "isdigit": TEXT, "isalpha": TEXT, "isupper": TEXT, "islower": TEXT,
+    "replace": TEXT, "format": TEXT, "lstrip": TEXT, "rstrip": TEXT, "swapcase": TEXT, "capitalize": TEXT,
+    "encode": TEXT, "splitlines": TEXT, "isalnum": TEXT,
 }  # fmt: skip
 _METHOD_RESULTS = {
-    "split": LIST, "splitlines": LIST, "rsplit": LIST, "lower": TEXT, "upper": TEXT, "strip": TEXT, "lstrip": TEXT, "rstrip": TEXT,
-    "replace": TEXT, "join": TEXT, "format": TEXT, "swapcase": TEXT, "capitalize": TEXT, "title": TEXT, "startswith": BOOL,
-    "endswith": BOOL, "isdigit": BOOL, "isalpha": BOOL, "isupper": BOOL, "islower": BOOL, "isalnum": BOOL, "isspace": BOOL,
-    "count": NUMBER, "index": NUMBER, "find": NUMBER, "rfind": NUMBER, "keys": LIST, "values": LIST, "items": LIST,
+    "split": LIST, "splitlines": LIST, "rsplit": LIST, "lower": TEXT, "upper": TEXT, "strip": TEXT, "lstrip": TEXT,
+    "rstrip": TEXT, "replace": TEXT, "join": TEXT, "format": TEXT, "swapcase": TEXT, "capitalize": TEXT, "title": TEXT,
+    "startswith": BOOL, "endswith": BOOL, "isdigit": BOOL, "isalpha": BOOL, "isupper": BOOL, "islower": BOOL,
+    "isalnum": BOOL, "isspace": BOOL, "count": NUMBER, "index": NUMBER, "find": NUMBER, "rfind": NUMBER, "keys": LIST,
+    "values": LIST, "items": LIST,
 }  # fmt: skip
 
 

@@ -11,17 +11,20 @@ from assay.repair.mutate.site import Site
 
 _LIKE = (
     "append extend insert add update appendleft", "min max", "any all", "find index rfind rindex", "keys values items",
-    "sorted reversed list set", "lower upper swapcase capitalize title casefold", "strip lstrip rstrip", "split rsplit splitlines partition",
-    "startswith endswith", "isalpha isdigit isalnum isnumeric isdecimal isspace isupper islower", "isupper islower istitle",
-    "floor ceil trunc round int", "append remove pop discard", "pop popleft popitem", "union intersection difference symmetric_difference",
-    "issubset issuperset isdisjoint", "get setdefault pop", "len sum max min", "str repr", "int float round abs", "ord chr",
-    "heappush heappop heapify", "encode decode", "search match fullmatch findall finditer", "dumps loads dump load",
-    "zip enumerate", "map filter", "list tuple set frozenset", "join split", "bin hex oct", "sin cos tan", "log log2 log10 exp",
-    "remove discard pop", "read readline readlines", "write writelines", "getattr hasattr", "isinstance issubclass",
-    "ljust rjust center zfill", "dict defaultdict OrderedDict Counter", "product permutations combinations", "sort reverse",
-    "replace translate", "count index find", "removeprefix removesuffix", "popleft pop", "add discard remove", "sqrt pow",
-    "children descendants parents", "first last", "start end stop", "left right", "head tail", "next prev previous", "row col column",
-    "width height", "x y", "low high", "begin end", "key value", "parent child", "min_value max_value", "before after",
+    "sorted reversed list set", "lower upper swapcase capitalize title casefold", "strip lstrip rstrip",
+    "split rsplit splitlines partition", "startswith endswith",
+    "isalpha isdigit isalnum isnumeric isdecimal isspace isupper islower", "isupper islower istitle",
+    "floor ceil trunc round int", "append remove pop discard", "pop popleft popitem",
+    "union intersection difference symmetric_difference", "issubset issuperset isdisjoint", "get setdefault pop",
+    "len sum max min", "str repr", "int float round abs", "ord chr", "heappush heappop heapify", "encode decode",
+    "search match fullmatch findall finditer", "dumps loads dump load", "zip enumerate", "map filter",
+    "list tuple set frozenset", "join split", "bin hex oct", "sin cos tan", "log log2 log10 exp", "remove discard pop",
+    "read readline readlines", "write writelines", "getattr hasattr", "isinstance issubclass",
+    "ljust rjust center zfill", "dict defaultdict OrderedDict Counter", "product permutations combinations",
+    "sort reverse", "replace translate", "count index find", "removeprefix removesuffix", "popleft pop",
+    "add discard remove", "sqrt pow", "children descendants parents", "first last", "start end stop", "left right",
+    "head tail", "next prev previous", "row col column", "width height", "x y", "low high", "begin end", "key value",
+    "parent child", "min_value max_value", "before after",
 )  # fmt: skip
 """Names that are taken for each other, in the standard library and by custom."""
 
@@ -59,10 +62,13 @@ def variables(site: Site) -> Iterator[Change]:
 
 def _similar(one: str, other: str) -> float:
     """Names that share much of their spelling are confused oftener."""
-    import os.path
-
-    shared = len(os.path.commonprefix([one, other])) + len(os.path.commonprefix([one[::-1], other[::-1]]))
+    shared = _common(one, other) + _common(one[::-1], other[::-1])
     return 1.0 + min(1.0, shared / max(len(one), len(other)))
+
+
+def _common(one: str, other: str) -> int:
+    """Letters that both begin with."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def functions(site: Site) -> Iterator[Change]:

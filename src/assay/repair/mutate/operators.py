@@ -11,14 +11,15 @@ from assay.repair.mutate.site import Site
 
 _COMPARED: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<= > >= == !="), ast.LtE: ("<=", "< >= > == !="), ast.Gt: (">", ">= < <= == !="),
-    ast.GtE: (">=", "> <= < == !="), ast.Eq: ("==", "!= <= >= < > in is"), ast.NotEq: ("!=", "== < > <= >= is_not not_in"),
-    ast.Is: ("is", "is_not =="), ast.IsNot: (r"is\s+not", "is !="), ast.In: ("in", "not_in =="), ast.NotIn: (r"not\s+in", "in !="),
+    ast.GtE: (">=", "> <= < == !="), ast.Eq: ("==", "!= <= >= < > in is"),
+    ast.NotEq: ("!=", "== < > <= >= is_not not_in"), ast.Is: ("is", "is_not =="), ast.IsNot: (r"is\s+not", "is !="),
+    ast.In: ("in", "not_in =="), ast.NotIn: (r"not\s+in", "in !="),
 }  # fmt: skip
 _BINARY: dict[type[ast.operator], tuple[str, str]] = {
-    ast.Add: (r"\+", "- * | /"), ast.Sub: ("-", "+ * / // %"), ast.Mult: (r"\*", "+ ** / // -"), ast.Div: ("/", "// * % -"),
-    ast.FloorDiv: ("//", "/ % * >>"), ast.Mod: ("%", "// / * -"), ast.Pow: (r"\*\*", "* ^ //"), ast.LShift: ("<<", ">> *"),
-    ast.RShift: (">>", "<< //"), ast.BitAnd: ("&", "| ^ &~ -"), ast.BitOr: (r"\|", "& ^ +"), ast.BitXor: (r"\^", "& | **"),
-    ast.MatMult: ("@", "*"),
+    ast.Add: (r"\+", "- * | /"), ast.Sub: ("-", "+ * / // %"), ast.Mult: (r"\*", "+ ** / // -"),
+    ast.Div: ("/", "// * % -"), ast.FloorDiv: ("//", "/ % * >>"), ast.Mod: ("%", "// / * -"),
+    ast.Pow: (r"\*\*", "* ^ //"), ast.LShift: ("<<", ">> *"), ast.RShift: (">>", "<< //"),
+    ast.BitAnd: ("&", "| ^ &~ -"), ast.BitOr: (r"\|", "& ^ +"), ast.BitXor: (r"\^", "& | **"), ast.MatMult: ("@", "*"),
 }  # fmt: skip
 _FALLING = (1.0, 0.8, 0.7, 0.5, 0.4, 0.3, 0.3)
 

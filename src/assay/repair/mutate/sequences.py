@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 
 from assay.repair.mutate.change import Change
@@ -126,7 +127,7 @@ def orders(site: Site) -> Iterator[Change]:
     for node in [*site.values, *site.targets]:
         match node:
             case ast.Tuple(elts=items) | ast.List(elts=items) if 2 <= len(items) <= 8:
-                for one, other in zip(items, items[1:], strict=False):
+                for one, other in itertools.pairwise(items):
                     if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
                         yield exchanged(
                             site, one, other, 1.0 if len(items) < 4 and isinstance(node, ast.Tuple) else 0.4
@@ -185,9 +186,9 @@ def ranges(site: Site) -> Iterator[Change]:
             case ast.Call(func=ast.Name(id="range"), args=[start, stop], keywords=[]):
                 first, last = site.source.of(start), site.source.of(stop)
                 for new, weight in (
-                    (f"range({last})", 0.8), (f"range({last}, {first}, -1)", 0.4), (f"range({first} - 1, {last} - 1)", 0.3),
-                    (f"range({first} + 1, {last} + 1)", 0.6), (f"range({last} - 1, {first} - 1, -1)", 0.4),
-                    (f"range({first}, {last}, {first})", 0.2),
+                    (f"range({last})", 0.8), (f"range({last}, {first}, -1)", 0.4),
+                    (f"range({first} - 1, {last} - 1)", 0.3), (f"range({first} + 1, {last} + 1)", 0.6),
+                    (f"range({last} - 1, {first} - 1, -1)", 0.4), (f"range({first}, {last}, {first})", 0.2),
                 ):  # fmt: skip
                     yield site.put(node, new, weight)
             case ast.Call(func=ast.Name(id="range"), args=[start, stop, step], keywords=[]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import cast
 
 from assay.repair.mutate.change import Change
 from assay.repair.mutate.clues import Clues
@@ -15,8 +16,8 @@ from assay.repair.source import Function, docstring, first_line
 Owner = Function | ast.Module
 ATOM = 15
 _LEVELS: dict[type[ast.AST], int] = {
-    ast.Or: 2, ast.And: 3, ast.BitOr: 6, ast.BitXor: 7, ast.BitAnd: 8, ast.LShift: 9, ast.RShift: 9, ast.Add: 10, ast.Sub: 10,
-    ast.Mult: 11, ast.Div: 11, ast.FloorDiv: 11, ast.Mod: 11, ast.MatMult: 11, ast.Pow: 13,
+    ast.Or: 2, ast.And: 3, ast.BitOr: 6, ast.BitXor: 7, ast.BitAnd: 8, ast.LShift: 9, ast.RShift: 9, ast.Add: 10,
+    ast.Sub: 10, ast.Mult: 11, ast.Div: 11, ast.FloorDiv: 11, ast.Mod: 11, ast.MatMult: 11, ast.Pow: 13,
 }  # fmt: skip
 
 
@@ -58,7 +59,7 @@ class Site:
             for child in _listed(field):
                 if isinstance(child, ast.stmt):
                     if child not in self._block:
-                        for entered in self._enter(_statements(field)):
+                        for entered in self._enter(cast("list[ast.stmt]", field)):
                             self._parents[entered] = statement
                 else:
                     self._visit(child, statement, statement)
@@ -281,9 +282,9 @@ class Site:
     def unit(self) -> str:
         """One step of indentation, as the place does it."""
         for item in self.statements:
-            inner = getattr(item, "body", None)
-            if isinstance(inner, list) and inner and self.source.alone(_statements(inner)[0]):
-                deep, here = self.source.indent(_statements(inner)[0]), self.source.indent(item)
+            inner = [child for child in _listed(getattr(item, "body", None)) if isinstance(child, ast.stmt)]
+            if inner and self.source.alone(inner[0]):
+                deep, here = self.source.indent(inner[0]), self.source.indent(item)
                 if deep.startswith(here) and deep != here:
                     return deep[len(here) :]
         if not isinstance(self.owner, ast.Module) and self.body:
@@ -318,20 +319,13 @@ def _level(node: ast.expr) -> int:
             return 14
         case ast.NamedExpr() | ast.Yield() | ast.YieldFrom() | ast.Starred():
             return 0
-        case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
-            return ATOM
         case _:
             return ATOM
 
 
 def _listed(field: object) -> list[ast.AST]:
-    if isinstance(field, ast.AST):
-        return [field]
-    return [item for item in field if isinstance(item, ast.AST)] if isinstance(field, list) else []  # pyright: ignore
-
-
-def _statements(field: object) -> list[ast.stmt]:
-    return field if isinstance(field, list) else []  # pyright: ignore
+    items = cast("list[object]", field) if isinstance(field, list) else [field]
+    return [item for item in items if isinstance(item, ast.AST)]
 
 
 def _stored(target: ast.expr) -> list[str]:

@@ -47,17 +47,10 @@ def _otherwise(site: Site, statement: ast.If | ast.For | ast.While) -> Iterator[
         yield Change(((site.source.span(first)[0], site.source.span(first)[0] + 4, "if"),), branch, 0.8)
         return
     yield Change(((start, end, ""),), first.lineno, 0.4)
-    if isinstance(statement, ast.For | ast.While | ast.If):
-        text = moved_text(site, statement.orelse, site.source.indent(statement))
-        begin = site.source.start_of((last.end_lineno or 0) + 1)
-        stop = site.source.start_of((statement.end_lineno or 0) + 1)
-        if (
-            text is not None
-            and site.source.alone(statement)
-            and not site.is_elif(statement)
-            and site.source.alone(last)
-        ):
-            yield Change(((begin, stop, text),), first.lineno, 0.6)
+    text = moved_text(site, statement.orelse, site.source.indent(statement))
+    begin, stop = site.whole(last)[1], site.whole(statement)[1]
+    if text is not None and site.source.alone(statement) and not site.is_elif(statement) and site.source.alone(last):
+        yield Change(((begin, stop, text),), first.lineno, 0.6)
 
 
 def moved_text(site: Site, block: list[ast.stmt], margin: str) -> str | None:
@@ -119,8 +112,9 @@ def moves(site: Site) -> Iterator[Change]:
         if number and isinstance(block[number - 1], _BLOCKS):
             for inner in _last_of(site, block[number - 1]):
                 yield from _carried(site, statement, inner, "after", weight)
-        if number + 1 < len(block) and isinstance(block[number + 1], _BLOCKS):
-            yield from _carried(site, statement, block[number + 1].body[0], "before", 0.6 * weight)  # pyright: ignore[reportAttributeAccessIssue]
+        following = block[number + 1] if number + 1 < len(block) else None
+        if isinstance(following, _BLOCKS):
+            yield from _carried(site, statement, following.body[0], "before", 0.6 * weight)
         above = site.parent(statement)
         if isinstance(above, _BLOCKS) and len(block) > 1 and not site.is_elif(above):
             if number == len(block) - 1:
