@@ -20,7 +20,7 @@ def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = 
     At most `ENOUGH`; 0 when nothing can be told."""
     total = 0
     for test in tests:
-        whole = parsed(sources.get(_file_of(sources, test), ""))
+        whole = parsed(sources[file]) if (file := _file_of(sources, test)) else None
         if whole is not None:
             named = [node for symbol, node in functions(whole) if symbol.rsplit(".", 1)[-1].startswith("test")]
             total += sum(_counted(node, _helpers(whole), frozenset({node.name})) for node in named)
