@@ -208,6 +208,12 @@ def allow(say, seconds, base=0.0):
     _setitimer(signal.ITIMER_PROF, limit)
 
 
+def leave(say):
+    """End this child at once: what its runner would still do at its end is nobody's business."""
+    say({"done": 1})
+    _exit(0)
+
+
 def describe(error):
     """An exception in one line."""
     try:

@@ -42,6 +42,8 @@ class Trial:
         left = list(range(len(self.job["candidates"])))
         if self.job["kind"] in ("pytest", "unittest"):
             left = self._hot(left)
+            if self.plausible and self.want["further"] is not None:
+                left = []  # each of these costs as much as fifty of the others, and something was found
         else:
             self._learn()
         self._children(((n, self._cold(n)) for n in left if n not in self.finished), self.pool, self.told)
@@ -78,10 +80,10 @@ class Trial:
                     self.told(row["row"]["index"], None, row["row"])
 
             outcome = self.pool.one(quiet(lambda say: self._collected(left, say)), START, hear)
-            for row in modules:
-                preload(row, self.sources)
             if not outcome.why:
-                return [n for n in late if n not in self.finished]
+                for row in modules if late and not self.enough() else ():
+                    preload(row, self.sources)
+                return late
             lost = [n for n in started if n not in self.finished]
             # Of a group, anyone may have ended it; alone, it is clear who did.
             alone, self.group = self.group == 1, 1
@@ -114,6 +116,7 @@ class Trial:
             hot = Hot(self, session, swaps, left, tell)
             hot.run()
             tell({"late": hot.late})
+            pool.leave(tell)
 
         self.runner.warm(then)
         if not met:
