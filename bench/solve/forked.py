@@ -117,7 +117,7 @@ def outcomes(build: Build, texts: Sequence[str], order: Sequence[str], limit: fl
             for text in rest:
                 give(run(build, text, order, limit, stop))
 
-        found += in_child(work, 5 + len(rest) * limit * (len(order) or 1))
+        found += in_child(work, 5 + len(rest) * limit * (len(order) or 60))
         if len(found) < len(texts):
             found.append(Outcome(False, True, (("process", "died"),), {}))
     return found

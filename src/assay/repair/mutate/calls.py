@@ -32,6 +32,7 @@ _TAILS: tuple[tuple[str, str, float], ...] = (
     ("[1:]", "list str", 0.8), ("[:-1]", "list str", 0.8), (".capitalize()", "str", 0.3), ("[1]", "tuple list", 0.3),
     (".title()", "str", 0.1), (".replace(' ', '')", "str", 0.1), (".isdigit()", "str", 0.1),
 )  # fmt: skip
+_KEYS = ("len", "abs", "str", "lambda x: x[0]", "lambda x: x[1]", "lambda x: (x[1], x[0])", "lambda x: -x", "str.lower")
 
 
 def arguments(site: Site) -> Iterator[Change]:
@@ -78,54 +79,64 @@ def _added(site: Site, node: ast.Call) -> Iterator[Change]:
     at = end - 1
     head = site.source.text[site.source.span(node.func)[1] : at].rstrip()
     comma = "" if head.endswith(("(", ",")) else ", "
-    name = (
-        node.func.id
-        if isinstance(node.func, ast.Name)
-        else node.func.attr
-        if isinstance(node.func, ast.Attribute)
-        else ""
-    )
-    if name in {"sorted", "sort"}:
-        given = {item.arg for item in node.keywords}
-        if "reverse" not in given:
-            yield Change(((at, at, comma + "reverse=True"),), node.lineno, 2.5)
-        if "key" not in given:
-            for key in (
-                "len",
-                "abs",
-                "str",
-                "lambda x: x[0]",
-                "lambda x: x[1]",
-                "lambda x: (x[1], x[0])",
-                "lambda x: -x",
-                "str.lower",
-            ):
-                yield Change(((at, at, f"{comma}key={key}"),), node.lineno, 0.5)
-            for other in site.bound:
-                if site.roles.name(other) & {"dict", "list"}:
-                    yield Change(((at, at, f"{comma}key=lambda x: {other}[x]"),), node.lineno, 0.5)
-            for other in site.clues.functions:
-                yield Change(((at, at, f"{comma}key={other}"),), node.lineno, 0.3)
-    elif name in {"min", "max"} and not any(item.arg == "key" for item in node.keywords):
-        for key in ("key=len", "key=abs", "default=0", "default=None", "key=lambda x: x[1]"):
-            yield Change(((at, at, comma + key),), node.lineno, 0.4)
-    elif name in {"enumerate", "sum"} and len(node.args) == 1:
-        yield Change(((at, at, f"{comma}1"),), node.lineno, 1.0)
+    name = _called(node)
+    for text, weight in _options(site, node, name):
+        yield Change(((at, at, comma + text),), node.lineno, weight)
     for item in node.keywords:
         value = item.value
         if item.arg is not None and isinstance(value, ast.Constant) and isinstance(value.value, bool):
             yield site.put(value, str(not value.value), 2.0)
+    if name in {"min", "max"} and not node.keywords and len(node.args) in {1, 2}:
+        yield from _extremes(site, node, name)
     kinds = site.kinds(node.args[-1]) if node.args else frozenset[str]()
     for other in site.scope(node):
         if other not in {"self", "cls"}:
             weight = fit(site.roles.name(other), kinds) * (1.5 if other in site.unread else 0.6)
             yield Change(((at, at, comma + other),), node.lineno, weight * (0.3 if comma else 1.0))
-    if name == "range" and len(node.args) == 2 and not node.keywords:
-        yield Change(((at, at, ", -1"),), node.lineno, 1.0)
-        yield Change(((at, at, ", 2"),), node.lineno, 0.6)
-    elif name in {"get", "pop", "getattr", "next", "setdefault"} and len(node.args) in {1, 2}:
+
+
+def _called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case _:
+            return ""
+
+
+def _options(site: Site, node: ast.Call, name: str) -> Iterator[tuple[str, float]]:
+    """Arguments that the well-known functions also take."""
+    given = {item.arg for item in node.keywords}
+    count = len(node.args)
+    if name in {"sorted", "sort"}:
+        if "reverse" not in given:
+            yield "reverse=True", 2.5
+        if "key" not in given:
+            for key in _KEYS:
+                yield f"key={key}", 0.5
+            for other in site.bound:
+                if site.roles.name(other) & {"dict", "list"}:
+                    yield f"key=lambda x: {other}[x]", 0.5
+            for other in site.clues.functions:
+                yield f"key={other}", 0.3
+    elif name in {"min", "max"} and "key" not in given:
+        for text in ("key=len", "key=abs", "default=0", "default=None", "key=lambda x: x[1]"):
+            yield text, 0.4
+    elif name in {"enumerate", "sum"} and count == 1:
+        yield "1", 1.0
+    elif name == "range" and count == 2:
+        yield "-1", 1.0
+        yield "2", 0.6
+    elif name in {"get", "pop", "getattr", "next", "setdefault"} and count in {1, 2}:
         for text in ("None", "0", "[]", '""', "False", "{}"):
-            yield Change(((at, at, comma + text),), node.lineno, 0.5)
+            yield text, 0.5
+
+
+def _extremes(site: Site, node: ast.Call, name: str) -> Iterator[Change]:
+    """The smaller or larger of other variables: of two that hold numbers."""
+    known = [other for other in site.scope(node) if site.roles.name(other) & {"num"}]
+    loose = [other for other in site.scope(node) if not site.roles.name(other) and other not in {"self", "cls"}]
+    for one, other in itertools.combinations([*known, *loose], 2):
+        yield site.put(node, f"{name}({one}, {other})", 0.4 if {one, other} <= {*known} else 0.2)
 
 
 def wrapped(site: Site) -> Iterator[Change]:
@@ -145,6 +156,10 @@ def wrapped(site: Site) -> Iterator[Change]:
             if fits:
                 inner = site.tight(node, 4) if form.startswith("not") else text
                 yield site.put(node, form.format(inner), weight * fits * whole)
+        if kinds & {"list", "set", "tuple", "sized"}:
+            for name in site.bound:
+                if site.roles.name(name) & {"dict"}:
+                    yield site.put(node, f"sorted({text}, key=lambda x: {name}[x])", 0.3)
         for name, needed in (site.clues.functions | site.helpers).items():
             if needed == 1 and name != getattr(site.owner, "name", ""):
                 yield site.put(node, f"{name}({text})", 0.5 * whole)

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 from assay.repair.mutate.site import Site
 
+MOST = 100
 
-def conditions(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
-    """Text -> weight of conditions over variables in scope at `node`; each once."""
-    found: dict[str, float] = {}
-    for text, weight in _all(site, node):
-        found[text] = max(weight, found.get(text, 0.0))
-    yield from found.items()
+
+def conditions(site: Site, node: ast.AST) -> list[tuple[str, float]]:
+    """Texts and weights of conditions over variables in scope at `node`, likeliest first; each once."""
+    key = tuple(site.scope(node))
+    if key not in site.conditions:
+        found: dict[str, float] = {}
+        for text, weight in _all(site, node):
+            found[text] = max(weight, found.get(text, 0.0))
+        site.conditions[key] = sorted(found.items(), key=lambda entry: -entry[1])[:MOST]
+    return site.conditions[key]
 
 
 def _all(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
@@ -57,6 +62,16 @@ def _all(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
         if kinds & {"bool"}:
             yield name, 1.0
             yield f"not {name}", 1.0
+    yield from _between(site, names)
+    for function, needed in (site.clues.functions | site.helpers).items():
+        if needed == 1 and function != getattr(site.owner, "name", ""):
+            for name in names:
+                yield f"{function}({name})", 0.4
+                yield f"not {function}({name})", 0.3
+
+
+def _between(site: Site, names: list[str]) -> Iterator[tuple[str, float]]:
+    """Conditions over two variables."""
     for one in names:
         for other in names:
             if one == other:
@@ -73,11 +88,6 @@ def _all(site: Site, node: ast.AST) -> Iterator[tuple[str, float]]:
                 yield f"{one} not in {other}", 0.6 * often
             elif one < other:
                 yield f"{one} == {other}", 0.3 * often
-    for function, needed in (site.clues.functions | site.helpers).items():
-        if needed == 1 and function != getattr(site.owner, "name", ""):
-            for name in names:
-                yield f"{function}({name})", 0.4
-                yield f"not {function}({name})", 0.3
 
 
 def _nearby(site: Site, node: ast.Compare) -> Iterator[tuple[str, float]]:

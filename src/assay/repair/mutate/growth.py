@@ -29,6 +29,8 @@ _SIMPLE = (
     "/ 100",
 )
 
+_SEPARATORS = (" ", ",", ".", "-", "_", ", ", ":", "/", "\n")
+
 
 def terms(site: Site) -> Iterator[Change]:
     """`x + 1`, `x - y`, `x + "."` for `x`."""
@@ -64,15 +66,19 @@ def terms(site: Site) -> Iterator[Change]:
                     yield site.put(node, f"{other} - {site.tight(node, 11)}", 0.4 * fits)
                     yield site.put(node, f"{other} * {site.tight(node, 12)}", 0.1 * fits)
         if kinds & {"str"}:
-            for word in site.clues.words:
+            for word in dict.fromkeys((*site.clues.words, *_SEPARATORS)):
                 if word and len(word) <= 3:
                     yield site.put(node, f"{site.tight(node, 10)} + {word!r}", 0.4)
                     yield site.put(node, f"{word!r} + {site.tight(node, 11)}", 0.3)
         if kinds & {"str", "list"} and not isinstance(node, ast.Constant):
             for other in site.scope(node):
-                if site.roles.name(other) & kinds & {"str", "list"}:
-                    yield site.put(node, f"{site.tight(node, 10)} + {other}", 0.4)
-                    yield site.put(node, f"{other} + {site.tight(node, 11)}", 0.3)
+                unknown = not site.roles.name(other) - {"sized"} and other not in {"self", "cls"}
+                if site.roles.name(other) & kinds & {"str", "list"} or unknown:
+                    often = 0.5 if unknown else 1.0
+                    yield site.put(node, f"{site.tight(node, 10)} + {other}", 0.4 * often)
+                    yield site.put(node, f"{other} + {site.tight(node, 11)}", 0.3 * often)
+                if unknown and "list" in kinds:
+                    yield site.put(node, f"{site.tight(node, 10)} + [{other}]", 0.2)
                 elif "list" in kinds and not site.roles.name(other) & {"dict", "num"}:
                     yield site.put(node, f"{site.tight(node, 10)} + [{other}]", 0.3)
                     yield site.put(node, f"[{other}] + {site.tight(node, 11)}", 0.3)

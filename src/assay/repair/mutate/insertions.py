@@ -11,7 +11,9 @@ from assay.repair.mutate.conditions import conditions
 from assay.repair.mutate.kinds import fit
 from assay.repair.mutate.site import Site
 
-MOST_CONDITIONS = 60
+MOST_CONDITIONS, FEW_CONDITIONS = 60, 16
+"""Tried as a guard where guards usually stand, and elsewhere."""
+MOST_UPDATES = 150
 _FRESH = {"num": "0 1", "list": "[]", "dict": "{}", "set": "set()", "str": '""', "bool": "True False", "none": "None"}
 _SIMPLE = ast.Assign | ast.AugAssign | ast.Expr | ast.Return | ast.Continue | ast.Break | ast.Raise
 
@@ -33,7 +35,7 @@ def guards(site: Site) -> Iterator[Change]:
             else 0.2
         )
         actions = _actions(site, loop is not None)
-        ranked = sorted(conditions(site, statement), key=lambda entry: -entry[1])[:MOST_CONDITIONS]
+        ranked = conditions(site, statement)[: MOST_CONDITIONS if first else FEW_CONDITIONS]
         for text, likely in ranked:
             for action, weight in actions:
                 change = site.before(statement, [f"if {text}:", f"{site.unit}{action}"], often * weight * likely)
@@ -104,7 +106,7 @@ def _actions(site: Site, looped: bool) -> list[tuple[str, float]]:
 
 def updates(site: Site) -> Iterator[Change]:
     """`a = b`, `a += 1`, `xs.append(x)`, `d[k] = v`, `return a` behind or in front of each statement."""
-    made = list(_updates(site))
+    made = sorted(_updates(site), key=lambda entry: -entry[1])[:MOST_UPDATES]
     for statement in site.statements:
         _, number = site.block(statement)
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):

@@ -48,11 +48,15 @@ class Roles:
 
     def __init__(self, node: ast.AST) -> None:
         self._known: dict[str, Kinds] = {}
+        self._own = getattr(node, "name", "")
+        self._result: Kinds = UNKNOWN
         items = list(ast.walk(node))
         for _ in range(2):  # the second time sees what the first learnt
             for item in items:
                 for name, kinds in self._learnt(item):
                     self._known[name] = self._known.get(name, UNKNOWN) | kinds
+                if isinstance(item, ast.Return) and item.value is not None:
+                    self._result |= self.of(item.value) - NONE
 
     def name(self, name: str) -> Kinds:
         return self._known.get(name, UNKNOWN)
@@ -90,7 +94,7 @@ class Roles:
                     known if isinstance(op, ast.Add | ast.Mult | ast.Mod | ast.BitOr | ast.BitAnd | ast.Sub) else NUMBER
                 )
             case ast.Call(func=ast.Name(id=name)):
-                return _RESULTS.get(name, UNKNOWN)
+                return self._result if name == self._own else _RESULTS.get(name, UNKNOWN)
             case ast.Call(func=ast.Attribute(attr=name)):
                 return _METHOD_RESULTS.get(name, UNKNOWN)
             case ast.Lambda():

@@ -26,17 +26,17 @@ from assay.repair.mutate.text import Source
 from assay.repair.patch import Edit, Patch
 from assay.repair.source import functions, parsed, span
 
-SHARE = 0.75
+SHARE = 0.7
 """How strongly a family with many changes is held back, as an exponent: 0 not at all, 1 by their whole number."""
 FLOOR = 0.04
 """Suspicion of a line that nothing speaks against, where other lines are suspected."""
 
 FAMILIES: tuple[Family, ...] = (
     Family("compare", 1.0, operators.comparisons),
-    Family("arithmetic", 0.8, operators.arithmetic),
+    Family("arithmetic", 0.7, operators.arithmetic),
     Family("negate", 0.5, operators.negations),
     Family("boolean", 0.6, operators.boolean),
-    Family("operands", 0.7, operators.operands),
+    Family("operands", 1.0, operators.operands),
     Family("number", 1.0, constants.numbers),
     Family("word", 0.7, constants.words),
     Family("element", 0.2, constants.elements),
@@ -54,12 +54,13 @@ FAMILIES: tuple[Family, ...] = (
     Family("part", 0.2, sequences.sliced),
     Family("order", 0.5, sequences.orders),
     Family("subscript", 0.3, sequences.subscripts),
+    Family("index", 0.3, sequences.indexed),
     Family("range", 0.4, sequences.ranges),
     Family("comprehension", 0.2, sequences.comprehensions),
     Family("ternary", 0.3, sequences.ternaries),
-    Family("grow", 0.8, growth.terms),
+    Family("grow", 0.7, growth.terms),
     Family("condition", 0.7, growth.guarded),
-    Family("ingredient", 0.8, growth.ingredients),
+    Family("ingredient", 0.6, growth.ingredients),
     Family("delete", 0.8, statements.deletions),
     Family("exchange", 0.4, statements.exchanges),
     Family("move", 0.4, statements.moves),

@@ -167,6 +167,29 @@ def subscripts(site: Site) -> Iterator[Change]:
                     yield site.put(node, f"{other_base}[{other}]", 0.2 + 0.6 * same)
 
 
+def indexed(site: Site) -> Iterator[Change]:
+    """`xs[i]` for another variable or subscript, from the sequences and numbers in scope."""
+    for node in site.values:
+        parent = site.parent(node)
+        if isinstance(parent, ast.Attribute | ast.Subscript) or (isinstance(parent, ast.Call) and node is parent.func):
+            continue
+        if not isinstance(node, ast.Name | ast.Subscript):
+            continue
+        scope = site.scope(node)
+        indices = [name for name in scope if site.roles.name(name) & {"num"}]
+        for base in scope:
+            kinds = site.roles.name(base)
+            if base != site.source.of(node) and kinds & {"list", "str", "sized", "tuple"}:
+                for index in indices:
+                    yield site.put(node, f"{base}[{index}]", 1.0)
+                    for more in ("- 1", "+ 1"):
+                        yield site.put(node, f"{base}[{index} {more}]", 0.4)
+                yield site.put(node, f"{base}[0]", 0.3)
+                yield site.put(node, f"{base}[-1]", 0.3)
+            if kinds & {"dict"} and isinstance(node, ast.Name) and base != node.id:
+                yield site.put(node, f"{base}[{node.id}]", 0.6)
+
+
 def ranges(site: Site) -> Iterator[Change]:
     """What a loop runs over: a start or end moved, reversed, with numbers, without."""
     for node in [*site.values]:

@@ -36,6 +36,8 @@ class Site:
         self._statement: dict[ast.AST, ast.stmt] = {}
         self._block: dict[ast.stmt, tuple[list[ast.stmt], int]] = {}
         self._levels: dict[str, int] = {}
+        self.conditions: dict[tuple[str, ...], list[tuple[str, float]]] = {}
+        """What `conditions` made for a scope."""
         for statement in self._enter(body):
             self._parents[statement] = owner
         if isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef):
