@@ -48,6 +48,7 @@ class Shop(unittest.TestCase):
 
     def test_discount(self):
         self.assertEqual(total([100], 10), 90)
+        self.assertEqual(total([1, 2], 1), 3)
         self.assertEqual(total([200, 100], 50), 150)
 """
 THIN = "from shop import total\n\nassert total([4]) == 4\n"

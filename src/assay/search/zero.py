@@ -22,7 +22,7 @@ from assay.repair.inputs import around
 from assay.repair.locate import locate
 from assay.repair.mutate.change import Place
 from assay.repair.mutate.rank import mutations
-from assay.repair.patch import Edit, Patch
+from assay.repair.patch import Patch
 from assay.repair.rescue import rescues
 from assay.repair.source import functions, parsed, span
 from assay.repair.strength import assertions
@@ -193,15 +193,15 @@ class _Work:
 
     def _standing_for(self, group: Sequence[tuple[Patch, Tried]]) -> Survivor:
         """Of patches that answer alike, the one that changes the text's length least: it reads like a repair."""
-        patch, tried = min(group, key=lambda pair: sum(_growth(edit) for edit in pair[0].edits))
+        patch, tried = min(group, key=lambda pair: _growth(pair[0]))
         return Survivor(patch, tried.behaviour, len(group))
 
     def zero(self) -> Zero:
         grouped: dict[tuple[tuple[str, str], ...], list[tuple[Patch, Tried]]] = {}
         for patch, tried in self.survivors:
             grouped.setdefault(tuple(sorted(tried.behaviour.items())), []).append((patch, tried))
-        order = sorted(grouped.values(), key=len, reverse=True)
-        survivors = tuple(self._standing_for(group) for group in order[:KEPT])
+        standing = [self._standing_for(group) for group in grouped.values()]
+        survivors = tuple(sorted(standing, key=lambda each: (-each.alike, _growth(each.patch)))[:KEPT])
         strength = self.strength()
         cls = "A" if self.red.check.source == "--check" else "B"
         ground = Ground(cls, strength, effort="medium")
@@ -218,8 +218,8 @@ class _Work:
         )
 
 
-def _growth(edit: Edit) -> int:
-    return abs(len(edit.text) - (edit.end - edit.start))
+def _growth(patch: Patch) -> int:
+    return sum(abs(len(edit.text) - (edit.end - edit.start)) for edit in patch.edits)
 
 
 def doubts(survivors: Sequence[Survivor], strength: int) -> list[str]:
