@@ -43,7 +43,10 @@ async def test_all_of_them_beside_a_good_one(tmp_path: Path) -> None:
     patches = [GOOD, *patches[: len(patches) // 2], GOOD, *patches[len(patches) // 2 :], GOOD]
     good = [n for n, patch in enumerate(patches) if patch is GOOD]
     async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
-        tried = {one.index: one.status for one in await bench.try_(patches, Want(each_seconds=0.3, plausible=99))}
+        tried = {
+            one.index: one.status
+            for one in await bench.try_(patches, Want(seconds=200.0, each_seconds=0.3, plausible=99))
+        }
         assert files_of(bench) == FILES
     assert [tried[n] for n in good] == ["plausible"] * 3
     assert all(status != "plausible" for n, status in tried.items() if n not in good)

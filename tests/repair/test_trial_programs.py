@@ -117,9 +117,9 @@ def test_lines_that_can_be_driven(line: str, kind: str, arguments: tuple[str, ..
 @pytest.mark.parametrize(
     "line",
     [
-        "make test", "tox", "npm test", "python a.py && python b.py", "python a.py | cat", "python a.py > out", "python", "",
-        "pytest $FILES", "pytest tests/*.py", "python -i a.py", "python - < a.py", "cd /tmp && pytest", "sh -c 'pytest'",
-        "python 'unclosed",
+        "make test", "tox", "npm test", "python a.py && python b.py", "python a.py | cat", "python a.py > out",
+        "python", "", "pytest $FILES", "pytest tests/*.py", "python -i a.py", "python - < a.py", "cd /tmp && pytest",
+        "sh -c 'pytest'", "python 'unclosed",
     ],
 )  # fmt: skip
 def test_lines_that_are_run_as_they_are(line: str) -> None:

@@ -9,6 +9,67 @@ from assay.repair.trial import Want
 from .trials import ADD, CALC, DOUBLE, PYTEST, TESTS, change, files_of, opened
 
 FILES = {"calc.py": CALC, "test_calc.py": TESTS}
+SCALED = """\
+def scale():
+    return 3
+
+
+FACTOR = scale()
+LIMIT = 9
+
+
+def times(a, by=FACTOR):
+    return min(a * by, LIMIT)
+"""
+SCALED_TESTS = """\
+from calc import LIMIT, times
+
+
+def test_times():
+    assert times(2) == 4
+
+
+def test_limit():
+    assert times(99) == LIMIT == 9
+"""
+PACKAGE = {
+    "src/pack/__init__.py": "",
+    "src/pack/text.py": """\
+class Text:
+    @property
+    def size(self):
+        return len(self.value) + 1
+
+    def __init__(self, value):
+        self.value = value
+""",
+    "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["src"]\n',
+    "tests/conftest.py": """\
+import pytest
+from pack.text import Text
+
+
+@pytest.fixture(scope="session")
+def text():
+    return Text("ab")
+""",
+    "tests/test_text.py": """\
+import pytest
+from pack.text import Text
+
+
+@pytest.mark.parametrize("word, size", [("a", 1), ("abc", 3)])
+def test_size(word, size, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text(word)
+    assert Text(open("x").read()).size == size
+
+
+def test_fixture(text, capsys):
+    print(text.size)
+    assert capsys.readouterr().out == "2\\n"
+""",
+}
 
 
 async def test_each_candidate_gets_its_own_word(tmp_path: Path) -> None:
@@ -36,8 +97,7 @@ async def test_each_candidate_gets_its_own_word(tmp_path: Path) -> None:
 
 
 async def test_changes_that_only_an_import_brings_into_effect(tmp_path: Path) -> None:
-    source = "def scale():\n    return 3\n\n\nFACTOR = scale()\nLIMIT = 9\n\n\ndef times(a, by=FACTOR):\n    return min(a * by, LIMIT)\n"
-    tests = "from calc import LIMIT, times\n\n\ndef test_times():\n    assert times(2) == 4\n\n\ndef test_limit():\n    assert times(99) == LIMIT == 9\n"
+    source, tests = SCALED, SCALED_TESTS
     patches = [
         change(source, "return 3", "return 2"),  # ran at import
         change(source, "FACTOR = scale()", "FACTOR = 2"),  # outside of functions
@@ -51,20 +111,7 @@ async def test_changes_that_only_an_import_brings_into_effect(tmp_path: Path) ->
 
 
 async def test_fixtures_parameters_conftest_and_folders(tmp_path: Path) -> None:
-    files = {
-        "src/pack/__init__.py": "",
-        "src/pack/text.py": "class Text:\n    @property\n    def size(self):\n        return len(self.value) + 1\n\n    def __init__(self, value):\n        self.value = value\n",
-        "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["src"]\n',
-        "tests/conftest.py": "import pytest\nfrom pack.text import Text\n\n\n@pytest.fixture(scope='session')\ndef text():\n    return Text('ab')\n",
-        "tests/test_text.py": (
-            "import os\n\nimport pytest\nfrom pack.text import Text\n\n\n"
-            "@pytest.mark.parametrize('word, size', [('a', 1), ('abc', 3)])\n"
-            "def test_size(word, size, tmp_path, monkeypatch):\n"
-            "    monkeypatch.chdir(tmp_path)\n    (tmp_path / 'x').write_text(word)\n"
-            "    assert Text(open('x').read()).size == size\n\n\n"
-            "def test_fixture(text, capsys):\n    print(text.size)\n    assert capsys.readouterr().out == '2\\n'\n"
-        ),
-    }
+    files = PACKAGE
     names = [f"tests/test_text.py::{name}" for name in ("test_size[a-1]", "test_size[abc-3]", "test_fixture")]
     source = files["src/pack/text.py"]
     patches = [change(source, " + 1", " + 2", "src/pack/text.py"), change(source, " + 1", "", "src/pack/text.py")]

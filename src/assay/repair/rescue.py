@@ -146,6 +146,7 @@ def _line(line: str) -> Iterator[tuple[str, str]]:
             opened.pop()
         elif mark in ")]}":
             if opened:
+                yield "bracket", bare[:n] + opened[-1] + bare[n:] + tail
                 yield "bracket", bare[:n] + opened[-1] + bare[n + 1 :] + tail
             extra = n if extra < 0 else extra
     if opened:

@@ -20,6 +20,11 @@ def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = 
     At most `ENOUGH`; 0 when nothing can be told."""
     total = 0
     for test in tests:
+        whole = parsed(sources[file]) if (file := _file_of(sources, test)) else None
+        if whole is not None:
+            named = [node for symbol, node in functions(whole) if symbol.rsplit(".", 1)[-1].startswith("test")]
+            total += sum(_counted(node, _helpers(whole), frozenset({node.name})) for node in named)
+            continue
         found = _function(sources, test)
         if found is not None:
             node, helpers = found
@@ -32,6 +37,14 @@ def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = 
             if tree is not None:
                 total += _counted(tree, _helpers(tree), frozenset())
     return min(total, ENOUGH)
+
+
+def _file_of(sources: Mapping[str, str], test: str) -> str:
+    """The file that an identity names as a whole, because it could not be loaded; "" for a test within one."""
+    if test in sources or "::" in test or not test:
+        return test if test in sources else ""
+    path = test.replace(".", "/") + ".py"
+    return path if path in sources else next((each for each in sources if each.endswith("/" + path)), "")
 
 
 def _function(sources: Mapping[str, str], test: str) -> tuple[Function, dict[str, Function]] | None:

@@ -9,7 +9,7 @@ answer to the inputs that tests use and to neighbours of these.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from assay.repair.inputs import around
 from assay.repair.locate import locate
 from assay.repair.mutate.change import Place
 from assay.repair.mutate.rank import mutations
-from assay.repair.patch import Edit, Patch
+from assay.repair.patch import Patch
 from assay.repair.rescue import rescues
 from assay.repair.source import functions, parsed, span
 from assay.repair.strength import assertions
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
     from assay.verify.baseline import Baseline
 
 NAME = "zero"
-BATCHES = (120, 300, 600, 1_000, 2_000)
+BATCHES = (150, 300, 600, 1_000, 2_000)
 """Candidates of a command of the driver: starting it costs as much as some twenty of them."""
 SLOW_BATCH = 12
 MOST = 4_000
-QUICK = 0.3
+QUICK = 0.2
 """Processor seconds that a test may take with a candidate, beyond what it took before; a loop costs that much."""
 PATIENT = 1.5
 """The same at a second try, for what was too slow, when nothing else was found."""
 ENOUGH = 5
 """Assertions from which a green check is believed though others might pass it, too."""
-FURTHER, FURTHER_THIN = 80, 250
+FURTHER, FURTHER_THIN = 40, 150
 """Candidates that are looked at after the first plausible one, to see what else would pass."""
 NEAR = 60
 """Small changes to the first survivor that the checks are tried on."""
@@ -162,7 +162,8 @@ class _Work:
         if not self.traced.trouble and self.traced.coverage and not hit_files(self.traced):
             # What fails runs in a process of its own, which the driver does not see.
             self.bench.slow_down()
-        self.places = suspects(self.sources, self.traced, self.red.first.output, places or self._located())
+        output = self.red.first.output
+        self.places = suspects(self.sources, self.traced, output, places or self._located(), self.bench.named)
         self.calls = tuple(self._inputs())
         texts = [self.red.first.output[-4_000:], self.task[:4_000]]
         stream = mutations(self.sources, self.places, MOST, texts)
@@ -215,7 +216,7 @@ class _Work:
 
     def _standing_for(self, group: Sequence[tuple[Patch, Tried]]) -> Survivor:
         """Of patches that answer alike, the one that changes the text's length least: it reads like a repair."""
-        patch, tried = min(group, key=lambda pair: sum(_growth(edit) for edit in pair[0].edits))
+        patch, tried = min(group, key=lambda pair: _growth(pair[0]))
         return Survivor(patch, tried.behaviour, len(group))
 
     async def loose(self, survivor: Patch) -> float | None:
@@ -236,8 +237,8 @@ class _Work:
         grouped: dict[tuple[tuple[str, str], ...], list[tuple[Patch, Tried]]] = {}
         for patch, tried in self.survivors:
             grouped.setdefault(tuple(sorted(tried.behaviour.items())), []).append((patch, tried))
-        order = sorted(grouped.values(), key=len, reverse=True)
-        survivors = tuple(self._standing_for(group) for group in order[:KEPT])
+        standing = [self._standing_for(group) for group in grouped.values()]
+        survivors = tuple(sorted(standing, key=lambda each: (-each.alike, _growth(each.patch)))[:KEPT])
         strength = self.strength()
         cls = "A" if self.red.check.source == "--check" else "B"
         ground = Ground(cls, strength)
@@ -256,8 +257,8 @@ class _Work:
         )
 
 
-def _growth(edit: Edit) -> int:
-    return abs(len(edit.text) - (edit.end - edit.start))
+def _growth(patch: Patch) -> int:
+    return sum(abs(len(edit.text) - (edit.end - edit.start)) for edit in patch.edits)
 
 
 def functions_at(path: str, text: str, line: int) -> list[Place]:
@@ -267,10 +268,15 @@ def functions_at(path: str, text: str, line: int) -> list[Place]:
     return [Place(path, start, end, symbol) for symbol, start, end in spans if start <= line <= end]
 
 
-def suspects(sources: Mapping[str, str], traced: Traced, output: str, places: Sequence[Place]) -> list[Place]:
+def suspects(
+    sources: Mapping[str, str], traced: Traced, output: str, places: Sequence[Place], judges: Collection[str] = ()
+) -> list[Place]:
     """Where to change something: functions that failing tests ran, by the suspicion of their lines and the order of
-    `places`; then what stands outside of functions in these files. Without coverage, `places` as they are."""
+    `places`; then what stands outside of functions in these files. Without coverage, `places` as they are. `judges` are
+    files that the check itself names: they are left alone, but for functions of theirs when nothing else was run."""
     lines = suspicion(traced, output, sources)
+    others = {path: marked for path, marked in lines.items() if path not in judges}
+    lines = others or lines
     most = max((place.weight for place in places), default=0.0) or 1.0
     known = {(place.path, place.symbol): place.weight / most for place in places}
     found: list[Place] = []
@@ -280,15 +286,19 @@ def suspects(sources: Mapping[str, str], traced: Traced, output: str, places: Se
             continue
         for symbol, node in functions(tree):
             start, end = span(node)
+            if path in judges and symbol.rsplit(".", 1)[-1].startswith("test"):
+                continue
             own = {line: value for line, value in marked.items() if start <= line <= end}
             if own:
                 share = known.get((path, symbol), 0.0)
                 found.append(Place(path, start, end, symbol, max(own.values()) * (0.6 + 0.4 * share), own))
+        if path in judges:
+            continue
         last = sources[path].count("\n") + 1
         outside = {line: value for line, value in marked.items() if not any(p.start <= line <= p.end for p in found)}
         found.append(Place(path, 1, last, "", MODULE_WEIGHT * max(marked.values()), outside))
     ranked = sorted(found, key=lambda place: -place.weight)[:MOST_PLACES]
-    return ranked or list(places)[:MOST_PLACES]
+    return ranked or [place for place in places if place.path not in judges][:MOST_PLACES]
 
 
 def _meets(files: Mapping[str, Sequence[int]], place: Place) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -104,6 +105,17 @@ class Bench:
     def fast(self) -> bool:
         """Candidates are tried within one process; thousands are no trouble."""
         return self._driven is not None
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Files that the check's command names, and files of tests: what judges must not be changed to please it."""
+        words = re.findall(r"[\w./-]+", self.check.command)
+        modules = [f"{word.replace('.', '/')}.py" for word in words if "/" not in word]
+        tests = [test.split("::")[0] for test in (*self.failing, *self.passing)]
+        dotted = [f"{'/'.join(test.split('.')[:n])}.py" for test in tests for n in range(1, test.count(".") + 1)]
+        return frozenset(
+            word.removeprefix("./") for word in (*words, *modules, *tests, *dotted) if word.endswith(".py")
+        )
 
     def slow_down(self) -> None:
         """Run the command itself for each candidate from now on."""

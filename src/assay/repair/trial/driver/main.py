@@ -3,7 +3,9 @@
 import json
 import os
 import resource
+import shutil
 import sys
+import tempfile
 
 from _trial import changing, observing, pool, runners, tracing, trying
 
@@ -28,6 +30,15 @@ def main(job):
     os.chdir(os.path.join(root, job["folder"]))
     _paths(job, root)
     say({"began": list(sys.version_info[:3])})
+    # One folder for all temporary files, those of children that are ended included.
+    folder = tempfile.tempdir = tempfile.mkdtemp(prefix="trial-")
+    try:
+        _work(job, root, say)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _work(job, root, say):
     runner = runners.runner_of(job)
     try:
         runner.machinery()

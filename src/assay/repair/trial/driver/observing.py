@@ -42,11 +42,16 @@ def observe(files, calls, say):
     say({"patience": 2 * TOTAL + 2})
     pool._signal(signal.SIGPROF, late)
     begun = sum(os.times()[:2])
+    modules = {}
     for path, symbol, arguments, key in calls:
         if sum(os.times()[:2]) - begun > TOTAL:
             return
         try:
-            found = function_of(files, path, symbol)
+            if path not in modules:
+                modules[path] = module_of(files, path)
+            found = modules[path]
+            for part in symbol.split("."):
+                found = getattr(found, part)
             args, named = arguments_of(arguments)
         except BaseException as error:
             say({"call": key, "digest": "absent " + type(error).__name__})
@@ -81,21 +86,15 @@ def arguments_of(text):
     return ast.literal_eval(text)
 
 
-def function_of(files, path, symbol):
-    """The callable itself, from its module. Raises whatever importing raises."""
-    full = files.full(path)
-    module = None
+def module_of(files, path):
+    """A module by its file; imported if need be. Raises whatever importing raises."""
+    full, last = files.full(path), path.rsplit("/", 1)[-1]
     for one in list(sys.modules.values()):
         name = getattr(one, "__file__", None)
-        if isinstance(name, str) and os.path.realpath(name) == full and getattr(one, "__name__", "") != "__main__":
-            module = one
-            break
-    if module is None:
-        module = importlib.import_module(_module_name(files, full))
-    found = module
-    for part in symbol.split("."):
-        found = getattr(found, part)
-    return found
+        if isinstance(name, str) and name.endswith(last) and getattr(one, "__name__", "") != "__main__":
+            if os.path.realpath(name) == full:
+                return one
+    return importlib.import_module(_module_name(files, full))
 
 
 def _module_name(files, full):

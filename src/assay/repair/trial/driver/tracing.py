@@ -186,6 +186,8 @@ class Tracing:
                     self.job["paths"] = list(self.hit)
                 self._groups([passing] if passing else [], lambda names: self._watched(session, names), inner, say)
 
+                pool.leave(say)
+
             self.runner.warm(then)
 
         self.pool.one(work, 60.0, hear)
@@ -257,8 +259,7 @@ class Tracing:
             sys.settrace(None)
             tell({"test": state["name"], "result": "late", "why": "did not end in time"})
             self._calls(tracer, say)
-            say({"done": 1})
-            pool._exit(0)
+            pool.leave(say)
 
         class Watched:
             def __init__(self, name):

@@ -42,6 +42,8 @@ class Trial:
         left = list(range(len(self.job["candidates"])))
         if self.job["kind"] in ("pytest", "unittest"):
             left = self._hot(left)
+            if self.plausible and self.want["further"] is not None:
+                left = []  # each of these costs as much as fifty of the others, and something was found
         else:
             self._learn()
         self._children(((n, self._cold(n)) for n in left if n not in self.finished), self.pool, self.told)
@@ -51,16 +53,16 @@ class Trial:
 
         def work(say):
             before = set(sys.modules)
-            self.runner.cold(
-                lambda names: names, lambda row: say({"took": time.process_time()}) and False, self._limit(say)
-            )
+            begun = time.process_time()
+            self.runner.cold(lambda names: names, lambda row: False, self.limit(say))
+            say({"took": time.process_time() - begun})
             say(loaded(before, self.files))
 
         outcome = self.pool.one(quiet(work), START)
         for row in outcome.rows:
             preload(row, self.sources)
             if "took" in row:
-                self.took.setdefault("", row["took"])
+                self.took[""] = row["took"]
 
     def _hot(self, left):
         """What needs no new import, in a process in which everything is loaded; returns what is left to do."""
@@ -78,10 +80,10 @@ class Trial:
                     self.told(row["row"]["index"], None, row["row"])
 
             outcome = self.pool.one(quiet(lambda say: self._collected(left, say)), START, hear)
-            for row in modules:
-                preload(row, self.sources)
             if not outcome.why:
-                return [n for n in late if n not in self.finished]
+                for row in modules if late and not self.enough() else ():
+                    preload(row, self.sources)
+                return late
             lost = [n for n in started if n not in self.finished]
             # Of a group, anyone may have ended it; alone, it is clear who did.
             alone, self.group = self.group == 1, 1
@@ -114,6 +116,7 @@ class Trial:
             hot = Hot(self, session, swaps, left, tell)
             hot.run()
             tell({"late": hot.late})
+            pool.leave(tell)
 
         self.runner.warm(then)
         if not met:
@@ -205,10 +208,10 @@ class Trial:
             return state["stop"]
 
         if targets is None:
-            run(order, tell, self._limit(say))
+            run(order, tell, self.limit(say))
         else:
             say({"collected": targets})
-            run(order(names), tell, self._limit(say))
+            run(order(names), tell, self.limit(say))
         say({"ran": 1, "stop": state["stop"]})
         return not state["stop"]
 
@@ -216,7 +219,7 @@ class Trial:
         if self.want["calls"]:
             observing.observe(self.files, self.want["calls"], say)
 
-    def _limit(self, say):
+    def limit(self, say):
         @contextlib.contextmanager
         def allow(name):
             pool.allow(say, self.want["each_seconds"], self.took.get(name, 0.0))
@@ -274,8 +277,28 @@ class Hot:
         self.cuts = 0
 
     def run(self):
+        self._measure()
         while self.queue and not self.trial.enough(self.pool):
             self.pool.run(self._jobs(), self._heard)
+
+    def _measure(self):
+        """How long the failing tests take as they are, unwatched; one that never ends takes no time."""
+        trial = self.trial
+
+        def work(say):
+            def tell(row):
+                say({"name": row["test"], "took": time.process_time() - state["begun"]})
+                state["begun"] = time.process_time()
+                return False
+
+            state = {"begun": time.process_time()}
+            self.session.run(trial.targets(self.session.names), tell, trial.limit(say))
+
+        for name in trial.job["failing"]:
+            trial.took[name] = 0.0
+        for row in self.pool.one(quiet(work), START).rows:
+            if "took" in row:
+                trial.took[row["name"]] = row["took"]
 
     def _jobs(self):
         while self.queue and not self.trial.enough(self.pool):
@@ -380,7 +403,8 @@ def quiet(work):
 
     def inside(say):
         folder = tempfile.mkdtemp(prefix="trial-")
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        tempfile.tempdir = folder
+        os.environ.update(TMPDIR=folder)
         try:
             work(say)
         finally:
