@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.verify.additive import adds_only, settings_part
-from assay.verify.protect import divide, leave_from_prompt, path_kind, protected_paths
+from assay.verify.gate import DoneGate, Task
+from assay.verify.protect import divide, judges, leave_from_prompt, path_kind, protected_paths
 
 from .conftest import TESTS, Project
 
@@ -152,3 +153,41 @@ def test_leave_needs_a_verb_and_no_negation(prompt: str, granted: bool) -> None:
     assert leave_from_prompt(prompt, ["tests/test_a.py"]) == (
         frozenset(["tests/test_a.py"]) if granted else frozenset()
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("python check.py", {"check.py"}),
+        ("cd . && python3 -B ./check.py --fast", {"check.py"}),
+        ("python tool/verify_all.py; python main.py", {"tool/verify_all.py"}),
+        ("python main.py", set[str]()),
+        ("python -m doctest calc.py", set[str]()),
+        ("python alone.py", set[str]()),
+        ("python gone.py", set[str]()),
+    ],
+)
+async def test_a_program_that_judges_others_is_protected(project: Project, command: str, found: set[str]) -> None:
+    judge = "from calc import add\n\nassert add(1, 2) == 3\n"
+    files = {
+        "calc.py": "def add(a, b):\n    return a - b\n",
+        "check.py": judge,
+        "tool/verify_all.py": "import sys\nimport calc\n\nsys.exit(calc.add(1, 2) != 3)\n",
+        "main.py": "import calc\n\nprint(calc.add(1, 2))\n",
+        "alone.py": "assert sum([1, 2]) == 3\n",
+    }
+    workspace = project(files)
+    start = await workspace.snapshot()
+    assert await judges(workspace, start, [command]) == found
+
+
+async def test_a_check_that_was_rewritten_to_be_green_proves_nothing(project: Project) -> None:
+    workspace = project(
+        {"calc.py": "def add(a, b):\n    return a - b\n", "check.py": "import calc\nassert calc.add(1, 2) == 3\n"}
+    )
+    start = await workspace.snapshot()
+    gate = DoneGate(workspace, start, [], Task("add is wrong", ("python3 check.py",)))
+    workspace.put("check.py", "import calc\nassert calc.add(1, 2) == -1\n")
+    verdict = await gate.judge(await workspace.snapshot())
+    assert verdict.outcome == "failed", "it runs as it was at the start"
+    assert verdict.diff.protected == ("check.py",)

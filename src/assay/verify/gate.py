@@ -42,7 +42,7 @@ from assay.verify.evidence import STRONG, TASK, Court, Findings, listed
 from assay.verify.findings import Finding
 from assay.verify.ignored import altered
 from assay.verify.probe import probe
-from assay.verify.protect import Division, divide, leave_from_prompt, matching
+from assay.verify.protect import Division, divide, judges, leave_from_prompt, matching
 from assay.verify.rerun import compose_trees
 from assay.verify.runners import check_of
 
@@ -100,7 +100,7 @@ class DoneGate:
             return await self._unchanged(final, criteria)
         paths = [change.path for change in changes]
         leave = leave_from_prompt(self.task.prompt, paths) | matching(paths, self.task.grants)
-        guarded = matching(paths, self.task.guarded)
+        guarded = matching(paths, self.task.guarded) | await judges(self.workspace, self.start, self.task.checks)
         division = await divide(self.workspace, self.start, final, changes, leave, guarded)
         suspects = await detect(self.workspace, self.start, final, changes)
         added = {change.path for change in changes if change.kind == "added"}

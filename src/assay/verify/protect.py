@@ -125,6 +125,29 @@ async def _place(workspace: Workspace, start: str, final: str, change: Change, l
     return "violations"
 
 
+RUN = re.compile(r"(?:^|[\s;&|/])python[\d.]*\s+(?:-[A-Za-z]+\s+)*([\w./-]+\.py)(?=$|[\s;&|])")
+
+
+async def judges(workspace: Workspace, start: str, commands: Sequence[str]) -> frozenset[str]:
+    """Programs that a user's check runs to judge other code: they assert something themselves, and load something else
+    of the project. Whoever changes one is judged by himself, so it is protected like a test, whatever its name."""
+    found: set[str] = set()
+    for path in {match[1].removeprefix("./") for line in commands for match in RUN.finditer(line)}:
+        text = (await workspace.read_at(start, path) or b"").decode("utf-8", "replace")
+        if not re.search(
+            r"^\s*assert\b|\bsys\.exit\(|\bSystemExit\b|^\s*(?:import|from) (?:unittest|pytest|doctest)\b", text, re.M
+        ):
+            continue
+        folder = path.rpartition("/")[0]
+        for name in re.findall(r"^\s*(?:from|import)\s+\.*(\w+)", text, re.M):
+            roots = [f"{root}/{name}".lstrip("/") for root in {"", folder, "src"}]
+            places = [place for root in roots for place in (f"{root}.py", f"{root}/__init__.py") if place != path]
+            if any([await workspace.read_at(start, place) is not None for place in places]):
+                found.add(path)
+                break
+    return frozenset(found)
+
+
 def matching(paths: Iterable[str], patterns: Iterable[str]) -> frozenset[str]:
     """Those of `paths` that one of the settings' `patterns` names: a path, a glob, or a directory with a slash at its
     end."""
