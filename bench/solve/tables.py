@@ -30,7 +30,7 @@ def placed(page: str, text: str) -> str:
     _, end, after = rest.partition("<!-- end -->")
     if not end:
         raise ValueError("the page has no `<!-- solve -->` and `<!-- end -->` on lines of their own")
-    return f"{before}{begin}\n{text}\n{end}{after}"
+    return f"{before}{begin}\n## Results\n\n{text}\n{end}{after}"
 
 
 def per_solved(rows: Sequence[Record]) -> float:

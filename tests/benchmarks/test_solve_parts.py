@@ -420,7 +420,7 @@ def test_tables_count_what_the_records_say(tmp_path: Path) -> None:
 
 def test_tables_have_their_place_in_a_page() -> None:
     page = "a\n<!-- solve -->\nold\n<!-- end -->\nb <!-- end -->\n"
-    assert tables.placed(page, "new\n") == "a\n<!-- solve -->\n\nnew\n\n<!-- end -->\nb <!-- end -->\n"
+    assert tables.placed(page, "new\n") == "a\n<!-- solve -->\n\n## Results\n\nnew\n\n<!-- end -->\nb <!-- end -->\n"
     with pytest.raises(ValueError, match="solve"):
         tables.placed("a page", "new")
 
