@@ -228,7 +228,7 @@ def test_what_a_kill_leaves_is_cleared_by_the_next_run(place: Place, serve: Serv
     server = serve([Reply("I write.", calls=(write,)), Reply("Done.")])
     words = ("-p", "Write", "--check", "test -e a && sleep 0.8")
     process = place.start(server, *words)
-    wait_for(lambda: len(server.requests) == 2)
+    wait_for((place.project / "a").exists)  # and what comes next is the check, in a copy
     time.sleep(0.4)
     process.kill()
     process.communicate()

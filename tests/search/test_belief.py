@@ -68,7 +68,7 @@ def test_doubts_are_said_in_words_and_only_about_what_was_looked_at() -> None:
     assert doubts(pool, Ground("B", 1), DIAL) == [
         "another change behaves differently and the checks can't tell which is right",
         "the checks would not notice 25% of small changes to what was changed",
-        "it was found by trying changes, and one assertion speaks for it",
+        "it was found by trying until the checks passed, and one assertion speaks for it",
     ]
     assert doubts([candidate(1)], Ground("B"), DIAL) == []
     assert doubts([candidate(1, RED)], Ground("B", 1), DIAL) == []

@@ -322,7 +322,7 @@ def verdict(outcome: OutcomeName, after: str = "fail", *, protected: bool = Fals
     [
         ("verified", True, True, "max", False),
         ("answered", True, True, "max", False),
-        ("unverified", True, True, "max", False),
+        ("unverified", True, True, "max", True),
         ("failed", True, False, "medium", True),
         ("failed", False, False, "medium", False),
         ("failed", False, True, "high", True),
@@ -343,10 +343,11 @@ def test_a_red_check_beside_a_question_asks_for_no_other() -> None:
     assert wanted(run, verdict("failed"), dial_of("medium", 3), said=True)
 
 
-def test_without_evidence_there_is_no_other() -> None:
+def test_without_evidence_there_is_another_only_where_it_was_asked_for() -> None:
     run = House("x").run()
     dial = dial_of("high")
-    assert not wanted(run, verdict("partial", "pass"), dial, said=True)
+    assert wanted(run, verdict("partial", "pass"), dial, said=True), "checks can be written"
+    assert not wanted(run, verdict("partial", "pass"), dial, said=False)
     assert wanted(run, verdict("partial", "pass", check="true"), dial, said=True)
     assert not wanted(run, verdict("partial", protected=True), dial, said=True)
 

@@ -41,6 +41,8 @@ class Shop(unittest.TestCase):
         self.assertEqual(total([1, 2]), 3)
         self.assertEqual(total([5]), 5)
         self.assertEqual(total([4, 4]), 8)
+        self.assertEqual(total([1]), 1)
+        self.assertEqual(total([2, 2, 2]), 6)
 
     def test_nothing(self):
         self.assertGreaterEqual(total([]), 0)
@@ -126,7 +128,11 @@ async def test_without_a_red_check_there_are_only_words(open_run: Opener) -> Non
     green = f"{sys.executable} -m unittest test_shop.Shop.test_nothing"
     async with open_run("It adds.", checks=(green,)) as run:
         Path(run.parts.workspace.root, "test_shop.py").write_text(
-            TESTS.replace("3)", "4)").replace("5)", "2)").replace("8)", "-1)")
+            TESTS.replace("3)", "4)")
+            .replace("5)", "2)")
+            .replace("8)", "-1)")
+            .replace(" 1)", " 6)")
+            .replace("2, 2]), 6)", "2, 2]), 1)")
         )
         ended = await run.turn((Text("what does total do?"), Text("<stdin>\npiped\n</stdin>")), quick)
         assert (ended.verdict.outcome, ended.text) == ("answered", "It adds.")

@@ -27,7 +27,7 @@ class Runs:
     """Executions of checks on clean copies, remembered by tree and command; several at once where there are processors
     for it and each has a network and processes of its own.
 
-    `observe` hears of every execution that really happened.
+    `observe` hears of every execution that really happened, in the order in which they were asked for.
     """
 
     def __init__(self, workspace: Workspace, observe: Observe | None = None, lanes: int = 0) -> None:
@@ -36,6 +36,8 @@ class Runs:
         self._observe = observe
         self._known: dict[_Key, Execution] = {}
         self._asked: dict[_Key, asyncio.Lock] = {}
+        self._untold: dict[_Key, tuple[CheckRun, Phase] | None] = {}
+        """Executions that nobody has heard of, in the order of asking; None while one is under way."""
         self._lanes = asyncio.Semaphore(lanes or (min(processors(), MOST_LANES) if workspace.confined else 1))
 
     async def get(self, check: Check, tree: str, phase: Phase, nth: int = 0) -> Execution:
@@ -44,11 +46,25 @@ class Runs:
         # A lock for each: whoever asks second waits for the first, and goes on in its place when that is cancelled.
         async with self._asked.setdefault(key, asyncio.Lock()):
             if key not in self._known:
-                async with self._lanes:
-                    self._known[key] = done = await run_clean(self.workspace, check, tree)
-                if self._observe is not None:
-                    self._observe(done.run, phase)
+                self._untold[key] = None
+                try:
+                    async with self._lanes:
+                        self._known[key] = done = await run_clean(self.workspace, check, tree)
+                    self._untold[key] = done.run, phase
+                finally:
+                    if self._untold[key] is None:
+                        del self._untold[key]
+                    self._tell()
             return self._known[key]
+
+    def _tell(self) -> None:
+        while self._untold:
+            key, said = next(iter(self._untold.items()))
+            if said is None:
+                return
+            del self._untold[key]
+            if self._observe is not None:
+                self._observe(*said)
 
     async def both(self, check: Check, before: str, after: str) -> tuple[Execution, Execution]:
         """The executions on two trees: as baseline and as final."""
