@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.search.pools import RED, candidate, pools
 
 from assay.search.belief import LOOSENESS, Spent, belief, doubts, futile, grounds, stop
@@ -157,3 +158,13 @@ def test_the_record_survives_on_disk_and_a_broken_file_is_no_record(tmp_path: Pa
     assert read(path) == {}
     path.write_text("{")
     assert read(path) == {}
+
+
+def test_what_was_found_by_trying_speaks_against_its_like_and_not_against_what_was_written() -> None:
+    tried = [candidate(n, behaviour={"i": str(n)}) for n in (1, 2)]
+    written = replace(candidate(3, behaviour={"i": "3"}), strategy="slots", origin="whole")
+    ground = Ground("A", 8)
+    assert not doubts([*tried, written], ground, DIAL, chosen=3)
+    assert doubts([*tried, written], ground, DIAL, chosen=1)
+    other = replace(candidate(4, behaviour={"i": "4"}), strategy="slots", origin="line")
+    assert "another change behaves differently" in doubts([*tried, written, other], Ground("A", 8), DIAL, TINY, 3)[0]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from assay.repair.locate import is_test_path
-from assay.repair.source import Function, functions, parsed
+from assay.repair.source import Function, functions, parsed, used_names
 
 UNKNOWN_LOOP = 5
 """Rounds that a loop over something that is not written out is taken to have."""
@@ -37,6 +37,28 @@ def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = 
             if tree is not None:
                 total += _counted(tree, _helpers(tree), frozenset())
     return min(total, ENOUGH)
+
+
+def about(sources: Mapping[str, str], symbol: str) -> int:
+    """Assertions of all tests that use the name `symbol` (its last part, where dotted), whether they fail or not; of a
+    parametrised one, once for each row that is written out. At most `ENOUGH`."""
+    name, total = symbol.rsplit(".", 1)[-1], 0
+    for path, text in sources.items():
+        tree = parsed(text) if name and name in text and is_test_path(path) else None
+        for own, node in functions(tree) if tree else ():
+            if own.rsplit(".", 1)[-1].startswith("test") and name in used_names(node):
+                total += _counted(node, _helpers(tree), frozenset({node.name})) * _rows(node) if tree else 0
+    return min(total, ENOUGH)
+
+
+def _rows(node: Function) -> int:
+    """How often decorators have a test run, as far as they say it."""
+    rows = 1
+    for each in node.decorator_list:
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr == "parametrize":
+            lists = [len(item.elts) for item in each.args[1:2] if isinstance(item, ast.List | ast.Tuple)]
+            rows *= max(lists, default=1)
+    return rows
 
 
 def _file_of(sources: Mapping[str, str], test: str) -> str:

@@ -131,7 +131,10 @@ def grounds(pool: Sequence[Candidate], chosen: int = 0) -> Grounds | None:
     voices = {voice(one) for one in green if one.number in own}
     unseen = {one.origin == UNSEEN for one in green if one.number in own}
     observed = {one.number for one in green if one.behaviour}
-    rivals = sum(1 for group in groups if group is not own and observed.issuperset(group))
+    # Trying enough changes always finds some that pass and are wrong: they speak against each other, and not against
+    # what somebody wrote.
+    peers = {one.number for one in green if found.strategy == TRYING or one.strategy != TRYING}
+    rivals = sum(1 for group in groups if group is not own and observed.issuperset(group) and peers & {*group})
     return Grounds(found, rivals, max(len(voices) - 1, 0), unseen == {True, False}, found.signs.get(LOOSENESS))
 
 

@@ -16,7 +16,7 @@ from assay.loop.turn import Stop, stop_for
 from assay.repair.locate import Location, is_test_path, locate
 from assay.repair.mutate.change import Place
 from assay.repair.patch import Patch
-from assay.repair.strength import assertions
+from assay.repair.strength import about, assertions
 from assay.repair.trial import Bench
 from assay.repair.unwritten import unwritten
 from assay.run.run import Run
@@ -98,7 +98,9 @@ async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, st
         if zero.accepted and await adopt(run, zero, sources):
             return None
         bench = Bench(copy, red.check, failing.tests, red.passing)
-        ports = ports_of(run, tree, Trial(copy, red, sources, bench, zero.calls), zero.ground)
+        said = max(about(sources, place.symbol) for place in zero.places[:1]) if zero.places else 0
+        ground = replace(zero.ground, assertions=max(zero.ground.assertions, said))
+        ports = ports_of(run, tree, Trial(copy, red, sources, bench, zero.calls), ground)
         search = Search(sources, ports, limits, seeds_of(zero))
         lines = {(place.path, place.symbol): place.lines for place in zero.places}
         slots = slots_of(sources, failing, task, limits, ranked(located, zero.places), lines)
