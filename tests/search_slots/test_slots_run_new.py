@@ -91,11 +91,14 @@ def asked(run: Run) -> list[str]:
     return [str(request.messages) for request in run.parts.model.requests]  # type: ignore[attr-defined]
 
 
+DOUBT = "it was found by trying until the checks passed, and {} for it"
+
+
 async def test_stubs_and_missing_functions_are_written_one_after_the_other(open_run: Opener) -> None:
     files = {"clock.py": CLOCK, "clock_test.py": CLOCK_TEST, "instructions.md": "A clock shows hours and minutes."}
     async with open_run(files, GOOD, LEAP) as run:
         ended = await run.turn((Text("Implement clock.py as in instructions.md"),), quick)
-        assert ended.verdict.outcome == "verified", (ended.verdict, results(run))
+        assert (ended.verdict.outcome, ended.verdict.why) == ("partial", DOUBT.format("only 3 assertions speak"))
         text = Path(run.parts.workspace.root, "clock.py").read_text()
         assert "def leap" in text and 'f"{self.hour:02d}' in text and "pass" not in text
         assert "shows hours and minutes" in asked(run)[0] and "def leap" not in asked(run)[0]
@@ -109,7 +112,8 @@ async def test_a_module_that_is_missing_is_made(open_run: Opener) -> None:
     good = "def only_evens(numbers):\n    return [n for n in numbers if n % 2 == 0]\n"
     async with open_run({"test_evens.py": test}, "no idea", f"```python\n{good}```") as run:
         ended = await run.turn((Text("Write a function that keeps the even numbers."),), quick)
-        assert ended.verdict.outcome == "verified", ended.verdict
+        assert (ended.verdict.outcome, ended.verdict.why) == ("partial", DOUBT.format("one assertion speaks"))
+        assert any(row.cls == "A" and row.after == "pass" for row in ended.verdict.evidence), ended.verdict
         assert Path(run.parts.workspace.root, "evens.py").read_text() == good
         assert results(run) == ["invalid", "green"]
 
