@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from bench.solve.room import Room
 from bench.solve.run import Bench, Limits, append, stored
 from bench.solve.sets import MADE, SETS, Places, default_cache, in_turn, load, make, sample
 from bench.solve.task import Task, lay_out
+
+FOLDER = Path(tempfile.gettempdir(), "bench-solve")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--limit", type=float, default=Limits().model, help="model seconds for a task")
     one.add_argument("--wall", type=float, default=Limits().wall, help="seconds on the clock for a task")
     one.add_argument("--temperature", default=Policy().temperature, help="of every reply (0.7), or `asked`")
-    one.add_argument("--folder", type=Path, default=Path("/tmp/bench-solve"), help="where projects and homes are made")
+    one.add_argument(
+        "--folder",
+        type=Path,
+        default=FOLDER,
+        help="where projects and homes are made",
+    )
     one.add_argument(
         "--warm", action="store_true", help="one run that isn't counted first, so that its prompt is cached"
     )
@@ -63,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--model", default="model")
     one.add_argument("--number", type=int, default=8, help="of a task (8)")
     one.add_argument("--out", type=Path, required=True, help="a file of pools; what it has already isn't made again")
-    one.add_argument("--folder", type=Path, default=Path("/tmp/bench-solve"))
+    one.add_argument("--folder", type=Path, default=FOLDER)
     one = commands.add_parser("curve", help="solve rate by tokens for a task, from stored pools")
     one.add_argument("pools", nargs="+", type=Path)
     one = commands.add_parser("report", help="the tables, from stored records")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.repair.trial import Want
+from assay.repair.trial import Call, Want
+from assay.search.clusters import inputs_of
 
 from .trials import ADD, CALC, DOUBLE, PYTEST, TESTS, change, files_of, opened
 
@@ -163,9 +164,9 @@ async def test_answers_are_compared_by_digest(tmp_path: Path) -> None:
     ]
     async with opened(tmp_path, FILES, PYTEST, [ADD], [DOUBLE]) as bench:
         calls = (await bench.trace(["calc.py"])).calls["calc.py:add"]
-        from assay.repair.inputs import around
-
-        calls = around(calls, 30)
+        calls = [
+            Call("calc.py", "add", arguments) for arguments in inputs_of([call.arguments for call in calls], "", 30)
+        ]
         tried = sorted(await bench.try_(patches, Want(calls=tuple(calls))), key=lambda one: one.index)
         observed = await bench.observe(patches, calls)
     assert [one.status for one in tried] == ["plausible"] * 3

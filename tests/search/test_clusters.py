@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.search.pools import candidate, pools
 
-from assay.search.clusters import calls_in, clusters, differing, inputs_of, neighbours, shown, strayed
+from assay.search.clusters import calls_in, clusters, differing, inputs_of, neighbours, shown
 
 TEXT = """
     >>> pack([1, 2], ')')
@@ -106,11 +106,6 @@ def test_each_candidate_is_in_one_cluster(pool: list) -> None:
 def test_differing_inputs_come_simplest_first() -> None:
     left, right = {"aaa": "1", "b": "2", "c": "3"}, {"aaa": "0", "b": "0", "c": "3", "d": "4"}
     assert differing(left, right) == ["b", "aaa"]
-
-
-def test_only_calls_of_other_callables_stray() -> None:
-    base, changed = {"f": "1", "g": "1", "h": "1"}, {"f": "2", "g": "2", "h": "1"}
-    assert strayed(base, changed, {"f"}) == ["g"]
 
 
 def test_arguments_stand_in_for_each_other_where_a_boundary_may_be() -> None:

@@ -1,17 +1,15 @@
-"""Suspicion of single lines from watched tests: Ochiai's coefficient over tests and over the statements of tests.
+"""Suspicion of single lines from watched tests, by what whole tests ran and by what their statements did.
 
-Abreu, Zoeteweij and van Gemund, "On the Accuracy of Spectrum-based Fault Localization" (2007). A test with many
-assertions is many observations: what ran under the statement that failed is suspect, what ran under those before it is
-less so, though it may have left the trouble behind.
+A test with many assertions is many observations: what ran under the statement that failed is suspect, what ran under
+those before it is less so, though it may have left the trouble behind.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from assay.repair.locate import is_test_path
+from assay.repair.spectrum import ochiai
 from assay.repair.traceback import failures, frames, project_frames
 from assay.repair.trial.words import Traced
 
@@ -20,19 +18,20 @@ STEPS = 0.6
 RAISED = 0.3
 """For the innermost line of a traceback."""
 
-_Seen = Mapping[str, Sequence[int]]
-
 
 def suspicion(traced: Traced, output: str, sources: Mapping[str, str]) -> dict[str, dict[int, float]]:
     """Path -> line -> 0 to 1, for lines that failing tests ran in files that are no tests (in any, when there are no
     others), the most suspect file first."""
-    whole = _ochiai((seen, test in traced.failed) for test, seen in traced.coverage.items())
-    single = _ochiai(
-        [(step.lines, step.failed) for steps in traced.steps.values() for step in steps if step.lines or step.failed]
+    whole = ochiai((seen, test in traced.failed) for test, seen in traced.coverage.items())
+    single = ochiai(
+        (step.lines, step.failed) for steps in traced.steps.values() for step in steps if step.lines or step.failed
     )
-    found: dict[str, dict[int, float]] = {}
-    for (path, line), value in whole.items():
-        found.setdefault(path, {})[line] = (1 - STEPS) * value + STEPS * single.get((path, line), 0.0)
+    found = {
+        path: {
+            line: (1 - STEPS) * value + STEPS * single.get(path, {}).get(line, 0.0) for line, value in marked.items()
+        }
+        for path, marked in whole.items()
+    }
     for path, line in _raised(output, sources):
         if line in found.get(path, {}):
             found[path][line] = min(1.0, found[path][line] + RAISED)
@@ -44,15 +43,6 @@ def suspicion(traced: Traced, output: str, sources: Mapping[str, str]) -> dict[s
 def hit_files(traced: Traced) -> list[str]:
     """Files whose lines failing tests ran."""
     return sorted({path for test in traced.failed for path, lines in traced.coverage.get(test, {}).items() if lines})
-
-
-def _ochiai(observed: Iterable[tuple[_Seen, bool]]) -> dict[tuple[str, int], float]:
-    bad, good, total = Counter[tuple[str, int]](), Counter[tuple[str, int]](), 0
-    for seen, failed in observed:
-        keys = {(path, line) for path, lines in seen.items() for line in lines}
-        (bad if failed else good).update(keys)
-        total += failed
-    return {key: count / math.sqrt(total * (count + good[key])) for key, count in bad.items()}
 
 
 def _raised(output: str, sources: Mapping[str, str]) -> list[tuple[str, int]]:

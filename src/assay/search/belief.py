@@ -1,4 +1,5 @@
-"""How likely the candidate that would be taken is right, what speaks against believing it, and whether to go on.
+"""How likely the candidate that would be taken is right, what speaks against believing it, and when more of the same
+is futile.
 
 Green checks are evidence, not proof: with two examples visible, one in four changes that a search finds is wrong.
 Belief is Bayes' rule in odds: what this kind of attempt usually achieves, times how much rarer a wrong candidate passes
@@ -10,7 +11,6 @@ on the even ones (`python -m bench.solve.replay --belief`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from msgspec import Struct
 
@@ -21,8 +21,6 @@ from assay.search.effort import Dial
 from assay.search.priors import FOUND, STRONG, Prior
 from assay.search.rules import TRYING, voice
 from assay.search.select import leader
-
-Action = Literal["stop", "sample", "diversify", "restart", "escalate"]
 
 FALSE_PASS: dict[EvidenceClass, float] = {"A": 0.05, "B": 0.10, "C": 0.20, "D": 0.60, "E": 0.70}
 """How often a wrong candidate passes checks of a class when there are enough of them."""
@@ -63,16 +61,6 @@ LOOSENESS = "loose"
 
 SAMPLED = (TRYING, "slots")
 """Strategies that go on making candidates until one passes."""
-
-
-class Spent(Struct, frozen=True):
-    """What a turn has used of its dial, and which ways out it has taken."""
-
-    tokens: int = 0
-    diversified: bool = False
-    restarted: bool = False
-    stronger: bool = False
-    """A stronger model is configured and has not been asked."""
 
 
 class Grounds(Struct, frozen=True):
@@ -154,35 +142,6 @@ def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior =
         count = "one assertion speaks" if ground.assertions == 1 else f"only {ground.assertions} assertions speak"
         lines.append(f"it was found by trying until the checks passed, and {count} for it")
     return lines
-
-
-def stop(
-    pool: Sequence[Candidate],
-    ground: Ground,
-    dial: Dial,
-    spent: Spent = Spent(),  # noqa: B008 - frozen
-    prior: Prior = STRONG,
-) -> Action:
-    """What to do next: `stop` (take the leader, or give up), `sample` (more of the same), `diversify` (another place,
-    wording or plan), `restart` (a fresh attempt that knows what the old ones met), `escalate` (another model)."""
-    best = leader(pool)
-    green = best is not None and best.vector.green
-    if green and belief(pool, ground, dial, prior) >= dial.belief:
-        return "stop"
-    made = [one for one in sorted(pool, key=lambda one: one.number) if one.strategy != TRYING]
-    allowed = dial.samples if any(one.strategy == "slots" for one in made) else dial.candidates
-    escalates = spent.stronger and not green and ground.effort != "low"
-    if len(made) >= allowed or spent.tokens >= dial.tokens:
-        return "escalate" if escalates else "stop"
-    if green:  # more of the same would agree with itself
-        return "sample" if spent.diversified else "diversify"
-    if not futile(made):
-        return "sample"
-    if not spent.diversified:
-        return "diversify"
-    if not spent.restarted and any(one.steps for one in made):
-        return "restart"
-    return "escalate" if escalates else "stop"
 
 
 def futile(made: Sequence[Candidate]) -> bool:

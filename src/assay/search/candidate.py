@@ -71,4 +71,3 @@ class Ground(Struct, frozen=True):
     """The best class among the targets; None when nothing was red."""
     assertions: int = 0
     """Of the targets, as far as they can be counted."""
-    effort: str = "medium"

@@ -13,7 +13,7 @@ import itertools
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from assay.repair.source import parsed
@@ -84,12 +84,6 @@ def differing(left: Mapping[str, str], right: Mapping[str, str]) -> list[str]:
     """The shared inputs that two candidates answer differently, simplest first."""
     found = [call for call, answer in left.items() if call in right and right[call] != answer]
     return sorted(found, key=lambda call: (len(call), call))
-
-
-def strayed(base: Mapping[str, str], changed: Mapping[str, str], own: Collection[str]) -> list[str]:
-    """Calls whose answers a change altered although what they call (all but `own`, the calls of changed callables) has
-    nothing to do with it. There should be none."""
-    return sorted(call for call, answer in base.items() if call not in own and changed.get(call, answer) != answer)
 
 
 _Values = tuple[tuple[str, object], ...]

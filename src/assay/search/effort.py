@@ -6,13 +6,9 @@ not fitted to any set of tasks; where a set suggested a change, docs/solving.md 
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
 from assay.core.model import Effort
-
-Selector = Literal["none", "evidence", "full"]
 
 
 class Dial(Struct, frozen=True):
@@ -34,7 +30,6 @@ class Dial(Struct, frozen=True):
     """Steps more when it has."""
     written_checks: int
     """Checks that may be written in a turn, where none is given."""
-    selector: Selector
     belief: float
     """How likely a result must be right before no more is spent on it, 0 to 1."""
     tokens: int
@@ -46,10 +41,10 @@ class Dial(Struct, frozen=True):
 
 
 DIALS: dict[Effort, Dial] = {
-    "low": Dial(10.0, 4, 8, 1_000, (1,), 12, 6, 1, "none", 0.80, 8_000),
-    "medium": Dial(30.0, 16, 24, 4_000, (1, 1, 2), 20, 10, 2, "evidence", 0.92, 32_000),
-    "high": Dial(120.0, 64, 48, 16_000, (3, 1, 2, 2), 60, 30, 6, "full", 0.97, 96_000),
-    "max": Dial(300.0, 128, 96, 48_000, (4, 2, 2, 4, 4), 120, 60, 8, "full", 0.98, 400_000),
+    "low": Dial(10.0, 4, 8, 1_000, (1,), 12, 6, 1, 0.80, 8_000),
+    "medium": Dial(30.0, 16, 24, 4_000, (1, 1, 2), 20, 10, 2, 0.92, 32_000),
+    "high": Dial(120.0, 64, 48, 16_000, (3, 1, 2, 2), 60, 30, 6, 0.97, 96_000),
+    "max": Dial(300.0, 128, 96, 48_000, (4, 2, 2, 4, 4), 120, 60, 8, 0.98, 400_000),
 }
 
 
@@ -67,4 +62,4 @@ def _within(dial: Dial, attempts: int) -> Dial:
     for size in (*dial.waves, *[4] * attempts):
         if (left := attempts - sum(waves)) > 0:
             waves.append(min(size, left))
-    return replace(dial, waves=tuple(waves), selector="full" if attempts > 1 else dial.selector)
+    return replace(dial, waves=tuple(waves))

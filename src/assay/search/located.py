@@ -115,6 +115,11 @@ async def read_sources(workspace: Workspace) -> tuple[dict[str, str], dict[str, 
     return sources, digests
 
 
+def python_of(sources: Mapping[str, str]) -> dict[str, str]:
+    """Those of `sources` that are Python."""
+    return {path: text for path, text in sources.items() if path.endswith(".py")}
+
+
 async def readable(run: Run, paths: Iterable[str]) -> set[str]:
     """Those of `paths` that the model may read without anybody being asked."""
     found: set[str] = set()

@@ -7,10 +7,9 @@ import asyncio
 from assay.core.errors import WorkspaceError
 from assay.repair.locate import locate
 from assay.run.run import Run
+from assay.search.located import read_sources
 
 MOST = 6
-LARGEST_FILE = 400_000
-MOST_BYTES = 20_000_000
 
 
 async def places_of(run: Run) -> list[str]:
@@ -21,17 +20,10 @@ async def places_of(run: Run) -> list[str]:
     red = next((each for each in known if each.result == "fail"), None)
     if red is None:
         return []
-    sources: dict[str, str] = {}
-    room = MOST_BYTES
-    for path in await run.workspace.list_files():
-        if not path.endswith(".py"):
-            continue
-        try:
-            text = (await run.workspace.read_at(start, path) or b"")[:LARGEST_FILE].decode("utf-8-sig")
-        except (WorkspaceError, UnicodeDecodeError):
-            continue
-        if (room := room - len(text)) < 0:
-            break
-        sources[path] = text
+    try:
+        async with run.workspace.copy(start) as copy:
+            sources, _ = await read_sources(copy)
+    except WorkspaceError:
+        return []
     found = await asyncio.to_thread(locate, sources, red.first.output, tuple(red.failing), run.state.prompt, MOST)
     return [f"{each.path}:{each.start}-{each.end} {each.symbol}" for each in found]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,8 +13,9 @@ from assay.core.messages import Usage
 from assay.search.candidate import Candidate
 from assay.search.clusters import clusters
 from assay.search.compare import BRACKET, Ports, Question, knock_out
-from assay.search.effort import Selector
 from assay.search.rules import EVIDENCE, TIES, share, sift
+
+Selector = Literal["none", "evidence", "full"]
 
 
 class Selection(Struct, frozen=True):

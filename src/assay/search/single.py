@@ -24,7 +24,7 @@ from assay.run.steps import GATE_ROUNDS, Steps
 from assay.search.caps import Caps, Look, look_at
 from assay.search.distill import distill
 from assay.search.effort import dial_of
-from assay.search.located import SLOW, located, read_sources
+from assay.search.located import SLOW, located, python_of, read_sources
 from assay.search.reasoning import Uneven, reasoning_for
 from assay.search.zero import hint, search
 from assay.tools.paths import relative, tidy
@@ -79,7 +79,7 @@ async def small_changes(run: Run, red: Baseline) -> AsyncGenerator[Found]:
 
     async def look() -> str:
         sources, _ = await read_sources(run.parts.workspace)
-        python = {path: text for path, text in sources.items() if path.endswith(".py")}
+        python = python_of(sources)
         try:
             async with run.parts.workspace.copy(await run.start_tree()) as copy:
                 return hint(await search(copy, red, python, (), dial_of("low"), run.state.prompt), python)

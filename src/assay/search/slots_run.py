@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from msgspec.structs import replace
 
-from assay.core.errors import WorkspaceError
 from assay.core.events import AttemptSelected, Noticed
 from assay.core.model import ModelRequest
-from assay.core.workspace import Workspace
 from assay.loop.turn import Stop, stop_for
 from assay.repair.locate import Location, is_test_path, locate
 from assay.repair.mutate.change import Place
@@ -23,6 +20,8 @@ from assay.run.run import Run
 from assay.search.belief import belief, doubts
 from assay.search.candidate import Candidate, Ground
 from assay.search.effort import dial_of
+from assay.search.keep import keep_if_sound
+from assay.search.located import python_of, read_sources
 from assay.search.priors import TINY
 from assay.search.slots import Search
 from assay.search.slots_asks import asks
@@ -30,14 +29,12 @@ from assay.search.slots_new import write_missing
 from assay.search.slots_plan import plan, slots_of
 from assay.search.slots_prompts import PREFILL
 from assay.search.slots_red import instructions, red_check
-from assay.search.slots_try import Trial, put
+from assay.search.slots_try import Trial
 from assay.search.slots_wish import by_words, wants_change
 from assay.search.slots_words import Failing, Fate, Found, Judged, Limits, Ports, limits_of
 from assay.search.zero import Zero, adopt, repair
 from assay.verify.baseline import Baseline
 
-LARGEST_FILE = 400_000
-MOST_BYTES = 20_000_000
 ANSWER_TOKENS = 700
 NOTHING_RED = (
     "no failing check was found, so there is nothing to repair by; with a model as small as this one, "
@@ -53,7 +50,7 @@ async def take_slots(run: Run, limits: Limits | None = None) -> Stop:
     effort, attempts = run.options.reasoning.effort, run.options.attempts
     limits = limits or limits_of(dial_of(effort, attempts), attempts, run.parts.model.profile.samples)
     run.progress("check", "looking for what fails")
-    sources = await sources_of(run.parts.workspace)
+    sources = python_of((await read_sources(run.parts.workspace))[0])
     red = await red_check(run, tree, sources)
     if red is None and not wants_change(run.state.prompt):
         return await _answer(run)
@@ -95,7 +92,7 @@ async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, st
         located = locate(sources, failing.output, failing.tests, task, limit=limits.locations * 3)
         places = [Place(one.path, one.start, one.end, one.symbol, one.score, {}) for one in located]
         zero = await repair(run, red, sources, places, replace(dial, mutate_seconds=limits.mutate_seconds))
-        if zero.accepted and await adopt(run, zero, sources):
+        if zero.accepted and await adopt(run, zero):
             return None
         bench = Bench(copy, red.check, failing.tests, red.passing)
         said = max(about(sources, place.symbol) for place in zero.places[:1]) if zero.places else 0
@@ -155,54 +152,6 @@ def ports_of(run: Run, tree: str, trial: Trial | None = None, ground: Ground | N
         run.ask, try_, judge, run.record, spent, uncertain, weigh,
         prefill=PREFILL in profile.quirks, infill=profile.infill is not None,
     )  # fmt: skip
-
-
-async def keep_if_sound(run: Run, patch: Patch, start: str, red: bool) -> Judged:
-    """Let the done gate judge the candidate in a copy; only what it accepts is ever written into the workspace."""
-    workspace = run.parts.workspace
-    accepted = ("verified", "partial") if red else ("verified", "partial", "unverified")
-    try:
-        async with workspace.copy(start) as copy:
-            texts = patch.apply(_texts(copy, patch))
-            for path, text in texts.items():
-                put(copy, path, text)
-            tree = await copy.snapshot()
-            verdict = await run.proof.judge(start, tree, run.state.criteria, run.state.prompt)
-        if verdict.outcome not in accepted:
-            return Judged(False, verdict.why[:160], tree)
-        for path, text in patch.apply(_texts(workspace, patch)).items():
-            put(workspace, path, text)
-    except WorkspaceError as error:
-        return Judged(False, f"could not be kept: {error}")
-    return Judged(True, "", tree)
-
-
-def _texts(workspace: Workspace, patch: Patch) -> dict[str, str]:
-    """The files of a patch as they are; those to come are empty."""
-    found: dict[str, str] = {}
-    for edit in patch.edits:
-        found.setdefault(edit.path, "")
-        with suppress(WorkspaceError):
-            found[edit.path] = workspace.read_file(edit.path).data.decode("utf-8-sig")
-    return found
-
-
-async def sources_of(workspace: Workspace) -> dict[str, str]:
-    """Python files that can be read as UTF-8, within bounds."""
-    found: dict[str, str] = {}
-    room = MOST_BYTES
-    for path in await workspace.list_files():
-        if not path.endswith(".py"):
-            continue
-        try:
-            text = workspace.read_file(path, LARGEST_FILE).data.decode("utf-8-sig")
-        except (WorkspaceError, UnicodeDecodeError):
-            continue
-        room -= len(text)
-        if room < 0:
-            break
-        found[path] = text
-    return found
 
 
 async def _answer(run: Run) -> Stop:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from assay.core.errors import FileMissing, WorkspaceError
+from assay.core.errors import WorkspaceError
 from assay.core.workspace import Stamp, Workspace
 from assay.repair.patch import Patch
 from assay.repair.trial import Bench, Call, Want
+from assay.search.keep import put
 from assay.search.slots_words import Fate
 from assay.verify.baseline import Baseline
 from assay.verify.runners import Execution, execute
@@ -91,17 +92,3 @@ class Trial:
             return Fate("plausible", "", passed)
         note = next(iter(reasons.values()), "") or (done.run.tail.splitlines()[-1:] or ["red"])[0][:160]
         return Fate("red", note, passed if kept else (), reasons)
-
-
-def put(workspace: Workspace, path: str, text: str) -> tuple[bytes | None, Stamp]:
-    """Write a file; returns what it held (None: it was not there) and its stamp now. Raises `WorkspaceError`."""
-    try:
-        before = workspace.read_file(path)
-    except FileMissing:
-        return None, workspace.write_file(path, text.encode(), None)
-    return before.data, workspace.write_file(path, encoded(text, before.data), before.stamp)
-
-
-def encoded(text: str, before: bytes) -> bytes:
-    mark = b"\xef\xbb\xbf"
-    return (mark if before.startswith(mark) else b"") + text.encode("utf-8")

@@ -180,7 +180,7 @@ class Waves:
         self._places = await places_of(run)
         red = await _red(run)
         kind = "A" if red and red.check.command in run.proof.user_checks else "B" if red else None
-        self._ground = Ground(kind, effort=run.options.reasoning.effort or "medium")
+        self._ground = Ground(kind)
 
     def _first(self, recorded: AttemptFinished | None, verdict: Verdict) -> Made:
         """The turn's own attempt, which is in the log from now on."""

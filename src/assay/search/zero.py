@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.core.errors import WorkspaceError
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.workspace import Workspace
-from assay.repair.inputs import around
 from assay.repair.locate import locate
 from assay.repair.mutate.change import Place
 from assay.repair.mutate.rank import mutations
 from assay.repair.patch import Patch
 from assay.repair.rescue import rescues
-from assay.repair.source import functions, parsed, span
+from assay.repair.source import functions, lines_of, parsed, span
 from assay.repair.strength import assertions
 from assay.repair.suspicion import hit_files, suspicion
 from assay.repair.trial import Bench, Call, Traced, Tried, Want
 from assay.search.belief import LOOSENESS, belief, doubts
 from assay.search.candidate import Candidate, Ground, Vector
+from assay.search.clusters import inputs_of
 from assay.search.effort import dial_of
+from assay.search.keep import keep_if_sound
 from assay.search.notice import DRAWN_FROM, unnoticed
 
 if TYPE_CHECKING:
@@ -200,10 +200,16 @@ class _Work:
                 self.slow.append(patches[tried.index])
 
     def _inputs(self) -> Iterator[Call]:
-        wanted = [f"{place.path}:{place.symbol}" for place in self.places if place.symbol][:4]
-        recorded = [self.traced.calls.get(symbol, ()) for symbol in wanted]
-        for calls in recorded:
-            yield from around(calls, CALLS // max(1, len([each for each in recorded if each])))
+        """Calls that tests made of the likeliest functions, and neighbours of these."""
+        named = [place for place in self.places if place.symbol][:4]
+        recorded = [(place, self.traced.calls.get(f"{place.path}:{place.symbol}", ())) for place in named]
+        recorded = [(place, calls) for place, calls in recorded if calls]
+        for place, calls in recorded:
+            most = CALLS // len(recorded)
+            opaque = [call for call in calls if call.arguments.startswith("pickle:")][:most]
+            text = "\n".join(lines_of(self.sources[place.path])[place.start - 1 : place.end])
+            plain = inputs_of([call.arguments for call in calls], text, most - len(opaque))
+            yield from (*opaque, *(Call(place.path, place.symbol, arguments) for arguments in plain))
 
     def strength(self) -> int:
         """Assertions of the failing tests, and of others that run the same places."""
@@ -305,12 +311,12 @@ def _meets(files: Mapping[str, Sequence[int]], place: Place) -> bool:
     return any(place.start <= line <= place.end for line in files.get(place.path, ()))
 
 
-async def adopt(run: Run, zero: Zero, sources: Mapping[str, str]) -> bool:
+async def adopt(run: Run, zero: Zero) -> bool:
     """Write the first survivor that the done gate accepts into the workspace, and conclude the turn with the doubts.
     False when it accepts none, or there is none; then nothing was written."""
     tree = await run.start_tree()
     for number, survivor in enumerate(zero.survivors[:4], 1):
-        if await _sound(run, survivor.patch, sources, tree):
+        if (await keep_if_sound(run, survivor.patch, tree, True)).kept:
             made = len(zero.survivors)
             why = "the only repair found that passes" if made == 1 else f"most alike of {made} repairs that pass"
             dial = dial_of(run.options.reasoning.effort)
@@ -319,29 +325,6 @@ async def adopt(run: Run, zero: Zero, sources: Mapping[str, str]) -> bool:
             await run.conclude(doubts(zero.candidates, zero.ground, dial, chosen=number))
             return True
     return False
-
-
-async def _sound(run: Run, patch: Patch, sources: Mapping[str, str], start: str) -> bool:
-    """Whether the gate accepts the patch in a clean copy; if so it is in the workspace."""
-    texts = patch.apply(sources)
-    try:
-        async with run.parts.workspace.copy(start) as copy:
-            _write(copy, texts)
-            tree = await copy.snapshot()
-        verdict = await run.proof.judge(start, tree, run.state.criteria, run.state.prompt)
-        if verdict.outcome not in ("verified", "partial"):
-            return False
-        _write(run.parts.workspace, texts)
-    except WorkspaceError:
-        return False
-    return True
-
-
-def _write(workspace: Workspace, texts: Mapping[str, str]) -> None:
-    for path, text in texts.items():
-        before = workspace.read_file(path)
-        mark = b"\xef\xbb\xbf" if before.data.startswith(b"\xef\xbb\xbf") else b""
-        workspace.write_file(path, mark + text.encode("utf-8"), before.stamp)
 
 
 def hint(zero: Zero, sources: Mapping[str, str], most: int = 4) -> str:
