@@ -26,6 +26,7 @@ class Driven:
         self._began = time.monotonic()
         self.process = place.start(server, *AS_CLIENTS_DO, *words, stdin=True, env={**STATES, **(env or {})})
         self.frames: list[dict] = []
+        self._results = 0
         self._new: queue.Queue[dict | None] = queue.Queue()
         self._errors: list[bytes] = []
         self._threads = [threading.Thread(target=self._read, daemon=True)]
@@ -78,8 +79,11 @@ class Driven:
         raise AssertionError(f"not within {PATIENCE:g} s: {self.frames[-3:]}")
 
     def result(self) -> dict:
-        """The next result."""
-        return self.wait(lambda frame: frame["type"] == "result")
+        """The next result, also when it came while something else was waited for."""
+        self._results += 1
+        while len(found := self.of("result")) < self._results:
+            self.wait(lambda frame: frame["type"] == "result")
+        return found[self._results - 1]
 
     def request(self, subtype: str) -> dict:
         """The next request of the command to us."""
