@@ -142,3 +142,12 @@ def test_merging_twice_changes_nothing_more(source: str, parts: list[str]) -> No
     first = merge(source, code)
     if first.text:
         assert merge(first.text, code).text in ("", first.text)
+
+
+def test_what_the_new_code_forgot_to_import_is_imported() -> None:
+    code = "def pairs(xs):\n    return Counter(zip(xs, islice(xs, 1, None))), math.pi, nowhere\n"
+    done = merge('"""Doc."""\nimport os\n', code)
+    assert done.text.startswith('"""Doc."""\nimport os\n')
+    assert all(line in done.text for line in ("from collections import Counter", "from itertools import islice"))
+    assert "import math\n" in done.text and "nowhere" not in done.text.split("def")[0]
+    assert "Counter\n" not in merge("from things import *\n", code).text

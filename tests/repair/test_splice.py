@@ -87,6 +87,8 @@ def test_missing_standard_modules_are_imported_and_nothing_else() -> None:
     done = splice(source, "f", code, imports=("from functools import partial", "import requests"))
     assert done.text.startswith('"""Doc."""\n\nimport os\nfrom functools import partial\nimport math\n\n\ndef f')
     assert "import requests" not in done.text
+    alone = splice(source, "f", "def f(x):\n    return deque(x)\n")
+    assert "import os\nfrom collections import deque\n" in alone.text, "from where it mostly comes"
 
 
 def test_of_two_functions_with_one_name_the_near_one_is_meant() -> None:

@@ -16,6 +16,11 @@ from assay.core.messages import Text
 from assay.core.policy import Decision, Effect, Label
 from assay.loop.turn import Stop
 from assay.run.run import Run, RunOptions, RunParts
+from assay.search.belief import belief
+from assay.search.candidate import Candidate, Ground, Vector
+from assay.search.effort import dial_of
+from assay.search.priors import TINY
+from assay.search.rules import TRYING
 from assay.search.slots_run import take_slots
 from assay.search.slots_words import Limits
 from assay.testing.models import PROFILE, Reply, ScriptedModel
@@ -50,6 +55,10 @@ LEAP = "```python\ndef leap(year):\n    return year % 4 == 0 and (year % 100 != 
 async def quick(run: Run) -> Stop:
     """Hardly any time for repairs without a model: what is tested here is what comes behind them."""
     return await take_slots(run, Limits(mutate_seconds=0.5))
+
+
+async def near_too(run: Run) -> Stop:
+    return await take_slots(run, Limits(mutate_seconds=0.5, further=0))
 
 
 class Permissive:
@@ -139,3 +148,29 @@ async def test_a_change_without_any_check_is_made_and_called_unproven(open_run: 
         assert ended.verdict.outcome in ("unverified", "partial"), ended.verdict
         assert Path(run.parts.workspace.root, "shop.py").read_text() != shop
         assert any("nothing failed before" in line for line in ended.verdict.unchecked)
+
+
+async def test_a_small_mistake_in_what_was_written_is_mended_without_asking_again(open_run: Opener) -> None:
+    test = "from runs import longest\n\n\ndef test_it():\n    assert longest([1, 1, 2]) == 2 and longest([3]) == 1\n"
+    near = (
+        "def longest(values):\n    best = run = 1\n    for left, right in zip(values, values[1:]):\n"
+        "        run = run + 1 if left != right else 1\n        best = max(best, run)\n    return best\n"
+    )
+    open_test = (
+        "\n\ndef test_more():\n    assert longest([1, 2, 2, 2, 5]) == 3\n    assert longest([7, 7, 7, 1]) == 3\n"
+    )
+    more = "\n\ndef test_apart():\n    assert longest([1, 2, 3]) == 1\n"
+    async with open_run({"test_runs.py": test + open_test + more}, f"```python\n{near}```") as run:
+        ended = await run.turn((Text("Write longest(): the length of the longest run of equal values."),), near_too)
+        assert len(asked(run)) == 1 and ended.verdict.outcome in ("verified", "partial"), ended.verdict
+        assert "left == right" in Path(run.parts.workspace.root, "runs.py").read_text()
+        assert results(run)[:2] == ["red", "plausible"]
+        chosen = [r.event for r in run.parts.store.records() if isinstance(r.event, AttemptSelected)]
+        assert chosen[0].number > 1 and not chosen[0].first_passed
+        assert not [*Path(run.parts.workspace.root).glob("**/.trial*")]
+
+
+def test_what_was_changed_after_it_was_written_is_believed_less_than_a_repair() -> None:
+    both = [Candidate(1, TRYING, vector=Vector(targets={"t": True}), model=model) for model in ("", "rig/tiny")]
+    alone, written = (belief([one], Ground("A", 6), dial_of(None), TINY) for one in both)
+    assert 0 < written < alone

@@ -8,9 +8,10 @@ import re
 import textwrap
 from collections.abc import Collection, Sequence
 
+from assay.repair.missing import usual
 from assay.repair.parse import LONGEST
 from assay.repair.source import Function, first_line, inside_strings, lines_of, parsed, shifted
-from assay.repair.splice import Spliced
+from assay.repair.splice import Spliced, unbound
 from assay.repair.unwritten import is_stub
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
@@ -91,8 +92,13 @@ def merge(source: str, code: str, wanted: Sequence[str] = ()) -> Spliced:
         text = _appended(text, added)
     if text == source:
         return Spliced(reason="the new text defines nothing that the file lacks")
-    if parsed(text) is None:
+    tree = parsed(text)
+    if tree is None:
         return Spliced(reason="the file with the new text is no Python")
+    for name in unbound(tree, new):
+        # What a small model forgets most often.
+        for statement in usual(name)[:1]:
+            text = _after_imports(text, statement)
     return Spliced(text.replace("\n", ending))
 
 

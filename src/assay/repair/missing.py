@@ -127,11 +127,7 @@ def _imports_of(sources: Mapping[str, str], name: str) -> Iterator[str]:
                         said = ast.unparse(only)
                         told[said] = told.get(said, 0) + 1
     yield from sorted(told, key=lambda said: -told[said])
-    if name in sys.stdlib_module_names and not name.startswith("_"):
-        yield f"import {name}"
-    for module in USUAL:
-        if name in USUAL[module]:
-            yield f"from {module} import {name}"
+    yield from usual(name)
     for path, text in sources.items():
         if (
             path.endswith(".py")
@@ -139,6 +135,12 @@ def _imports_of(sources: Mapping[str, str], name: str) -> Iterator[str]:
             and re.search(rf"^(?:def|class|async def) {name}\b|^{name}\s*=", text, re.M)
         ):
             yield f"from {_dotted(path)} import {name}"
+
+
+def usual(name: str) -> list[str]:
+    """Import statements by which a name mostly comes from the standard library, likeliest first."""
+    own = [f"import {name}"] if name in sys.stdlib_module_names and not name.startswith("_") else []
+    return own + [f"from {module} import {name}" for module, names in USUAL.items() if name in names]
 
 
 USUAL: Mapping[str, frozenset[str]] = {

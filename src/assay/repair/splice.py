@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from assay.repair.excerpt import body_line, find_function
+from assay.repair.missing import usual
 from assay.repair.source import (
     Function,
     docstring,
@@ -166,17 +167,10 @@ def _joined(source: str, text: list[str], before: int, after: int, ending: str) 
 
 def _with_imports(text: str, name: str, symbol: str, near: int, imports: Sequence[str], ending: str) -> str:
     tree, node = parsed(text), find_function(text, symbol, near)
-    if (
-        tree is None
-        or node is None
-        or any(isinstance(item, ast.ImportFrom) and item.names[0].name == "*" for item in tree.body)
-    ):
+    if tree is None or node is None:
         return text
     offered = _offered(imports)
-    wanted = sorted(
-        offered.get(missing) or (f"import {missing}" if missing in sys.stdlib_module_names else "")
-        for missing in _missing(tree, node)
-    )
+    wanted = sorted(offered.get(name) or next(iter(usual(name)), "") for name in unbound(tree, node))
     added = [statement for statement in dict.fromkeys(wanted) if statement]
     if not added or name in added:
         return text
@@ -205,8 +199,10 @@ def _offered(imports: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _missing(tree: ast.Module, node: Function) -> list[str]:
-    """Names that the function reads and that nothing in the file binds."""
+def unbound(tree: ast.Module, node: ast.AST) -> list[str]:
+    """Names that `node` reads and that nothing in the file binds; none where anything may come from `import *`."""
+    if any(isinstance(item, ast.ImportFrom) and item.names[0].name == "*" for item in tree.body):
+        return []
     bound = set(dir(builtins)) | {"__file__", "__class__", "__path__"}
     for item in ast.walk(tree):
         match item:

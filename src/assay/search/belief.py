@@ -91,7 +91,7 @@ def belief(
     if found is None or not found.chosen.vector.green:
         return 0.0
     tried = found.chosen.strategy == TRYING
-    start = FOUND if tried else prior
+    start = FOUND if tried and not found.chosen.model else prior
     odds = start.mean / (1 - start.mean) / false_pass(found.chosen, ground)
     odds *= min(AGREEMENT**found.allies, MOST_AGREEMENT) * (INDEPENDENT if found.independent else 1.0)
     odds /= RIVAL ** min(found.rivals, RIVALS)

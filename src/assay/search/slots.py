@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.core.events import AttemptFinished
 from assay.core.messages import AssistantMessage, Failure
@@ -81,9 +82,11 @@ class Search:
         self._unions = 0
         self._further = 0
         self._repaired = 0
+        self._neighbourhoods = 0
         self._last = max(self._green, default=0)
         self._first_passed = bool(seeds)
         self._enough: Callable[[Fate], bool] = lambda _: False
+        self._near = True
         self.replies = 0
         """Samples that came."""
         self.written = 0
@@ -93,10 +96,12 @@ class Search:
         self.best_patch: Patch | None = None
         self._best_place = ""
 
-    async def run(self, asks: Iterable[Ask], enough: Callable[[Fate], bool] = lambda _: False) -> Found | None:
+    async def run(
+        self, asks: Iterable[Ask], enough: Callable[[Fate], bool] = lambda _: False, near: bool = True
+    ) -> Found | None:
         """Work through `asks` until a candidate is accepted, something ends it, `enough` is said of the best one, or
-        nothing is left (None)."""
-        self._enough = enough
+        nothing is left (None). With `near`, small changes of the best candidates are tried, too."""
+        self._enough, self._near = enough, near
         if self._green and (found := await self._settle(wait=True)):
             return found
         for ask in asks:
@@ -159,8 +164,6 @@ class Search:
         )
 
     async def _asked(self, request: ModelRequest) -> AssistantMessage:
-        from msgspec.structs import replace
-
         left = self._limits.total - self.replies
         message = await self._ports.ask(replace(request, samples=max(min(request.samples, left), 1)))
         self.written += message.usage.output
@@ -200,6 +203,7 @@ class Search:
         """Try them together and keep what is green or half so; one that crashed may be asked for again."""
         fates = await self._ports.try_([self._lifted(draft.patch) for draft in drafts]) if drafts else []
         crash: tuple[_Draft, str] | None = None
+        best: _Draft | None = None
         for draft, fate in zip(drafts, fates, strict=True):
             if draft.number == 1 and fate.status == "plausible":
                 self._first_passed = True
@@ -216,12 +220,29 @@ class Search:
             if fate.passed:
                 self._partial.append((draft, frozenset(fate.passed)))
             if fate.status != "invalid" and (self.best is None or _worth(fate) > _worth(self.best)):
-                self.best, self.best_patch, self._best_place = fate, draft.patch, draft.where
+                self.best, self.best_patch, self._best_place, best = fate, draft.patch, draft.where, draft
             if crash is None and draft.ask and draft.ask.again and crashed(fate.note) and not self._enough(fate):
                 crash = draft, fate.note
+        if best is not None and not self._green:
+            await self._look_near(best)
         if crash and not self._green and self._repaired < self._limits.repairs and not self._ended():
             self._repaired += 1
             await self._second_turn(*crash)
+
+    async def _look_near(self, draft: _Draft) -> None:
+        """A small mistake in what the model wrote is mended without asking it again. Single lines are left out: their
+        neighbours were tried before the model was asked."""
+        lines = draft.origin == "hole" or draft.origin.startswith("line")
+        done = self.best is None or self._enough(self.best) or self._neighbourhoods >= self._limits.near
+        if not self._near or self._ports.near is None or lines or done:
+            return
+        self._neighbourhoods += 1
+        for candidate, patch in await self._ports.near(self._lifted(draft.patch)):
+            self._last += 1
+            self._green[self._last] = replace(candidate, number=self._last)
+            self._patches[self._last], self._places[self._last] = patch, draft.where
+            why = f"attempt {draft.number} with another change: {candidate.origin}"
+            self._ports.record(AttemptFinished(self._last, candidate.strategy, draft.where, "plausible", why))
 
     async def _second_turn(self, draft: _Draft, note: str) -> None:
         ask = draft.ask

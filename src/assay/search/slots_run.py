@@ -147,9 +147,16 @@ def ports_of(run: Run, tree: str, trial: Trial | None = None, ground: Ground | N
     def uncertain(pool: Sequence[Candidate]) -> list[str]:
         return doubts(pool, ground, dial, TINY) if ground else []
 
+    async def near(patch: Patch) -> list[tuple[Candidate, Patch]]:
+        if trial is None:
+            return []
+        run.progress("check", "trying small changes of what the model wrote")
+        zero = await trial.near(patch, replace(dial, mutate_seconds=dial.mutate_seconds / 3), run.state.prompt)
+        return [(replace(one, model=run.parts.model.profile.name), mended) for one, mended in seeds_of(zero)]
+
     profile = run.parts.model.profile
     return Ports(
-        run.ask, try_, judge, run.record, spent, uncertain, weigh,
+        run.ask, try_, judge, run.record, spent, uncertain, weigh, near,
         prefill=PREFILL in profile.quirks, infill=profile.infill is not None,
     )  # fmt: skip
 

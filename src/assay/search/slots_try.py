@@ -3,7 +3,8 @@ driven like that, else one by one. Nothing here is evidence; the done gate judge
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -11,8 +12,11 @@ from assay.core.errors import WorkspaceError
 from assay.core.workspace import Stamp, Workspace
 from assay.repair.patch import Patch
 from assay.repair.trial import Bench, Call, Want
+from assay.search.effort import Dial
 from assay.search.keep import put
+from assay.search.notice import stacked
 from assay.search.slots_words import Fate
+from assay.search.zero import Zero, search
 from assay.verify.baseline import Baseline
 from assay.verify.runners import Execution, execute
 
@@ -63,20 +67,41 @@ class Trial:
 
     async def _alone(self, patch: Patch) -> Fate:
         """With the files written and the command itself."""
-        stamps: dict[str, tuple[bytes | None, Stamp]] = {}
         try:
-            try:
-                for path, text in patch.apply(self._sources).items():
-                    stamps[path] = put(self._copy, path, text)
+            async with self._written(patch):
                 return self._fate(await execute(self._copy, self._check, "candidate"))
-            finally:
-                for path, (before, stamp) in stamps.items():
-                    if before is None:
-                        self._copy.delete_file(path, stamp)
-                    else:
-                        self._copy.write_file(path, before, stamp)
         except WorkspaceError as error:
             return Fate("invalid", f"could not be tried: {error}")
+
+    async def near(self, patch: Patch, dial: Dial, task: str) -> Zero:
+        """Small changes of the files as a red candidate leaves them, found without a model; each survivor's patch is
+        one to the files as they were at the start. Nothing when the candidate can't be tried."""
+        try:
+            async with self._written(patch) as texts:
+                red = Baseline(self._check, await execute(self._copy, self._check, "candidate"), None)
+                if red.result != "fail":
+                    return Zero()
+                zero = await search(self._copy, red, {**self._sources, **texts}, (), dial, task)
+        except WorkspaceError:
+            return Zero()
+        both = [replace(one, patch=stacked(self._sources, patch, one.patch)) for one in zero.survivors]
+        return replace(zero, survivors=tuple(both))
+
+    @asynccontextmanager
+    async def _written(self, patch: Patch) -> AsyncGenerator[dict[str, str]]:
+        """The candidate's files in the copy for a while, path -> text. Raises `WorkspaceError`."""
+        texts = patch.apply(self._sources)
+        stamps: dict[str, tuple[bytes | None, Stamp]] = {}
+        try:
+            for path, text in texts.items():
+                stamps[path] = put(self._copy, path, text)
+            yield texts
+        finally:
+            for path, (before, stamp) in stamps.items():
+                if before is None:
+                    self._copy.delete_file(path, stamp)
+                else:
+                    self._copy.write_file(path, before, stamp)
 
     def _fate(self, done: Execution) -> Fate:
         red, now = self._red, done.run.tests

@@ -42,6 +42,8 @@ class Limits(Struct, frozen=True):
     """Second turns, for candidates that crash."""
     mutate_seconds: float = 30.0
     """Processor seconds for repairs without a model, before anything is asked."""
+    near: int = 3
+    """Red candidates whose neighbourhood is searched without the model."""
     further: int = 2
     """Requests made for agreement when a candidate is green and the checks are thin."""
 
@@ -105,6 +107,8 @@ class Ports(Struct, frozen=True):
     """Why the green ones of a pool prove too little."""
     weigh: Callable[[Sequence[Candidate], int], float] = lambda _pool, _number: 0.0
     """How likely the candidate of that number is right, 0 to 1, given all green ones."""
+    near: Callable[[Patch], Awaitable[Sequence[tuple[Candidate, Patch]]]] | None = None
+    """Small changes of a red candidate that make it green, whole and with what is known of them; it costs no tokens."""
     prefill: bool = False
     """The endpoint goes on from a last assistant message."""
     infill: bool = False
