@@ -61,6 +61,11 @@ async def near_too(run: Run) -> Stop:
     return await take_slots(run, Limits(mutate_seconds=0.5, further=0))
 
 
+async def alone(run: Run) -> Stop:
+    """Only what the model writes."""
+    return await take_slots(run, Limits(samples=4, mutate_seconds=0.5, near=0))
+
+
 class Permissive:
     async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
         return Decision("allow")
@@ -125,6 +130,35 @@ async def test_a_module_that_is_missing_is_made(open_run: Opener) -> None:
         assert any(row.cls == "A" and row.after == "pass" for row in ended.verdict.evidence), ended.verdict
         assert Path(run.parts.workspace.root, "evens.py").read_text() == good
         assert results(run) == ["invalid", "green"]
+
+
+HALVES = """from half import half
+
+
+def test_even():
+    assert half(4) == 2
+
+
+def test_odd():
+    assert half(5) == 3
+"""
+FLOOR = "```python\ndef half(n):\n    return n // 2\n```"
+
+
+async def test_a_part_of_what_failed_is_no_reason_to_stop(open_run: Opener) -> None:
+    right = "```python\ndef half(n):\n    rest = n % 2\n    return n // 2 + rest\n```"
+    async with open_run({"test_half.py": HALVES}, FLOOR, right, checks=()) as run:
+        ended = await run.turn((Text("Write half(): half of a number, rounded up."),), alone)
+        assert "rest" in Path(run.parts.workspace.root, "half.py").read_text(), ended.verdict
+        assert results(run) == ["red", "green"]
+
+
+async def test_a_part_is_kept_in_the_end_and_what_is_left_is_said(open_run: Opener) -> None:
+    stub = "def half(n):\n    raise NotImplementedError\n"
+    async with open_run({"test_half.py": HALVES, "half.py": stub}, *[FLOOR] * 40, checks=()) as run:
+        ended = await run.turn((Text("Write half(): half of a number, rounded up."),), alone)
+        assert "n // 2" in Path(run.parts.workspace.root, "half.py").read_text()
+        assert ended.verdict.outcome == "partial" and "still red: test_half.py::test_odd" in ended.verdict.unchecked
 
 
 async def test_red_examples_of_a_docstring_are_a_check(open_run: Opener) -> None:

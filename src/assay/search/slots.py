@@ -95,6 +95,7 @@ class Search:
         """Of the candidates that stay red, the one with most tests passed."""
         self.best_patch: Patch | None = None
         self._best_place = ""
+        self._furthest: tuple[Fate, _Draft] | None = None
 
     async def run(
         self, asks: Iterable[Ask], enough: Callable[[Fate], bool] = lambda _: False, near: bool = True
@@ -108,7 +109,7 @@ class Search:
             if self._skipped(ask):
                 continue
             if why := self._ended():
-                return await self._settle() or self._over(why)
+                return await self._settle() or await self.over(why)
             message = await self._asked(ask.request(self.replies + 1))
             if message.failure is not None and message.failure.kind not in LOST_SAMPLE:
                 return await self._settle() or self._over(message.failure.message, message.failure)
@@ -144,9 +145,16 @@ class Search:
         ]
         return Patch(tuple(edits), patch.operator, patch.line)
 
-    def over(self) -> Found:
-        """The end, without a result."""
-        return self._over(f"none of {self.replies} candidates turned the check green")
+    async def over(self, why: str = "") -> Found:
+        """The end, without a green candidate: what mends most of the failing tests, if the gate lets it pass."""
+        if self._furthest is not None:
+            fate, draft = self._furthest
+            judged = await self._ports.judge(draft.patch)
+            if judged.kept:
+                most = f"none turned the check green; this one mends most, {len(fate.passed)} of the failing tests"
+                left = f"still red: {', '.join([*fate.failing][:3]) or 'the check'}"
+                return Found(draft.patch, draft.where, max(self._last, 1), draft.number, False, most, doubts=(left,))
+        return self._over(why or f"none of {self.replies} candidates turned the check green")
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -219,6 +227,8 @@ class Search:
             self._note(draft, "invalid" if fate.status == "invalid" else "red", fate.note)
             if fate.passed:
                 self._partial.append((draft, frozenset(fate.passed)))
+                if self._furthest is None or len(fate.passed) > len(self._furthest[0].passed):
+                    self._furthest = fate, replace(draft, patch=self._lifted(draft.patch))
             if fate.status != "invalid" and (self.best is None or _worth(fate) > _worth(self.best)):
                 self.best, self.best_patch, self._best_place, best = fate, draft.patch, draft.where, draft
             if crash is None and draft.ask and draft.ask.again and crashed(fate.note) and not self._enough(fate):

@@ -88,7 +88,7 @@ async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, st
             ports = ports_of(run, tree, Trial(copy, red, sources, None), ground)
             search = Search(sources, ports, limits)
             text = f"{task}\n\n{await instructions(run.parts.workspace, task)}".strip()
-            return await write_missing(search, failing, text, limits, ports.prefill) or search.over()
+            return await write_missing(search, failing, text, limits, ports.prefill) or await search.over()
         located = locate(sources, failing.output, failing.tests, task, limit=limits.locations * 3)
         places = [Place(one.path, one.start, one.end, one.symbol, one.score, {}) for one in located]
         zero = await repair(run, red, sources, places, replace(dial, mutate_seconds=limits.mutate_seconds))
@@ -104,7 +104,7 @@ async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, st
         if not slots and not zero.survivors:
             return Found(why=NOWHERE)
         steps = plan(slots, sources, limits, ports.infill)
-        return await search.run(asks(steps, sources, ports.prefill)) or search.over()
+        return await search.run(asks(steps, sources, ports.prefill)) or await search.over()
 
 
 def ranked(located: Sequence[Location], places: Sequence[Place]) -> list[Location]:
