@@ -34,6 +34,7 @@ from assay.search.plan import Failed, Plan, handed_on, plans
 from assay.search.select import Selection, leader, select
 from assay.search.single import OWNER as SHOT
 from assay.search.single import Attempt
+from assay.search.tied import Tied
 from assay.search.vector import vector_of
 from assay.search.votes import Votes
 from assay.search.written import Written
@@ -371,7 +372,9 @@ class Waves:
             return stop  # none but the turn's own was made, and nothing new is known of it
         # One that changed protected paths is nobody's to take over.
         fit = [each for each in pool if not each.protected or each.number == self._own]
-        choice = await select(fit, selector="evidence")
+        tied = Tied(run, self._start)
+        fit = await tied.observed(fit)
+        choice = await (select(fit, tied.ports, tied.question()) if self.dial.compares else select(fit))
         own = self._pool.get(self._own)
         first_passed = own is not None and own.candidate.vector.green and not own.candidate.protected
         sure = belief(fit, self._ground, self.dial, chosen=choice.number)
