@@ -320,6 +320,29 @@ async def test_a_comparison_that_the_budget_cuts_short_decides_nothing(tmp_path:
     assert (ended.selected, len(asked), game.run.state.spent.steps) == (2, 1, 12)
 
 
+async def test_an_attempt_that_uses_all_its_time_leaves_some_to_take_what_another_made(tmp_path: Path) -> None:
+    game = Game(tmp_path, {"": WRONG, OPENING: RIGHT}, "high")
+
+    async def waits(request: ModelRequest) -> Reply:
+        await asyncio.sleep(60)
+        return "never"
+
+    game.models["p/two"] = FunctionModel(waits)
+    game.ports = replace(game.ports, others=("p/slow", "p/two"))
+    game.models["p/slow"] = game.house.model
+    ended = await game.turn(budget=Budget(seconds=2.0))
+    assert [each.result for each in game.made] == ["red", "green", "invalid"]
+    assert (ended.verdict.outcome, ended.selected) == ("verified", 2)
+
+
+def test_time_is_left_for_what_follows_attempts_and_rounds_share_it() -> None:
+    run = House("x").run(budget=Budget(seconds=100.0))
+    beside, row = share(run, 3, dial_of("max")), share(run, 3, dial_of("max"), rounds=3)
+    assert beside and row and beside.seconds and row.seconds
+    assert row.seconds * 3 == pytest.approx(beside.seconds)
+    assert 50 < beside.seconds < 100
+
+
 # --- plans and rules ------------------------------------------------------------------------------------------------
 
 FAILED = Failed(1, "still failing: it", "Not done yet", EXTERNAL)
