@@ -46,7 +46,7 @@ async def test_the_comparator_is_asked_twice_about_an_input_on_which_they_differ
     selection = await select([BAD, GOOD], Ports(model), QUESTION)
     assert selection.number == 2
     assert selection.dropped == {1: "comparison: twice(2) is answered better by 2"}
-    assert (selection.asked, selection.tokens) == (2, 22)
+    assert (selection.asked, selection.usage.total) == (2, 22)
     assert selection.why == "green; of 2 candidates the last others went by comparison"
     first, second = model.asked
     assert "Doubles its argument." in first

@@ -54,6 +54,8 @@ class Attempts:
         self._cascade = cascade
         self._open = open_model
         self._prepare = prepare
+        self._models: dict[str, Model] = {}
+        """Those opened so far: one serves all attempts of the session, as the session's own does."""
 
     def behind(self, strategy: Strategy | None) -> Strategy | None:
         """`strategy`, with what follows it; itself where nothing can."""
@@ -73,7 +75,12 @@ class Attempts:
         from assay.app.strategy import strategy_for
         from assay.search.waves import Ports
 
-        return Ports(self._fork, self._lost, self._prepare, strategy_for, self._open, self._others, self._cascade)
+        return Ports(self._fork, self._lost, self._prepare, strategy_for, self._model, self._others, self._cascade)
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            self._models[name] = self._open(name)
+        return self._models[name]
 
     def _folder(self) -> Path:
         return Path(self._run.parts.spill) / FOLDER
@@ -126,6 +133,8 @@ class Attempts:
                     state.apply(record)
                     turn = record.event.turn if isinstance(record.event, InputReceived) else turn
             except AssayError:
+                continue
+            if not turn:
                 continue
             if turn != run.state.turn:
                 # The newest first: what comes now is of earlier turns, too, and each log holds all before it.

@@ -109,9 +109,8 @@ class _Fold:
     def _edited(self, diff: str, display: str) -> None:
         self.since += 1
         rows = diff.splitlines()
-        path = (
-            next((row[6:] for row in rows if row.startswith("+++ b/")), "") or display.partition(" ")[2].split(":")[0]
-        )
+        named = display.partition(" ")[2].partition(" ")[0].rstrip(":")
+        path = next((row[6:] for row in rows if row.startswith("+++ b/")), named)
         if not path:
             return
         self.files[path] += 1

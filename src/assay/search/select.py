@@ -24,7 +24,6 @@ class Selection(Struct, frozen=True):
     """Every other one's number -> the rule by which it went, and its reason."""
     asked: int = 0
     """Questions put to a model."""
-    tokens: int = 0
     usage: Usage = Usage()
 
 
@@ -47,7 +46,7 @@ async def select(
     settled = sift(left, TIES, pool)
     dropped |= settled.dropped
     chosen = settled.left[0]
-    return Selection(chosen.number, _why(pool, chosen, settled.last or last), dropped, asked, usage.total, usage)
+    return Selection(chosen.number, _why(pool, chosen, settled.last or last), dropped, asked, usage)
 
 
 def leader(pool: Sequence[Candidate]) -> Candidate | None:
