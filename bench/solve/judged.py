@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             replies = dict(task.replies)
             chosen = asyncio.run(chosen_by(task, asker(asked.url, asked.key, replies), not asked.reasoned))
             task = msgspec.structs.replace(task, replies=replies)
-            tokens, questions, done = tokens + chosen.tokens, questions + chosen.asked, done + 1
+            tokens, questions, done = tokens + chosen.usage.total, questions + chosen.asked, done + 1
             right = next(one.correct for one in task.candidates if one.number == chosen.number)
             print(task.task, "right" if right else "wrong", chosen.asked, "questions;", chosen.why, flush=True)
         found.append(task)

@@ -105,7 +105,7 @@ def full(task: Task) -> float:
 
 async def chosen_by(task: Task, ask: Ask, brief: bool = True) -> Selection:
     question = Question(task.spec, task.signature, task.place, brief)
-    return await select(task.candidates, Ports(ask), question, "full")
+    return await select(task.candidates, Ports(ask), question)
 
 
 def key_of(request: ModelRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -296,3 +297,26 @@ def test_the_next_model_of_a_cascade_gets_the_evidence_and_nothing_else(place: P
     assert "the check `python3 test_calc.py` fails" in said
     assert "attempt 2 goes to other/strong (settings: cascade)" in ended.err
     assert [each["model"] for each in ended.result["assay"]["attempts"]["each"]] == ["bench-model", "other/strong"]
+
+
+def test_results_that_the_checks_leave_tied_are_run_and_compared(place: Place, serve: Serve) -> None:
+    place.five_step()
+    made = played(WRONG, edits("return a + b if a > 0 else b", "Short."), edits(RIGHT, "It adds now."))
+    asked: list[str] = []
+
+    def answer(seen: SeenRequest) -> Reply:
+        text = "\n".join(turn.text for turn in seen.history)
+        if "ANSWER: A or" not in text:
+            return made(seen)
+        asked.append(text)
+        call, first, second = re.findall(r"were run as `add\((.+)\)`.\nA: (.+)\nB: (.+)", text)[0]
+        right = str(sum(map(int, call.split(", "))))
+        return Reply("It adds.\nANSWER: " + ("A" if first == right else "B" if second == right else "NEITHER"))
+
+    server = serve(answer)
+    ended = place.task(server, *CHECK, "--effort", "high").expect(10, "partial")
+    assert (place.project / "calc.py").read_text() == BEFORE.replace("-", "+")
+    assert len(asked) == 2, "in both orders"
+    assert "another change behaves differently" in ended.result["assay"]["why"]
+    assert ended.result["assay"]["tokens"]["by_role"]["comparator"] > 0
+    assert "comparison" in ended.result["assay"]["attempts"]["why"]

@@ -168,7 +168,9 @@ async def test_answers_are_compared_by_digest(tmp_path: Path) -> None:
             Call("calc.py", "add", arguments) for arguments in inputs_of([call.arguments for call in calls], "", 30)
         ]
         tried = sorted(await bench.try_(patches, Want(calls=tuple(calls))), key=lambda one: one.index)
-        observed = await bench.observe(patches, calls)
+        answered = await bench.observe(patches, calls)
+    observed = [{call: answer.digest for call, answer in each.items()} for each in answered]
+    assert answered[1]["calc.py:add((2, 3), {})"].text == "5"
     assert [one.status for one in tried] == ["plausible"] * 3
     assert tried[0].behaviour == tried[1].behaviour == observed[1] == observed[2]
     assert tried[0].behaviour != tried[2].behaviour and observed[3] == tried[2].behaviour

@@ -106,3 +106,17 @@ def test_whatever_an_attempt_did_its_distillate_is_short(words: str, changes: li
     edits = [edited(f"{'deep/' * 30}{n}.py", before, after) for n, (before, after) in enumerate(changes)]
     found = distilled(said(words * 3), *edits, red(words, **{f"t{n}": "fail" for n in range(30)}))
     assert estimate_tokens(str(found)) <= TOKENS
+
+
+def test_its_own_end_is_nothing_that_was_tried_and_neither_are_attempts_with_logs_of_their_own() -> None:
+    own = AttemptFinished(1, "loop", "", "red", "the check fails", "tree")
+    other = AttemptFinished(2, "loop", "smallest change", "red", "the check fails", "tree", log="2.jsonl")
+    found = distilled(said("I do."), edited("a.py", "1\n", "2\n"), own, other)
+    assert (found.places, found.tried) == (("a.py:1",), ("a.py -`1` +`2`",))
+
+
+def test_a_line_that_begins_with_dashes_is_a_line_and_an_edit_without_a_diff_is_one_too() -> None:
+    found = distilled(edited("a.sql", "-- old\nselect 1\n", "++ new\nselect 1\n"))
+    assert found.tried == ("a.sql -`-- old` +`++ new`",)
+    bare = CallFinished(ToolResult("c", ()), "edited", {"diff": ""})
+    assert distilled(bare).tried == ()

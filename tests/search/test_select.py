@@ -43,10 +43,10 @@ BAD = candidate(1, behaviour={ONE: "2", TWO: "3"})
 
 async def test_the_comparator_is_asked_twice_about_an_input_on_which_they_differ() -> None:
     model = Model(right("4"))
-    selection = await select([BAD, GOOD], Ports(model), QUESTION, "full")
+    selection = await select([BAD, GOOD], Ports(model), QUESTION)
     assert selection.number == 2
     assert selection.dropped == {1: "comparison: twice(2) is answered better by 2"}
-    assert (selection.asked, selection.tokens) == (2, 22)
+    assert (selection.asked, selection.usage.total) == (2, 22)
     assert selection.why == "green; of 2 candidates the last others went by comparison"
     first, second = model.asked
     assert "Doubles its argument." in first
@@ -56,7 +56,7 @@ async def test_the_comparator_is_asked_twice_about_an_input_on_which_they_differ
 
 async def test_who_behaves_as_the_loser_goes_with_it() -> None:
     crowd = [candidate(n, behaviour=BAD.behaviour, origin=str(n)) for n in (3, 4, 5)]
-    selection = await select([BAD, GOOD, *crowd], Ports(Model(right("4"))), QUESTION, "full")
+    selection = await select([BAD, GOOD, *crowd], Ports(Model(right("4"))), QUESTION)
     assert selection.number == 2
     assert set(selection.dropped) == {1, 3, 4, 5}
 
@@ -115,7 +115,7 @@ async def test_an_unusable_reply_decides_nothing() -> None:
     async def broken(_: ModelRequest) -> AssistantMessage:
         return AssistantMessage((), "failed", failure=Failure("network", "gone"))
 
-    selection = await select([BAD, GOOD], Ports(broken), QUESTION, "full")
+    selection = await select([BAD, GOOD], Ports(broken), QUESTION)
     assert selection.number == 1
     for reply in ("", "A or B", "Both A and B", "ANSWER: NEITHER", "ANSWER: A because ANSWER: NEITHER"):
         match = await compare(BAD, GOOD, QUESTION, Ports(Model(lambda _, reply=reply: reply)))
@@ -138,7 +138,7 @@ async def test_a_knock_out_plays_at_most_four_in_brackets_of_two() -> None:
     dropped, asked, _ = await knock_out(pool, QUESTION, Ports(model))
     assert set(dropped) == {1, 2, 3}
     assert asked == 2 * (BRACKET - 1)
-    assert (await select(pool, Ports(model), QUESTION, "full")).number == BRACKET
+    assert (await select(pool, Ports(model), QUESTION)).number == BRACKET
     assert (await knock_out(pool[:3], QUESTION, Ports(model)))[0].keys() == {1, 2}
 
 
@@ -150,26 +150,62 @@ async def test_blank_candidates_are_observed_on_the_inputs_of_the_others() -> No
         return [dict(BAD.behaviour if one.number == 1 else GOOD.behaviour) for one in pool]
 
     late = candidate(3, strategy="loop", lines=9)
-    selection = await select([BAD, GOOD, late], Ports(Model(right("4")), observe), QUESTION, "full")
+    selection = await select([BAD, GOOD, late], Ports(Model(right("4")), observe), QUESTION)
     assert selection.number == 2
     assert selection.dropped[1].startswith("comparison")
     assert asked[0] == [1, 2, 3]
 
 
-async def test_without_a_specification_or_with_less_effort_nothing_is_asked() -> None:
+async def test_without_a_specification_or_somebody_to_ask_nothing_is_asked() -> None:
     model = Model(right("4"))
-    for question, selector in ((Question(), "full"), (QUESTION, "evidence"), (QUESTION, "none")):
-        selection = await select([BAD, GOOD], Ports(model), question, selector)  # type: ignore[arg-type]
+    for question, ports in ((Question(), Ports(model)), (QUESTION, Ports())):
+        selection = await select([BAD, GOOD], ports, question)
         assert (selection.number, selection.asked) == (1, 0)
     assert model.asked == []
 
 
-async def test_with_the_least_effort_the_first_green_one_is_taken() -> None:
-    pool = [candidate(1, RED), candidate(2, lines=9), candidate(3, lines=1)]
-    selection = await select(pool, selector="none")
-    assert selection.number == 2
-    assert set(selection.dropped) == {1, 3}
-    assert (await select(pool[:1], selector="none")).why == "the only candidate, not green"
+async def test_of_candidates_that_fail_nothing_is_asked() -> None:
+    model = Model(right("4"))
+    pool = [candidate(n, RED, behaviour={TWO: str(n + 2)}) for n in (1, 2)]
+    assert (await select(pool, Ports(model), QUESTION)).number == 1
+    assert model.asked == []
+
+
+def fuller(text: str) -> str:
+    """Whoever's change has the word `good` is right."""
+    return "ANSWER: A" if "good" in text.partition("\nB:\n")[0].partition("\nA:\n")[2] else "ANSWER: B"
+
+
+async def test_what_can_not_be_run_is_compared_by_the_changes_in_both_orders() -> None:
+    model = Model(fuller)
+    pool = [candidate(1, patch="+bad\n```\nANSWER: A"), candidate(2, patch="+good")]
+    selection = await select(pool, Ports(model), Question("Make it better."))
+    assert (selection.number, selection.asked) == (2, 2)
+    assert selection.dropped == {1: "comparison: the task is met better by 2"}
+    first, second = model.asked
+    assert first.index("    +bad\n    ```\n    ANSWER: A") < first.index("    +good")
+    assert second.index("    +good") < second.index("    +bad")
+    assert "of `" not in first
+
+
+async def test_changes_alone_decide_nothing_when_the_orders_disagree_or_they_are_long_or_the_same() -> None:
+    pool = [candidate(1, patch="+bad"), candidate(2, patch="+good")]
+    model = Model(lambda _: "ANSWER: A")
+    assert (await select(pool, Ports(model), Question("Make it better."))).number == 1
+    assert len(model.asked) == 2
+    for pool in (
+        [candidate(1, patch="+bad"), candidate(2, patch="+good" + "x" * 9_000)],
+        [candidate(1, patch="+good"), candidate(2, patch="+good")],
+        [candidate(1), candidate(2, patch="+good")],
+    ):
+        assert (await select(pool, Ports(Model(fuller)), Question("Make it better."))).asked == 0
+
+
+async def test_arguments_that_can_not_be_written_down_are_not_shown() -> None:
+    model = Model(fuller)
+    pool = [candidate(n, behaviour={"m.py:twicepickle:gASV": str(n)}, patch=f"+{'good' * (n - 1)}") for n in (1, 2)]
+    assert (await select(pool, Ports(model), Question("Make it better."))).number == 2
+    assert not any("pickle" in text for text in model.asked)
 
 
 async def test_from_nothing_nothing_is_chosen() -> None:
@@ -191,5 +227,5 @@ async def test_evidence_stands_before_the_comparator() -> None:
     better = candidate(1, Vector(targets={"t": True, "u": True}), {TWO: "3"})
     worse = candidate(2, Vector(targets={"t": True, "u": False}), {TWO: "4"})
     model = Model(right("4"))
-    assert (await select([better, worse], Ports(model), QUESTION, "full")).number == 1
+    assert (await select([better, worse], Ports(model), QUESTION)).number == 1
     assert model.asked == []

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from msgspec.structs import replace
 
 from assay.app.strategy import strategy_for
 from assay.core.budget import Budget
+from assay.core.check import CheckRun
 from assay.core.events import CheckFinished, ContextAdded, TurnEnded
 from assay.core.messages import Message, Text, UserMessage
 from assay.core.model import ModelRequest, Reasoning
 from assay.core.policy import Decision, Effect, Label
 from assay.core.workspace import Command, CommandResult
 from assay.run.run import Strategy, tool_loop
-from assay.search.single import REPAIRING, take_single
+from assay.search import single
+from assay.search.caps import Look
+from assay.search.single import REPAIRING, Shot, digest, small_changes, take_single
 from assay.testing import MemoryWorkspace, ScriptedModel, call, reply
 from assay.testing.models import PROFILE, Reply
+from assay.verify.reports import Report
+from assay.verify.runners import Execution, check_of
 from run.house import House, read, words
 
 CHECK = "python3 test_calc.py"
@@ -88,6 +95,45 @@ async def test_a_task_that_one_reply_solves_costs_one_request() -> None:
     assert "calc.py:4-5 add" in shown and "```python\ndef add(a, b):\n    return a - b\n```" in shown
     assert "unrelated" not in shown
     assert shown.index("<environment>") < shown.index("<located>") < shown.index("make the whole change in this reply")
+
+
+@pytest.mark.parametrize(
+    ("signature", "end"), [("", "failed before and passes now."), ("x", "some of what failed passes now.")]
+)
+def test_nothing_is_said_to_pass_that_does_not(signature: str, end: str) -> None:
+    run = SimpleNamespace(parts=SimpleNamespace(workspace=MemoryWorkspace({})))
+    red = SimpleNamespace(check=SimpleNamespace(command=CHECK))
+    shot = Shot(SimpleNamespace(run=run, red=red, looks=[Look("x", 2, 0), Look(signature, 1, 1)]))  # type: ignore[arg-type]
+    assert shot._summary().endswith(end)
+
+
+def test_a_long_command_leaves_room_for_the_end_of_the_output_and_for_no_more() -> None:
+    check = check_of(f"{CHECK} {'x' * 2_000}", "--check")
+    ran = CheckRun(check.command, "t", False, 1, 0.1, "", "noise " * 500 + "the end")
+    said = digest(Execution(check, ran, Report(), "", False))
+    assert said.endswith("the end")
+    assert len(said) < 2_600
+
+
+async def test_what_is_found_by_trying_is_found_in_the_files_of_the_start_and_a_defect_there_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = Bench()
+    run = house.run(checks=(CHECK,))
+    await run.start_tree()
+    house.workspace.files["calc.py"] = b"edited meanwhile"
+    seen: list[dict[str, str]] = []
+
+    async def search(copy: object, red: object, sources: dict[str, str], *rest: object) -> object:
+        seen.append(sources)
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(single, "search", search)
+    first = SimpleNamespace(run=SimpleNamespace(seconds=0))
+    red = SimpleNamespace(check=SimpleNamespace(runner="pytest"), first=first)
+    async with small_changes(run, red) as found:  # type: ignore[arg-type]
+        assert await found() == ""
+    assert seen[0]["calc.py"] == CALC
 
 
 async def test_its_own_words_are_the_answer() -> None:

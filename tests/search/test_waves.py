@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,14 @@ from msgspec.structs import replace
 from assay.core.budget import Budget
 from assay.core.check import Criterion, DiffStat, Evidence, OutcomeName, Verdict
 from assay.core.errors import AuthError
-from assay.core.events import AttemptFinished, AttemptSelected, Checkpointed, Noticed, TurnEnded
+from assay.core.events import AttemptFinished, AttemptSelected, Checkpointed, ModelReplied, Noticed, TurnEnded
 from assay.core.messages import Usage
 from assay.core.model import Model, ModelRequest, estimate_tokens
 from assay.core.policy import EXTERNAL, OPERATOR
 from assay.loop.turn import Stop
 from assay.run.run import Run, tool_loop
 from assay.search.effort import Dial, dial_of
-from assay.search.plan import OPENING, Failed, fresh, handed_on, plans, restart
+from assay.search.plan import KNOWN, OPENING, Failed, fresh, handed_on, plans, restart
 from assay.search.waves import Lost, Ports, go_on, resumed, share, wanted
 from assay.testing import FunctionModel, reply
 from assay.testing.models import PROFILE, Reply
@@ -264,6 +264,83 @@ async def test_a_budget_holds_for_all_together(tmp_path: Path, tokens: int) -> N
     ended = await game.turn(budget=Budget(tokens=tokens))
     assert ended.verdict.outcome in ("failed", "budget")
     assert game.run.state.spent.usage.total <= tokens
+
+
+LONGER: Sequence[Reply] = [*mend(), reply("", [write("more\n", "c.txt")]), "longer"]
+"""Turns the check green, too, and changes more."""
+
+
+def tie(folder: Path, word: Callable[[str], str], effort: str = "high") -> tuple[Game, list[str]]:
+    """A game whose second and third attempt are both green; `word` is the comparator's."""
+    asked: list[str] = []
+
+    def answer(request: ModelRequest) -> Reply:
+        said = opening(request)
+        if "Which one does what the task asks for" in said:
+            asked.append(said)
+            return word(said)
+        return nth(request, LONGER if KNOWN in said else RIGHT if OPENING in said else WRONG)
+
+    game = Game(folder, {}, effort)
+    game.house.model = FunctionModel(answer)
+    return game, asked
+
+
+def longer(said: str) -> str:
+    return "ANSWER: A" if "c.txt" in said.partition("\nB:\n")[0] else "ANSWER: B"
+
+
+async def test_of_results_that_pass_alike_a_model_says_which_is_right(tmp_path: Path) -> None:
+    game, asked = tie(tmp_path, longer)
+    ended = await game.turn()
+    assert (ended.verdict.outcome, ended.selected, len(asked)) == ("verified", 3, 2)
+    assert "c.txt" in game.house.workspace.files
+    assert "comparison" in game.chosen.why
+    replies = [event for event in game.house.of(ModelReplied) if isinstance(event, ModelReplied)]
+    assert [each.role for each in replies if each.role != "solver"] == ["comparator"] * 2
+
+
+@pytest.mark.parametrize("word", ["ANSWER: A", "ANSWER: NEITHER", "", "ANSWER: A or ANSWER: B, who knows"])
+async def test_without_a_clear_word_the_evidence_decides(tmp_path: Path, word: str) -> None:
+    game, asked = tie(tmp_path, lambda _: word)
+    ended = await game.turn()
+    assert (ended.verdict.outcome, ended.selected, len(asked)) == ("verified", 2, 2)
+    assert "size" in game.chosen.why
+
+
+async def test_with_less_effort_nobody_is_asked(tmp_path: Path) -> None:
+    game, asked = tie(tmp_path, longer)
+    game.dial = replace(game.dial, compares=False)
+    assert ((await game.turn()).selected, asked) == (2, [])
+
+
+async def test_a_comparison_that_the_budget_cuts_short_decides_nothing(tmp_path: Path) -> None:
+    game, asked = tie(tmp_path, longer)
+    ended = await game.turn(budget=Budget(steps=12))
+    assert (ended.selected, len(asked), game.run.state.spent.steps) == (2, 1, 12)
+
+
+async def test_an_attempt_that_uses_all_its_time_leaves_some_to_take_what_another_made(tmp_path: Path) -> None:
+    game = Game(tmp_path, {"": WRONG, OPENING: RIGHT}, "high")
+
+    async def waits(request: ModelRequest) -> Reply:
+        await asyncio.sleep(60)
+        return "never"
+
+    game.models["p/two"] = FunctionModel(waits)
+    game.ports = replace(game.ports, others=("p/slow", "p/two"))
+    game.models["p/slow"] = game.house.model
+    ended = await game.turn(budget=Budget(seconds=2.0))
+    assert [each.result for each in game.made] == ["red", "green", "invalid"]
+    assert (ended.verdict.outcome, ended.selected) == ("verified", 2)
+
+
+def test_time_is_left_for_what_follows_attempts_and_rounds_share_it() -> None:
+    run = House("x").run(budget=Budget(seconds=100.0))
+    beside, row = share(run, 3, dial_of("max")), share(run, 3, dial_of("max"), rounds=3)
+    assert beside and row and beside.seconds and row.seconds
+    assert row.seconds * 3 == pytest.approx(beside.seconds)
+    assert 50 < beside.seconds < 100
 
 
 # --- plans and rules ------------------------------------------------------------------------------------------------

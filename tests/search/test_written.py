@@ -52,6 +52,15 @@ def test_checks_are_new_test_files_that_say_how_they_fail() -> None:
     assert read_checks(REPLY, [*FILES, "tests/test_total.py"], 5) == found[1:], "what exists is not written over"
 
 
+@pytest.mark.parametrize(
+    "path", [".claude/tests/test_a.py", "tests/.vscode/test_a.py", "tests/../test_a.py", "/test_a.py"]
+)
+def test_a_check_lies_where_a_model_may_write(path: str) -> None:
+    reply = f"```python path={path}\n# fails now with: it\nassert 0\n```"
+    assert read_checks(reply, (), 1) == []
+    assert read_checks(reply.replace(path, "tests/test_a.py"), (), 1)
+
+
 @given(st.text(alphabet="`~ \npath=ab/test_.py#:fails now with", max_size=300))
 def test_reading_never_raises(reply: str) -> None:
     for check in read_checks(reply, FILES, 3):

@@ -54,6 +54,8 @@ class Attempts:
         self._cascade = cascade
         self._open = open_model
         self._prepare = prepare
+        self._models: dict[str, Model] = {}
+        """Those opened so far: one serves all attempts of the session, as the session's own does."""
 
     def behind(self, strategy: Strategy | None) -> Strategy | None:
         """`strategy`, with what follows it; itself where nothing can."""
@@ -73,10 +75,18 @@ class Attempts:
         from assay.app.strategy import strategy_for
         from assay.search.waves import Ports
 
-        return Ports(self._fork, self._lost, self._prepare, strategy_for, self._open, self._others, self._cascade)
+        return Ports(self._fork, self._lost, self._prepare, strategy_for, self._model, self._others, self._cascade)
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            self._models[name] = self._open(name)
+        return self._models[name]
 
     def _folder(self) -> Path:
         return Path(self._run.parts.spill) / FOLDER
+
+    def _logs(self) -> list[Path]:
+        return [path for path in self._folder().glob("*.jsonl") if path.stem.isdecimal()]
 
     def _fork(self, upto: int) -> Opened:
         """The next free log of `ID/attempts/N.jsonl`, with the session's records up to `upto`."""
@@ -85,7 +95,7 @@ class Attempts:
         from assay.sessions.reader import LogReader
 
         source, folder = self._log(), self._folder()
-        number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0)
+        number = 1 + max((int(path.stem) for path in self._logs()), default=0)
         store = SessionLog.create(folder / f"{number}.jsonl")
         lines = LogReader(source.path).lines()
         try:
@@ -114,20 +124,24 @@ class Attempts:
         run = self._run
         told = {event.log for event in run.state.attempts}
         found: list[Lost] = []
-        for path in sorted(self._folder().glob("*.jsonl")):
-            state = State()
+        for path in sorted(self._logs(), key=lambda path: -int(path.stem)):
+            if str(path) in told:
+                continue
+            state, turn = State(), ""
             try:
-                records = list(LogReader(path).records())
+                for record in LogReader(path).records():
+                    state.apply(record)
+                    turn = record.event.turn if isinstance(record.event, InputReceived) else turn
             except AssayError:
                 continue
-            turns = [record.event.turn for record in records if isinstance(record.event, InputReceived)]
-            if str(path) in told or turns[-1:] != [run.state.turn]:
+            if not turn:
                 continue
-            for record in records:
-                state.apply(record)
+            if turn != run.state.turn:
+                # The newest first: what comes now is of earlier turns, too, and each log holds all before it.
+                break
             spent = state.spent
             found.append(Lost(str(path), "", spent.steps, spent.usage if spent.steps else Usage(), state.dollars))
-        return found
+        return found[::-1]
 
 
 def _lazily(first: Strategy | None, dial: Dial, said: bool, ports: Callable[[], Ports]) -> Strategy:

@@ -116,7 +116,7 @@ def _several(a: str, b: str, n: int) -> EditTask:
 
 def _unicode(a: str, b: str, n: int) -> EditTask:
     code = f"GRÜSSE = {{\n    'é': 'α → {a}',\n    'ß': '{n} €',\n}}\n"
-    return EditTask(f"{a}.py", code, f"Put {b} in place of {a}.", code.replace(a, b).replace(f"{b}.py", f"{a}.py"))
+    return EditTask(f"{a}.py", code, f"Put {b} in place of {a}.", code.replace(a, b))
 
 
 def _new(a: str, b: str, n: int) -> EditTask:

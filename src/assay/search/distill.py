@@ -100,7 +100,7 @@ class _Fold:
                 self._checked(run)
             case ContextAdded(owner="gate", text=text) if not self.red:
                 self.red[""] = _clip(text.partition("\n")[2] or text, _EVIDENCE)
-            case AttemptFinished(result="red" | "invalid") as event:
+            case AttemptFinished(result="red" | "invalid", log="") as event if event.location:
                 self.tried.append(_clip(f"{event.strategy} at {event.location}: {event.note or event.result}", 120))
                 self.places[event.location] = None
             case _:
@@ -109,10 +109,14 @@ class _Fold:
     def _edited(self, diff: str, display: str) -> None:
         self.since += 1
         rows = diff.splitlines()
-        path = next((row[6:] for row in rows if row.startswith("+++ b/")), "") or display.split(" ")[1].rstrip(":")
+        named = display.partition(" ")[2].partition(" ")[0].rstrip(":")
+        path = next((row[6:] for row in rows if row.startswith("+++ b/")), named)
+        if not path:
+            return
         self.files[path] += 1
-        gone = _first(row[1:].strip() for row in rows if row.startswith("-") and not row.startswith("---"))
-        new = _first(row[1:].strip() for row in rows if row.startswith("+") and not row.startswith("+++"))
+        body = rows[next((number for number, row in enumerate(rows) if row.startswith("@@")), len(rows)) :]
+        gone = _first(row[1:].strip() for row in body if row.startswith("-"))
+        new = _first(row[1:].strip() for row in body if row.startswith("+"))
         self.places[path + _line(rows)] = None
         change = " ".join(
             [*([f"-`{_clip(gone, _LINE)}`"] if gone else []), *([f"+`{_clip(new, _LINE)}`"] if new else [])]

@@ -35,6 +35,9 @@ class Dial(Struct, frozen=True):
     tokens: int
     """Tokens of a turn with one file at fault; for work across a repository five times as many."""
 
+    compares: bool = False
+    """Ask a model which of several results that pass is right."""
+
     @property
     def candidates(self) -> int:
         return sum(self.waves)
@@ -43,8 +46,8 @@ class Dial(Struct, frozen=True):
 DIALS: dict[Effort, Dial] = {
     "low": Dial(10.0, 4, 8, 1_000, (1,), 12, 6, 1, 0.80, 8_000),
     "medium": Dial(30.0, 16, 24, 4_000, (1, 1, 2), 20, 10, 2, 0.92, 32_000),
-    "high": Dial(120.0, 64, 48, 16_000, (3, 1, 2, 2), 60, 30, 6, 0.97, 96_000),
-    "max": Dial(300.0, 128, 96, 48_000, (4, 2, 2, 4, 4), 120, 60, 8, 0.98, 400_000),
+    "high": Dial(120.0, 64, 48, 16_000, (3, 1, 2, 2), 60, 30, 6, 0.97, 96_000, True),
+    "max": Dial(300.0, 128, 96, 48_000, (4, 2, 2, 4, 4), 120, 60, 8, 0.98, 400_000, True),
 }
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,8 +13,6 @@ from assay.search.candidate import Candidate
 from assay.search.clusters import clusters
 from assay.search.compare import BRACKET, Ports, Question, knock_out
 from assay.search.rules import EVIDENCE, TIES, share, sift
-
-Selector = Literal["none", "evidence", "full"]
 
 
 class Selection(Struct, frozen=True):
@@ -27,7 +24,6 @@ class Selection(Struct, frozen=True):
     """Every other one's number -> the rule by which it went, and its reason."""
     asked: int = 0
     """Questions put to a model."""
-    tokens: int = 0
     usage: Usage = Usage()
 
 
@@ -35,25 +31,22 @@ async def select(
     pool: Sequence[Candidate],
     ports: Ports = Ports(),  # noqa: B008 - frozen
     question: Question = Question(),  # noqa: B008 - frozen
-    selector: Selector = "evidence",
 ) -> Selection:
-    """One of `pool`. What was run decides, and the comparator only among candidates that it leaves, when `selector` is
-    `full` and there is something to ask with; `none` takes the first that is green, else as `evidence`."""
+    """One of `pool`. What was run decides, and the comparator only among green candidates that it leaves, when there is
+    something to ask with."""
     if not pool:
         return Selection(0, "nothing was made")
-    if selector == "none" and (first := _first_green(pool)):
-        return Selection(first, "the first that is green", _others(pool, first, "order: another was green before it"))
     sifted = sift(pool, EVIDENCE)
     dropped, asked, usage = dict(sifted.dropped), 0, Usage()
     left, last = sifted.left, sifted.last
-    if selector == "full" and ports.ask is not None and len(left) > 1:
+    if ports.ask is not None and len(left) > 1 and all(one.vector.green for one in left):
         left, beaten, asked, usage = await _compared(left, question, ports)
         dropped |= beaten
         last = "comparison" if beaten else last
     settled = sift(left, TIES, pool)
     dropped |= settled.dropped
     chosen = settled.left[0]
-    return Selection(chosen.number, _why(pool, chosen, settled.last or last), dropped, asked, usage.total, usage)
+    return Selection(chosen.number, _why(pool, chosen, settled.last or last), dropped, asked, usage)
 
 
 def leader(pool: Sequence[Candidate]) -> Candidate | None:
@@ -67,7 +60,7 @@ async def _compared(
 ) -> tuple[tuple[Candidate, ...], dict[int, str], int, Usage]:
     """The comparator's word on the ways of behaving among `left`; whoever behaves as a loser goes with it."""
     left = await _observed(left, ports)
-    groups = clusters(left)
+    groups = _ways(left)
     if len(groups) < 2:
         return tuple(left), {}, 0, Usage()
     by_number = {candidate.number: candidate for candidate in left}
@@ -91,16 +84,18 @@ async def _observed(left: Sequence[Candidate], ports: Ports) -> Sequence[Candida
     return [replace(one, behaviour=dict(answer)) for one, answer in zip(left, answers, strict=True)]
 
 
+def _ways(left: Sequence[Candidate]) -> list[tuple[int, ...]]:
+    """Who behaves alike; where nobody was observed, who changed the same."""
+    if any(one.behaviour for one in left):
+        return clusters(left)
+    found: dict[str, list[int]] = {}
+    for one in left:
+        found.setdefault(one.patch or str(one.number), []).append(one.number)
+    return [tuple(numbers) for numbers in found.values()]
+
+
 def _group(groups: Sequence[tuple[int, ...]], number: int) -> tuple[int, ...]:
     return next(group for group in groups if number in group)
-
-
-def _first_green(pool: Sequence[Candidate]) -> int:
-    return min((one.number for one in pool if one.vector.green and not one.protected), default=0)
-
-
-def _others(pool: Sequence[Candidate], chosen: int, reason: str) -> dict[int, str]:
-    return {one.number: reason for one in pool if one.number != chosen}
 
 
 def _why(pool: Sequence[Candidate], chosen: Candidate, last: str) -> str:

@@ -40,6 +40,8 @@ HINT_PATIENCE = 5.0
 """Seconds that a model which did not do it at once waits for what is found by trying."""
 DIGEST = 1_050
 """Characters of what goes back when the check stays red: about 300 tokens."""
+LEAST = 300
+"""Characters of the output's end, however long the command."""
 WITH_CODE = (
     "`{check}` fails now. Above is the code it most likely comes from, as it is in the files: it may be edited without "
     "reading it first. If it suffices, make the whole change in this reply, with edits and no other call; otherwise "
@@ -78,10 +80,11 @@ async def small_changes(run: Run, red: Baseline) -> AsyncGenerator[Found]:
     a model that did not do it at once of those that turn `red` green: "" when none did, or none yet."""
 
     async def look() -> str:
-        sources, _ = await read_sources(run.parts.workspace)
-        python = python_of(sources)
         try:
             async with run.parts.workspace.copy(await run.start_tree()) as copy:
+                # Of a turn that goes on, the files themselves are edited already.
+                sources, _ = await read_sources(copy)
+                python = python_of(sources)
                 return hint(await search(copy, red, python, (), dial_of("low"), run.state.prompt), python)
         except WorkspaceError:
             return ""
@@ -92,7 +95,8 @@ async def small_changes(run: Run, red: Baseline) -> AsyncGenerator[Found]:
 
     async def found() -> str:
         done, _ = await asyncio.wait({looking}, timeout=HINT_PATIENCE) if looking else (set[asyncio.Task[str]](), None)
-        return next((one.result() for one in done), "")
+        # A defect in what is only a hint must not cost the turn.
+        return next((one.result() for one in done if not one.cancelled() and one.exception() is None), "")
 
     try:
         yield found
@@ -277,11 +281,14 @@ class Shot(Middleware):
         """What was done, for whoever reads the result of a model that only made calls."""
         run, check = self._attempt.run, self._attempt.red.check.command
         changed = sorted(relative(path, run.parts.workspace.root) for path in self._touched)
+        if self._attempt.looks[-1].signature:
+            return f"Changed {listed(changed)}. `{check}` still fails, but some of what failed passes now."
         return f"Changed {listed(changed)}. `{check}` failed before and passes now."
 
 
 def digest(done: Execution, limit: int = DIGEST) -> str:
-    """What a red run says, at most `limit` characters: each failing test with its reason, or the end of the output."""
+    """What a red run says, at most `limit` characters but for a long command: each failing test with its reason, or the
+    end of the output."""
     tests = done.run.tests
     count = f" ({len(done.failing)} of {len(tests)} tests)" if done.failing else ""
     text = f"After these edits `{done.check.command}` still fails{count}:"
@@ -290,7 +297,7 @@ def digest(done: Execution, limit: int = DIGEST) -> str:
     rows = [f"{test}: {first_words(done.report.reasons.get(test, ''), 240)}".rstrip(": ") for test in done.failing]
     if not rows:
         tail = done.run.tail.strip()
-        return f"{text}\n{tail[-(limit - len(text) - 2) :]}"
+        return f"{text}\n{tail[-max(limit - len(text) - 2, LEAST) :]}"
     for number, row in enumerate(rows):
         if len(text) + len(row) > limit - 20:
             return f"{text}\n- … {len(rows) - number} more"

@@ -10,16 +10,15 @@ from assay.core.errors import WorkspaceError
 from assay.core.events import ContextAdded, CriteriaDeclared, Noticed
 from assay.repair.mutate.change import Place
 from assay.repair.mutate.rank import mutations
-from assay.repair.source import functions, parsed, span
 from assay.run.run import Run
 from assay.search.candidate import Candidate
 from assay.search.clusters import clusters
+from assay.search.tied import changes_of
 from assay.search.written import MUTANTS, Earned, Written, earn, kills
 from assay.search.written_run import Tester, criterion_of
 from assay.sessions.fold import History
 
 OWNER = "written"
-LARGEST = 400_000
 SPREAD = 8
 """Of the mutants, every which one is tried: neighbours in the ranking are alike."""
 
@@ -94,15 +93,10 @@ class Votes:
         run = self._run
         sources: dict[str, str] = {}
         places: list[Place] = []
-        for change in await run.workspace.changes(self._start, tree):
-            data = await run.workspace.read_at(tree, change.path) if change.path.endswith(".py") else None
-            if data is None or len(data) > LARGEST:
-                continue
-            old = (await run.workspace.read_at(self._start, change.path) or b"").decode("utf-8", "replace")
-            text = data.decode("utf-8", "replace")
-            if found := _changed_functions(change.path, old, text):
-                sources[change.path] = text
-                places += found
+        for path, (text, found) in (await changes_of(run, self._start, tree)).items():
+            if found:
+                sources[path] = text
+                places += [Place(path, each.start, each.end, each.symbol, 1.0) for each in found]
         trees: list[str] = []
         for nth, patch in enumerate(mutations(sources, places, MUTANTS * SPREAD)):
             if nth % SPREAD == 0:
@@ -117,15 +111,3 @@ class Votes:
             for path, text in files.items():
                 copy.write_file(path, text.encode("utf-8", "replace"), copy.read_file(path).stamp)
             return await copy.snapshot()
-
-
-def _changed_functions(path: str, old: str, new: str) -> list[Place]:
-    """The functions of `new` whose text `old` does not hold."""
-    tree = parsed(new)
-    lines = new.splitlines(keepends=True)
-    found: list[Place] = []
-    for symbol, node in functions(tree) if tree else ():
-        start, end = span(node)
-        if "".join(lines[start - 1 : end]).strip() not in old:
-            found.append(Place(path, start, end, symbol, 1.0))
-    return found

@@ -34,6 +34,7 @@ from assay.search.plan import Failed, Plan, handed_on, plans
 from assay.search.select import Selection, leader, select
 from assay.search.single import OWNER as SHOT
 from assay.search.single import Attempt
+from assay.search.tied import Tied
 from assay.search.vector import vector_of
 from assay.search.votes import Votes
 from assay.search.written import Written
@@ -44,6 +45,8 @@ _JUDGED = frozenset({None, "failed", "stuck"})
 """Ends of an attempt after which its work can be judged and another one makes sense."""
 UNKNOWN = Label("external", "secret")
 """Of an attempt of which nobody remembers what it read."""
+TIME = 0.75
+"""Of the time left, what attempts may use."""
 LEFT = "the program ended before it did"
 
 
@@ -322,20 +325,21 @@ class Waves:
 
     async def _wave(self, planned: Sequence[Plan], model: Model | None = None) -> bool:
         """Make attempts side by side; False when the budget has no room for them."""
-        budget = share(self.run, len(planned), self.dial)
+        using = [model or self._mixed(plan.model) for plan in planned]
+        local = any(each.profile.name.startswith("local/") for each in using)
+        at_once = 1 if local else self.ports.at_once
+        budget = share(self.run, len(planned), self.dial, -(-len(planned) // at_once))
         if budget is None:
             return False
         orders: list[Order] = []
-        for plan in planned:
+        for plan, its_model in zip(planned, using, strict=True):
             self._made += 1
-            using = model or self._mixed(plan.model)
             known = frozenset(each.tree for each in self._candidates)
-            orders.append(Order(self._made, using, budget, plan.text, plan.origin, plan.label, known))
+            orders.append(Order(self._made, its_model, budget, plan.text, plan.origin, plan.label, known))
         first, last = orders[0].number, orders[-1].number
         name = f"attempt {first}" if first == last else f"attempts {first} to {last}"
         self.run.progress(OWNER, f"{name}: {'; '.join(order.origin for order in orders)}")
-        local = any(order.model.profile.name.startswith("local/") for order in orders)
-        slots = asyncio.Semaphore(1 if local else self.ports.at_once)
+        slots = asyncio.Semaphore(at_once)
         made: dict[int, Made] = {}
 
         async def one(order: Order) -> None:
@@ -371,7 +375,9 @@ class Waves:
             return stop  # none but the turn's own was made, and nothing new is known of it
         # One that changed protected paths is nobody's to take over.
         fit = [each for each in pool if not each.protected or each.number == self._own]
-        choice = await select(fit, selector="evidence")
+        tied = Tied(run, self._start)
+        fit = await tied.observed(fit)
+        choice = await (select(fit, tied.ports, tied.question()) if self.dial.compares else select(fit))
         own = self._pool.get(self._own)
         first_passed = own is not None and own.candidate.vector.green and not own.candidate.protected
         sure = belief(fit, self._ground, self.dial, chosen=choice.number)
@@ -410,14 +416,15 @@ class Waves:
         return line
 
 
-def share(run: Run, among: int, dial: Dial) -> Budget | None:
-    """What each of `among` attempts may spend of what is left; None when that is not enough for one request."""
+def share(run: Run, among: int, dial: Dial, rounds: int = 1) -> Budget | None:
+    """What each of `among` attempts, made in so many `rounds` of several at once, may spend of what is left; None when
+    that is not enough for one request. Time is left to judge what they made: a turn that is out of it takes nothing."""
     budget, spent = run.options.budget, run.spent
     most = dial.turns + dial.extension
     steps = most if budget.steps is None else min((budget.steps - spent.steps) // among, most)
     tokens = None if budget.tokens is None else (budget.tokens - spent.usage.total) // among
     dollars = None if budget.dollars is None else (budget.dollars - spent.dollars) / among
-    seconds = None if budget.seconds is None else budget.seconds - spent.seconds
+    seconds = None if budget.seconds is None else (budget.seconds - spent.seconds) * TIME / rounds
     if steps < 1 or (tokens is not None and tokens < 400) or (dollars is not None and dollars <= 0):
         return None
     return Budget(steps, tokens, dollars, seconds) if seconds is None or seconds > 0 else None

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from assay.core.messages import AssistantMessage, Message, Text, UserMessage
 from assay.core.model import ModelRequest
+from assay.core.protected import protected_part
 from assay.verify.protect import path_kind
 
 LONGEST = 20_000
@@ -119,8 +120,9 @@ def read_checks(reply: str, files: Sequence[str], count: int) -> list[Written]:
     for match in _BLOCK.finditer(reply[: LONGEST * 4]):
         path, text = match[2].removeprefix("./"), match[3]
         because = _BECAUSE.search(text)
-        sound = path_kind(path) == "test" and ".." not in path.split("/") and not path.startswith(("/", "-", "~"))
-        if sound and because and path not in known and len(text) <= LONGEST:
+        parts = path.split("/")
+        sound = path_kind(path) == "test" and ".." not in parts and not path.startswith(("/", "-", "~"))
+        if sound and not protected_part(parts) and because and path not in known and len(text) <= LONGEST:
             found.setdefault(path, Written(path, text, because[1][:200]))
     return [*found.values()][:count]
 

@@ -9,6 +9,7 @@ from assay.core.errors import WorkspaceError
 from assay.core.messages import Message
 from assay.core.model import ModelRequest
 from assay.run.run import Run
+from assay.search.aside import ask_aside
 from assay.search.written import Ran, Written, read_checks, request_checks
 from assay.verify.baseline import Runs
 from assay.verify.evidence import failure_of, narrow
@@ -29,7 +30,7 @@ class Tester:
         self._primary: Check | None = None
 
     async def write(self, count: int) -> list[Written]:
-        """At most `count` checks; [] when the model has none to offer, or can't be asked."""
+        """At most `count` checks; [] when the model has none to offer, can't be asked, or the budget has no room."""
         run = self._run
         self._files = await run.workspace.list_files(100_000)
         base = ModelRequest(
@@ -43,8 +44,8 @@ class Tester:
         if request is None or count < 1:
             return []
         run.progress("check", "writing checks")
-        said = await run.ask(request, role="tester")
-        return [] if said.failure else read_checks(said.text, self._files, count)
+        said = await ask_aside(run, request, "tester", run.next_input())
+        return read_checks(said.text, self._files, count) if said else []
 
     async def ran(self, tree: str, check: Written) -> Ran:
         """What `check` says about `tree`. Asking twice costs nothing."""

@@ -17,7 +17,7 @@ from assay.core.errors import WorkspaceError
 from assay.core.workspace import Command, CommandResult, Workspace
 from assay.repair.patch import Patch
 from assay.repair.trial.command import Driven, driven
-from assay.repair.trial.words import Call, Status, Step, Traced, Tried, Want
+from assay.repair.trial.words import Answer, Call, Status, Step, Traced, Tried, Want
 
 MODULES = ("pool", "changing", "observing", "runners", "tracing", "trying", "main")
 """Parts of the driver, each after those that it needs."""
@@ -76,6 +76,7 @@ class _Row(Struct):
     number: int = -1
     call: str = ""
     digest: str = ""
+    text: str = ""
     trouble: str = ""
     began: list[int] | None = None
     end: float | None = None
@@ -163,16 +164,16 @@ class Bench:
 
     async def observe(
         self, patches: Sequence[Patch], calls: Sequence[Call], seconds: float = 10.0
-    ) -> list[dict[str, str]]:
-        """For no change at all, and then for each patch: call -> digest of its result, its exception, what it made of
-        its arguments and what it printed. Calls that were not reached are missing."""
-        found: list[dict[str, str]] = [{} for _ in range(len(patches) + 1)]
+    ) -> list[dict[str, Answer]]:
+        """For no change at all, and then for each patch: call -> its result, its exception, what it made of its
+        arguments and what it printed. Calls that were not reached are missing."""
+        found: list[dict[str, Answer]] = [{} for _ in range(len(patches) + 1)]
         if self._driven is None or not calls:
             return found
         want = Want(seconds=seconds, calls=tuple(calls))
         for row in await self._run("observe", want, [Patch(()), *patches]):
             if 0 <= row.number < len(found):
-                found[row.number][row.call] = row.digest
+                found[row.number][row.call] = Answer(row.digest, row.text)
         return found
 
     async def _run(self, mode: str, want: Want, patches: Sequence[Patch], paths: Sequence[str] = ()) -> list[_Row]:

@@ -55,6 +55,15 @@ class Call(Struct, frozen=True):
         return f"{self.path}:{self.symbol}{self.arguments}"
 
 
+class Answer(Struct, frozen=True):
+    """What came of a call."""
+
+    digest: str
+    """`value`, `raised`, `late` or `absent` (there is no such function), and a digest of all that can be seen of it."""
+    text: str = ""
+    """The same for people and models, cut short: equal texts don't make equal answers."""
+
+
 class Step(Struct, frozen=True):
     """What ran while one line of a test was at work."""
 

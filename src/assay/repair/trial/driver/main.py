@@ -77,14 +77,15 @@ def _observe(job, files, sources, say):
     def work(n):
         def inside(tell):
             sources.use(job["candidates"][n])
-            observing.observe(files, job["want"]["calls"], tell)
+            observing.observe(files, job["want"]["calls"], tell, words=True)
 
         return trying.quiet(inside)
 
     def finished(n, outcome):
         for row in outcome.rows:
             if isinstance(row.get("call"), str):
-                say({"number": n, "call": row["call"], "digest": str(row.get("digest"))[:100]})
+                told = {key: str(row.get(key))[:700] for key in ("digest", "text")}
+                say({"number": n, "call": row["call"], **told})
         return where.cpu < job["want"]["seconds"]
 
     where.run(((n, work(n), 10.0) for n in range(len(job["candidates"]))), finished)

@@ -1,4 +1,4 @@
-"""What a function answers to recorded arguments, as digests that are equal when the answers are."""
+"""What a function answers to recorded arguments: digests that are equal when the answers are, and words to read."""
 
 import ast
 import base64
@@ -19,6 +19,8 @@ EACH = 0.3
 TOTAL = 3.0
 ITEMS = 200
 DEPTH = 6
+TEXT = 300
+"""Characters of an answer in words."""
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 
 
@@ -33,8 +35,8 @@ class _Printed(io.StringIO):
         return len(text)
 
 
-def observe(files, calls, say):
-    """Say `{call, digest}` for each of `calls`: [path, symbol, arguments, key]."""
+def observe(files, calls, say, words=False):
+    """Say `{call, digest, text}` for each of `calls`: [path, symbol, arguments, key]; a text only with `words`."""
 
     def late(*_):
         raise _Late
@@ -54,30 +56,46 @@ def observe(files, calls, say):
                 found = getattr(found, part)
             args, named = arguments_of(arguments)
         except BaseException as error:
-            say({"call": key, "digest": "absent " + type(error).__name__})
+            say({"call": key, "digest": "absent " + type(error).__name__, "text": ""})
             continue
-        say({"call": key, "digest": answer(found, args, named)})
+        digest, text = answer(found, args, named, words)
+        say({"call": key, "digest": digest, "text": text})
 
 
-def answer(function, args, named):
-    printed, kind = _Printed(), "value"
+def answer(function, args, named, words):
+    printed, kind, text = _Printed(), "value", ""
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             pool._setitimer(signal.ITIMER_PROF, EACH)
             try:
-                value = shape(function(*args, **named), DEPTH)
+                result = function(*args, **named)
+                value = shape(result, DEPTH)
+                # What was changed in place is the answer of whoever returns nothing.
+                text = (plain(result) if result is not None else "arguments after it: " + plain(args)) if words else ""
             finally:
                 pool._setitimer(signal.ITIMER_PROF, 0)
     except _Late:
-        kind, value = "late", ""
+        kind, value, text = "late", "", "does not end in time"
     except BaseException as error:
         kind, value = "raised", type(error).__name__
+        text = "raises " + value if words else ""
     try:
         after = shape([args, named], DEPTH)
     except BaseException as error:
         after = type(error).__name__
-    text = "\0".join((kind, value, after, printed.getvalue()[:20000]))
-    return kind + " " + hashlib.sha256(_ADDRESS.sub("0x", text).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    whole = "\0".join((kind, value, after, printed.getvalue()[:20000]))
+    digest = hashlib.sha256(_ADDRESS.sub("0x", whole).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    said = ", prints " + repr(printed.getvalue()[:TEXT]) if words and printed.getvalue() else ""
+    return kind + " " + digest, text[:TEXT] + said[:TEXT]
+
+
+def plain(value):
+    """A value as its own language writes it; as its shape where that tells nothing."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = ""
+    return shape(value, DEPTH) if not text or _ADDRESS.search(text) else text
 
 
 def arguments_of(text):
