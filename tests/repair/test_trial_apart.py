@@ -167,6 +167,12 @@ async def test_descriptors_of_the_driver_are_closed_for_candidates(tmp_path: Pat
         assert await statuses(bench, change(CALC, BODY, lie)) == ["invalid"]
 
 
+async def test_tests_that_have_the_system_collect_children_end_no_batch(tmp_path: Path) -> None:
+    lines = "import signal\n\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    async with opened(tmp_path, {"calc.py": CALC, "test_calc.py": lines + TESTS}, PYTEST, [ADD], [DOUBLE]) as bench:
+        assert await statuses(bench, change(CALC, BODY, "return a * b"), GOOD) == ["red", "plausible"]
+
+
 def test_every_part_of_the_driver_is_sent_and_reads_as_python_3_8() -> None:
     folder = Path(assay.repair.trial.__file__).parent / "driver"
     assert {file.stem for file in folder.glob("*.py")} == set(MODULES)

@@ -60,7 +60,7 @@ def splice(source: str, symbol: str, code: str, near: int = 0, imports: Sequence
     text = [*lines[: start - 1], *_function(lines, old, lines_of(code), new, same), *lines[end:]]
     # A file may mix its line ends; the untouched lines keep theirs.
     done = _joined(source, text, start - 1, len(lines) - end, ending)
-    done = _with_imports(done, old.name, symbol, near, imports, ending)
+    done = _with_imports(done, symbol, near, imports, ending)
     if parsed(done) is None:
         return Spliced(reason=f"the file with the new {old.name} is no Python")
     return Spliced(done)
@@ -164,7 +164,7 @@ def _joined(source: str, text: list[str], before: int, after: int, ending: str) 
 # --- names that the new body needs ------------------------------------------------------------------------------------
 
 
-def _with_imports(text: str, name: str, symbol: str, near: int, imports: Sequence[str], ending: str) -> str:
+def _with_imports(text: str, symbol: str, near: int, imports: Sequence[str], ending: str) -> str:
     tree, node = parsed(text), find_function(text, symbol, near)
     if (
         tree is None
@@ -178,7 +178,7 @@ def _with_imports(text: str, name: str, symbol: str, near: int, imports: Sequenc
         for missing in _missing(tree, node)
     )
     added = [statement for statement in dict.fromkeys(wanted) if statement]
-    if not added or name in added:
+    if not added:
         return text
     at = _import_line(tree)
     ends = [match.end() for match in re.finditer(r"\r\n|\r|\n", text)]
