@@ -9,8 +9,6 @@ import types
 
 MOST_FILES = 1000
 MOST_BYTES = 32 << 20
-FEW = 200
-"""Files that are looked at between candidates that share a process; more would take longer than the candidates."""
 SKIPPED = frozenset({
     ".git", ".hg", ".svn", ".tox", ".venv", "venv", "node_modules", "site-packages", "__pycache__", ".pytest_cache",
     ".hypothesis",
@@ -29,7 +27,6 @@ class Kept:
             self._read()
         except OSError:
             self._seen = None
-        self.few = self._seen is not None and len(self._seen) <= FEW
 
     def changed(self):
         """Whether anything is other than it was. A file that was put back by hand counts as changed."""

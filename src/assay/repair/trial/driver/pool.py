@@ -24,10 +24,11 @@ private = []
 
 
 class Outcome:
-    """How a child ended: what it said, and `why` ("" when it came to its own end)."""
+    """How a child ended: what it said, `why` ("" when it came to its own end), and whether files were written to
+    meanwhile."""
 
-    def __init__(self, rows, why, cpu):
-        self.rows, self.why, self.cpu = rows, why, cpu
+    def __init__(self, rows, why, cpu, wrote=False):
+        self.rows, self.why, self.cpu, self.wrote = rows, why, cpu, wrote
 
 
 class _Child:
@@ -167,7 +168,7 @@ class Pool:
         self.spent += cpu
         if not why and not child.done:
             why = _words(status)
-        return Outcome(child.rows, why, cpu)
+        return Outcome(child.rows, why, cpu, self._dirty)
 
 
 def _waited(pid, options):

@@ -277,7 +277,8 @@ class Trial:
 
 class Hot:
     """Candidates that need no import, several to a child: one after the other, as long as nothing that can be seen has
-    changed in it. Whoever passes, or ends the child, is tried again in a fresh one unless it was the first."""
+    changed in it. Whoever passes, ends the child, or ran where files were written is tried again in a fresh one unless
+    it was the first."""
 
     def __init__(self, trial, session, swaps, left, tell):
         self.trial, self.session, self.swaps, self.tell = trial, session, swaps, tell
@@ -285,7 +286,7 @@ class Hot:
         self.pool = pool.Pool(trial.job["workers"])
         self.pool.spent = trial.pool.spent
         # What importing wrote belongs to what tests find.
-        self.pool.kept = self.kept = keeping.Kept(trial.files.root)
+        self.pool.kept = keeping.Kept(trial.files.root)
         self.alone = set()
         self.late = []
         self.cuts = 0
@@ -357,14 +358,11 @@ class Hot:
                         trial.behaviour(say)
                     return
                 swap.undo()
-                if at + 1 < len(group) and self._changed(before):
+                if at + 1 < len(group) and keeping.surroundings(trial.files) != before:
                     say({"changed": 1})
                     return
 
         return quiet(work)
-
-    def _changed(self, before):
-        return keeping.surroundings(self.trial.files) != before or (self.kept.few and self.kept.changed())
 
     def _heard(self, numbers, outcome):
         said, changed = [], False
@@ -380,10 +378,10 @@ class Hot:
             ran = [row for row in rows if "ran" in row]
             why = "" if ran else outcome.why
             passed = bool(ran) and not ran[0].get("stop")
-            if at and (passed or (not ran and why != "slow")):
+            if at and (passed or outcome.wrote or (not ran and why != "slow")):
                 self.alone.add(n)
                 again.append(n)
-                changed = changed or not ran
+                changed = changed or outcome.wrote or not ran
                 continue
             self._row(self.trial.judged(n, pool.Outcome(rows, why, outcome.cpu / len(said))))
         reached = {n for n, _ in said}
