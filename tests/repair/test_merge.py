@@ -151,3 +151,21 @@ def test_what_the_new_code_forgot_to_import_is_imported() -> None:
     assert all(line in done.text for line in ("from collections import Counter", "from itertools import islice"))
     assert "import math\n" in done.text and "nowhere" not in done.text.split("def")[0]
     assert "Counter\n" not in merge("from things import *\n", code).text
+
+
+def test_values_keep_their_order_and_stand_behind_what_they_are_made_of() -> None:
+    code = "A = 1\nB = A + 1\n\n\ndef f():\n    return B\n\n\nMADE = f()\n"
+    done = merge("import os\n\nKEPT: int = 1\n", code + "KEPT: int = 2\n")
+    assert "import os\nA = 1\nB = A + 1\n" in done.text and "KEPT: int = 2" not in done.text
+    space: dict[str, object] = {}
+    exec(done.text, space)
+    assert space["MADE"] == 2
+
+
+def test_a_stub_keeps_its_documentation_whatever_the_new_code_looks_like() -> None:
+    source = 'def f(x):\n    """Doc.\n\n    More.\n    """\n\n\n'
+    source += "class A:\n\tdef h(self):\n\t\treturn 2\n\n\tdef g(self):\n\t\tpass\n"
+    done = merge(source, "def f(x):\n  return x\n")
+    assert '"""Doc.\n\n    More.\n    """\n  return x\n' in done.text
+    assert "def f(x): return x\n" in merge(source, "def f(x): return x\n").text
+    assert "\tdef g(self):\n\t    return 1\n" in merge(source, "class A:\n    def g(self):\n        return 1\n").text

@@ -246,6 +246,24 @@ def test_the_order_is_always_the_same(text: str) -> None:
     assert mutants(text, 300, symbol) == mutants(text, 300, symbol)
 
 
+def test_what_differs_in_a_folded_set_only_is_not_the_same() -> None:
+    found = mutants("def f(x):\n    return x in {1, 5}\n", 400)
+    assert any("{2, 5}" in mutant for mutant in found) and any("{0, 5}" in mutant for mutant in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(a):\n    return " + " + ".join(["a"] * 1500) + "\n",
+        "def f(a):\n    if a == 0:\n        return 0\n"
+        + "".join(f"    elif a == {n}:\n        return {n}\n" for n in range(1, 600)),
+    ],
+    ids=["sum", "elif"],
+)
+def test_what_is_nested_too_deeply_is_left_alone(text: str) -> None:
+    assert mutants(text, 3) == []
+
+
 def test_comments_and_layout_stay() -> None:
     text = "def f(a,b):\n    # why\n    x = {  'a':1,   # one\n    }\n    return   a  <  b  # end\n"
     found = mutants(text, 60)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.repair.missing import missing
 from assay.repair.rescue import rescues
 
 GOOD = """\
@@ -118,3 +122,20 @@ def test_nothing_is_proposed_where_nothing_is_missing() -> None:
 def test_any_text_is_borne(text: str, output: str) -> None:
     for patch in list(rescues({"a.py": text}, output))[:20]:
         compile(patch.apply({"a.py": text})["a.py"].removeprefix("\ufeff"), "a.py", "exec")
+
+
+def test_modules_that_an_output_names_are_not_taken_from_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever starts us with `python -m` has the project in front of the path."""
+    for name in ("sched", "wave"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('ran')\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sources = {"a.py": "import sched\nfrom wave import opne\n\nx = sched.schedular\n"}
+    output = "AttributeError: module 'sched' has no attribute 'schedular'\n"
+    output += "ImportError: cannot import name 'opne' from 'wave' (wave.py)\n"
+    assert list(missing(sources, output)) == []
+    monkeypatch.undo()
+    importlib.invalidate_caches()
+    assert "sched.scheduler" in "".join(patch.apply(sources)["a.py"] for patch in missing(sources, output))

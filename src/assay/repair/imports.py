@@ -46,6 +46,8 @@ class _Index:
     def __init__(self, paths: Collection[str]):
         self._ending: dict[tuple[str, ...], list[str]] = {}
         self._folder: dict[str, list[str]] = {}
+        self._told: set[tuple[str, str]] = set()
+        """Folders and languages whose files `imported` has given: they all know the same ones."""
         for path in paths:
             self._folder.setdefault(path.rpartition("/")[0], []).append(path)
             pieces = tuple(path.rpartition(".")[0].split("/"))
@@ -54,9 +56,11 @@ class _Index:
                     self._ending.setdefault(named[-size:], []).append(path)
 
     def imported(self, path: str, text: str) -> Iterator[str]:
+        """What a file imports; what it knows without an import only for the first one of its folder that is asked."""
         text = text[:MOST_TEXT]
         language = language_of(path)
-        if language in _TOGETHER:
+        if language in _TOGETHER and (place := (path.rpartition("/")[0], language)) not in self._told:
+            self._told.add(place)
             folder = self._folder.get(path.rpartition("/")[0], [])
             yield from (other for other in folder if other != path and language_of(other) == language)
         for wanted in _wanted(language, text):

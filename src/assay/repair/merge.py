@@ -60,6 +60,7 @@ def _mended(text: str) -> str:
 
 def _assigned(tree: ast.Module) -> set[str]:
     targets = [target for item in tree.body if isinstance(item, ast.Assign) for target in item.targets]
+    targets += [item.target for item in tree.body if isinstance(item, ast.AnnAssign) and item.value is not None]
     return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
@@ -75,6 +76,8 @@ def merge(source: str, code: str, wanted: Sequence[str] = ()) -> Spliced:
     text = source
     fresh = lines_of(code)
     added: list[str] = []
+    values: list[str] = []
+    known, made = _assigned(old), {item.name for item in new.body if isinstance(item, Definition)}
     for item in new.body:
         if isinstance(item, ast.Import | ast.ImportFrom):
             text = _imported(text, item)
@@ -86,8 +89,11 @@ def merge(source: str, code: str, wanted: Sequence[str] = ()) -> Spliced:
                 added.append(_text(fresh, item))
             else:
                 text = placed
-        elif isinstance(item, ast.Assign | ast.AnnAssign) and not _assigned(ast.Module([item], [])) & _names(text):
-            text = _after_imports(text, _text(fresh, item))
+        elif (names := _assigned(ast.Module([item], []))) and not names & known:
+            # What is made of a definition stands behind it.
+            (added if made & _read(item) else values).append(_text(fresh, item))
+    if values:
+        text = _after_imports(text, "\n".join(values))
     if added:
         text = _appended(text, added)
     if text == source:
@@ -102,9 +108,8 @@ def merge(source: str, code: str, wanted: Sequence[str] = ()) -> Spliced:
     return Spliced(text.replace("\n", ending))
 
 
-def _names(text: str) -> set[str]:
-    tree = parsed(text)
-    return _assigned(tree) if tree is not None else set()
+def _read(item: ast.stmt) -> set[str]:
+    return {node.id for node in ast.walk(item) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def _text(lines: list[str], item: ast.stmt) -> str:
@@ -135,13 +140,20 @@ def _idle(node: Definition) -> bool:
     return not node.bases and all(is_stub(item) for item in methods)
 
 
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 def _replaced(text: str, old: Definition, lines: list[str], new: Definition) -> str:
     """The docstring of the old definition stays where the new one has none."""
     whole = lines_of(text)
-    if ast.get_docstring(old) and not ast.get_docstring(new):
+    body = first_line(new.body[0]) - first_line(new)
+    if ast.get_docstring(old) and not ast.get_docstring(new) and body:
         note = old.body[0]
-        body = new.body[0].lineno - first_line(new)
-        lines = [*lines[:body], *whole[note.lineno - 1 : note.end_lineno], *lines[body:]]
+        written = whole[note.lineno - 1 : note.end_lineno]
+        margin = _indent(lines[body])
+        kept = shifted(written, margin, note.col_offset, inside_strings(note), note.lineno)
+        lines = [*lines[:body], *kept, *lines[body:]]
     start = first_line(old)
     return "\n".join([*whole[: start - 1], *lines, *whole[old.end_lineno or start :]])
 
@@ -157,7 +169,7 @@ def _completed(text: str, item: ast.ClassDef, fresh: list[str], wanted: Sequence
         )
         if owner is None or not owner.body:
             return text
-        indent = " " * owner.body[0].col_offset
+        indent = _indent(lines_of(text)[first_line(owner.body[0]) - 1])
         lines = shifted(
             _text(fresh, method).split("\n"), indent, method.col_offset, inside_strings(method), first_line(method)
         )

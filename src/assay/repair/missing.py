@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+import importlib.util
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from assay.repair.locate import is_test_path
 from assay.repair.patch import Edit, Patch
@@ -252,22 +255,32 @@ def _attribute(sources: Mapping[str, str], path: str, owner: str, name: str) -> 
 
 
 def _members(module: str) -> set[str]:
-    """Public names of a module of the standard library that is no package of programs."""
-    if module not in sys.stdlib_module_names or module in (
-        "antigravity",
-        "this",
-        "idlelib",
-        "turtle",
-        "tkinter",
-        "test",
-    ):
+    """Public names of a module of the standard library that does nothing when it is imported."""
+    if module not in sys.stdlib_module_names or module in _ACTIVE or not _is_standard(module):
         return set()
-    import importlib
-
     try:
         return {name for name in dir(importlib.import_module(module)) if not name.startswith("_")}
     except ImportError:
         return set()
+
+
+_ACTIVE = frozenset({"antigravity", "this", "idlelib", "turtle", "tkinter", "test", "readline", "rlcompleter", "pty"})
+"""Modules that open windows, print, or touch the terminal."""
+
+
+def _is_standard(module: str) -> bool:
+    """The interpreter's own, and no namesake: a project may lie where we would import from, and it names the module."""
+    if module in sys.builtin_module_names:
+        return True
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return False
+    homes = {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")}
+    origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+    if spec is not None and spec.origin == "frozen":
+        return True
+    return origin is not None and any(str(folder) in homes for folder in list(origin.parents)[:2])
 
 
 def _attributes(sources: Mapping[str, str], owner: str) -> set[str]:

@@ -49,7 +49,8 @@ class Project:
         self._of_type: dict[str, list[int]] = {}
         room = MOST_CHARACTERS
         product = [path for path in sources if language_of(path) and not is_test_path(path)]
-        for path in list(dict.fromkeys([*(path for path in first if path in set(product)), *product]))[:MOST_FILES]:
+        known = set(product)
+        for path in list(dict.fromkeys([*(path for path in first if path in known), *product]))[:MOST_FILES]:
             room -= len(sources[path])
             if room < 0:
                 break

@@ -61,7 +61,7 @@ def splice(source: str, symbol: str, code: str, near: int = 0, imports: Sequence
     text = [*lines[: start - 1], *_function(lines, old, lines_of(code), new, same), *lines[end:]]
     # A file may mix its line ends; the untouched lines keep theirs.
     done = _joined(source, text, start - 1, len(lines) - end, ending)
-    done = _with_imports(done, old.name, symbol, near, imports, ending)
+    done = _with_imports(done, symbol, near, imports, ending)
     if parsed(done) is None:
         return Spliced(reason=f"the file with the new {old.name} is no Python")
     return Spliced(done)
@@ -165,14 +165,14 @@ def _joined(source: str, text: list[str], before: int, after: int, ending: str) 
 # --- names that the new body needs ------------------------------------------------------------------------------------
 
 
-def _with_imports(text: str, name: str, symbol: str, near: int, imports: Sequence[str], ending: str) -> str:
+def _with_imports(text: str, symbol: str, near: int, imports: Sequence[str], ending: str) -> str:
     tree, node = parsed(text), find_function(text, symbol, near)
     if tree is None or node is None:
         return text
     offered = _offered(imports)
     wanted = sorted(offered.get(name) or next(iter(usual(name)), "") for name in unbound(tree, node))
     added = [statement for statement in dict.fromkeys(wanted) if statement]
-    if not added or name in added:
+    if not added:
         return text
     at = _import_line(tree)
     ends = [match.end() for match in re.finditer(r"\r\n|\r|\n", text)]

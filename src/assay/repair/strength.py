@@ -18,14 +18,34 @@ def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = 
     """Assertions that the tests make, a loop's once for each round, a parametrised test's once for each identity. Tests
     are found by their identities; for a check without any, the Python files that `command` names count as a whole.
     At most `ENOUGH`; 0 when nothing can be told."""
-    total = 0
+    try:
+        return min(_asserted(_Trees(sources), tests, command), ENOUGH)
+    except RecursionError:
+        return 0
+
+
+class _Trees:
+    """Files parsed once, for many tests lie in one."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self.sources = sources
+        self._known: dict[str, ast.Module | None] = {}
+
+    def of(self, path: str) -> ast.Module | None:
+        if path not in self._known:
+            self._known[path] = parsed(self.sources.get(path, ""))
+        return self._known[path]
+
+
+def _asserted(trees: _Trees, tests: Sequence[str], command: str) -> int:
+    sources, total = trees.sources, 0
     for test in tests:
-        whole = parsed(sources[file]) if (file := _file_of(sources, test)) else None
+        whole = trees.of(file) if (file := _file_of(sources, test)) else None
         if whole is not None:
             named = [node for symbol, node in functions(whole) if symbol.rsplit(".", 1)[-1].startswith("test")]
             total += sum(_counted(node, _helpers(whole), frozenset({node.name})) for node in named)
             continue
-        found = _function(sources, test)
+        found = _function(trees, test)
         if found is not None:
             node, helpers = found
             total += _counted(node, helpers, frozenset({node.name}))
@@ -33,10 +53,10 @@ def assertions(sources: Mapping[str, str], tests: Sequence[str], command: str = 
             return ENOUGH
     if not tests:
         for word in re.findall(r"[\w./-]+\.py\b", command):
-            tree = parsed(sources.get(word.removeprefix("./"), ""))
+            tree = trees.of(word.removeprefix("./"))
             if tree is not None:
                 total += _counted(tree, _helpers(tree), frozenset())
-    return min(total, ENOUGH)
+    return total
 
 
 def about(sources: Mapping[str, str], symbol: str) -> int:
@@ -45,9 +65,13 @@ def about(sources: Mapping[str, str], symbol: str) -> int:
     name, total = symbol.rsplit(".", 1)[-1], 0
     for path, text in sources.items():
         tree = parsed(text) if name and name in text and is_test_path(path) else None
+        helpers = _helpers(tree) if tree else {}
         for own, node in functions(tree) if tree else ():
             if own.rsplit(".", 1)[-1].startswith("test") and name in used_names(node):
-                total += _counted(node, _helpers(tree), frozenset({node.name})) * _rows(node) if tree else 0
+                try:
+                    total += _counted(node, helpers, frozenset({node.name})) * _rows(node)
+                except RecursionError:
+                    continue
     return min(total, ENOUGH)
 
 
@@ -69,8 +93,8 @@ def _file_of(sources: Mapping[str, str], test: str) -> str:
     return path if path in sources else next((each for each in sources if each.endswith("/" + path)), "")
 
 
-def _function(sources: Mapping[str, str], test: str) -> tuple[Function, dict[str, Function]] | None:
-    plain = re.split(r"\[", test, maxsplit=1)[0]
+def _function(trees: _Trees, test: str) -> tuple[Function, dict[str, Function]] | None:
+    sources, plain = trees.sources, re.split(r"\[", test, maxsplit=1)[0]
     path, _, inner = plain.partition("::")
     if inner:
         paths = [path] if path in sources else []
@@ -81,7 +105,7 @@ def _function(sources: Mapping[str, str], test: str) -> tuple[Function, dict[str
         paths = [each for each in sources if each.endswith(".py") and each[:-3].replace("/", ".").endswith(parts[0])]
         paths += [each for each in sources if is_test_path(each) and each not in paths]
     for each in paths:
-        tree = parsed(sources[each])
+        tree = trees.of(each)
         if tree is None:
             continue
         named = [node for name, node in functions(tree) if name in (symbol, symbol.rsplit(".", 1)[-1])]

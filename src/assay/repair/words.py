@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 
 _NAME = re.compile(r"[^\W\d_]+|\d+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -29,7 +29,7 @@ K1, B = 1.2, 0.75
 """The usual constants of BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009)."""
 
 
-@cache
+@lru_cache(100_000)
 def parts(name: str) -> tuple[str, ...]:
     """The words of one name in lower case and without the ends of plurals and verbs: `parseHTTPDates` is `parse`,
     `http`, `date`."""

@@ -67,8 +67,8 @@ def _constant(value: object) -> object:
     if isinstance(value, CodeType):
         return value.co_name, _shape(value)
     if isinstance(value, frozenset):
-        return ("frozenset",)
-        sorted(repr(_constant(item)) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        items: frozenset[object] = value  # pyright: ignore[reportUnknownVariableType]
+        return "frozenset", *sorted(repr(_constant(item)) for item in items)
     if isinstance(value, tuple):
         return tuple(_constant(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return type(value).__name__, repr(value)

@@ -28,6 +28,10 @@ from assay.repair.source import functions, parsed, span
 
 SHARE = 0.7
 """How strongly a family with many changes is held back, as an exponent: 0 not at all, 1 by their whole number."""
+ROOM = 1_500_000
+"""Characters of all changes of a family at one place; of a very long function its end is not reached."""
+EACH = 30
+"""Characters that a change counts for in addition."""
 FLOOR = 0.04
 """Suspicion of a line that nothing speaks against, where other lines are suspected."""
 
@@ -118,7 +122,7 @@ def _patches(sources: Mapping[str, str], places: Sequence[Place], texts: Sequenc
 def _scored(family: Family, site: Site, place: Place) -> Iterator[tuple[float, Change]]:
     """Changes with their share of the family's mass, at most 1."""
     changes = [
-        (change.weight * _suspicion(change, place), change) for change in family.changes(site) if change.weight > 0
+        (change.weight * _suspicion(change, place), change) for change in _bounded(family, site) if change.weight > 0
     ]
     total = sum(value for value, _ in changes)
     if total > 0:
@@ -126,6 +130,19 @@ def _scored(family: Family, site: Site, place: Place) -> Iterator[tuple[float, C
         scale = 1 / best / max(1.0, (total / best)) ** SHARE
         for value, change in changes:
             yield value * scale, change
+
+
+def _bounded(family: Family, site: Site) -> Iterator[Change]:
+    """As many changes as there is room for; none behind an expression that is too deep."""
+    room = ROOM
+    try:
+        for change in family.changes(site):
+            yield change
+            room -= EACH + sum(len(text) for _, _, text in change.edits)
+            if room < 0:
+                return
+    except RecursionError:
+        return
 
 
 def _suspicion(change: Change, place: Place) -> float:
@@ -136,7 +153,8 @@ def _suspicion(change: Change, place: Place) -> float:
 
 
 def site_of(sources: Mapping[str, str], place: Place, texts: Sequence[str] = ()) -> tuple[Place, Site] | None:
-    """The function of a place, or the statements outside of functions that it spans; None when there are none."""
+    """The function of a place, or the statements outside of functions that it spans; None when there are none, or they
+    are nested too deeply."""
     text = sources.get(place.path)
     tree = None if text is None else parsed(text)
     if text is None or tree is None:
@@ -164,4 +182,7 @@ def site_of(sources: Mapping[str, str], place: Place, texts: Sequence[str] = ())
     if not body:
         return None
     source = Source(place.path, text, tree)
-    return place, Site(source, owner, body, Clues(tree, owner, [*documents[:20], *texts]))
+    try:
+        return place, Site(source, owner, body, Clues(tree, owner, [*documents[:20], *texts]))
+    except RecursionError:
+        return None

@@ -15,6 +15,8 @@ from assay.repair.source import Function, docstring, first_line
 
 Owner = Function | ast.Module
 ATOM = 15
+LONGEST = 400
+"""Characters of an expression whose outermost operator is looked for; a longer one goes into parentheses."""
 _LEVELS: dict[type[ast.AST], int] = {
     ast.Or: 2, ast.And: 3, ast.BitOr: 6, ast.BitXor: 7, ast.BitAnd: 8, ast.LShift: 9, ast.RShift: 9, ast.Add: 10,
     ast.Sub: 10, ast.Mult: 11, ast.Div: 11, ast.FloorDiv: 11, ast.Mod: 11, ast.MatMult: 11, ast.Pow: 13,
@@ -36,6 +38,7 @@ class Site:
         self._statement: dict[ast.AST, ast.stmt] = {}
         self._block: dict[ast.stmt, tuple[list[ast.stmt], int]] = {}
         self._levels: dict[str, int] = {}
+        self._kinds: dict[ast.expr, Kinds] = {}
         self.conditions: dict[tuple[str, ...], list[tuple[str, float]]] = {}
         """What `conditions` made for a scope."""
         for statement in self._enter(body):
@@ -171,7 +174,9 @@ class Site:
         return list(inner | dict.fromkeys(self.bound))
 
     def kinds(self, node: ast.expr) -> Kinds:
-        return self.roles.of(node)
+        if node not in self._kinds:
+            self._kinds[node] = self.roles.of(node)
+        return self._kinds[node]
 
     # Changes
 
@@ -196,7 +201,9 @@ class Site:
         return before.endswith("(") and after.startswith(")")
 
     def level(self, text: str) -> int:
-        """How tightly the outermost operator of an expression binds; 15 is a name, a call, a literal."""
+        """How tightly the outermost operator of an expression binds; 15 is a name, a call, a literal, 0 is unknown."""
+        if len(text) > LONGEST:
+            return 0
         if text not in self._levels:
             try:
                 self._levels[text] = _level(ast.parse(text.strip(), mode="eval").body)

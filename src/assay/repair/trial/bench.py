@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from assay.repair.patch import Patch
 from assay.repair.trial.command import Driven, driven
 from assay.repair.trial.words import Answer, Call, Status, Step, Traced, Tried, Want
 
-MODULES = ("pool", "changing", "observing", "runners", "tracing", "trying", "main")
+MODULES = ("pool", "changing", "keeping", "observing", "runners", "tracing", "trying", "main")
 """Parts of the driver, each after those that it needs."""
-JOB_FILE = ".trial-job"
-"""Where a job lies in the copy until the driver has read it."""
+JOB_PREFIX = ".trial-"
+"""How the name of the file begins in which a job lies in the copy until the driver has read it."""
 OUTPUT = 16_000_000
 START = 30.0
 """Seconds of wall clock that are granted beyond the budget of processor time."""
@@ -30,9 +30,16 @@ RESTARTS = 4
 MOST_PASSING = 400
 """Tests that passed before and are tried again; the done gate runs all."""
 LARGEST_LAYOUT = 1_000_000
+LONGEST_CALL = 6_000
+"""Characters of the arguments of one call."""
 
 BOOT = """\
-import json, os, sys, types
+import os, sys
+known, path = sorted(sys.modules), sys.path[:]
+# Nothing of the project may stand in for a module that the driver needs.
+standard = os.path.dirname(os.__file__) + os.sep
+sys.path[:] = [each for each in path if (each + os.sep).startswith(standard)]
+import json, types
 with open(sys.argv[1], encoding="utf-8") as file:
     job = json.load(file)
 os.unlink(sys.argv[1])
@@ -43,6 +50,8 @@ for name, text in job.pop("driver"):
     module = sys.modules["_trial." + name] = types.ModuleType("_trial." + name)
     setattr(package, name, module)
     exec(compile(text, "<trial " + name + ">", "exec"), module.__dict__)
+sys.path[:] = path
+job["known"] = known
 package.main.main(job)
 """
 LAUNCH = """\
@@ -127,7 +136,7 @@ class Bench:
         if self._driven is None:
             return Traced(trouble="the check is no single call of Python")
         rows = await self._run("trace", want, [], paths)
-        traced = _traced(rows, self.seconds)
+        traced = _traced(rows, self.seconds, frozenset(paths))
         if traced.trouble:
             self._driven = None
         # Being watched takes about five times as long.
@@ -181,7 +190,10 @@ class Bench:
         import secrets
 
         assert self._driven is not None
-        mark = secrets.token_hex(8)
+        mark = secrets.token_hex(16)
+        name = JOB_PREFIX + secrets.token_hex(8)
+        # A program is one test, whatever tests it may start.
+        named = self._driven.kind in ("pytest", "unittest")
         if self._layout is None:
             self._layout = _source_layout(self.copy)
         job = {
@@ -189,8 +201,8 @@ class Bench:
             "driver": [(name, _part(name)) for name in MODULES],
             "mark": mark,
             "mode": mode,
-            "failing": self.failing,
-            "passing": self.passing,
+            "failing": self.failing if named else (),
+            "passing": self.passing if named else (),
             "took": self._took,
             "candidates": [[(e.path, e.start, e.end, e.text) for e in patch.edits] for patch in patches],
             "paths": list(paths),
@@ -205,8 +217,11 @@ class Bench:
             },
         }
         async with self._kept():
-            self.copy.write_file(JOB_FILE, json.encode(job), None)
-            result = await self.copy.run(_launch(self._driven, want.seconds * 2 + START))
+            stamp = self.copy.write_file(name, json.encode(job), None)
+            result = await self.copy.run(_launch(self._driven, name, want.seconds * 2 + START))
+            # Where no driver was started it is still there, and may be a file that the project ignores.
+            with suppress(WorkspaceError):
+                self.copy.delete_file(name, stamp)
         rows = _rows(result, mark)
         self.seconds += next((row.end for row in rows if row.end is not None), result.seconds)
         return rows
@@ -273,7 +288,7 @@ def _settings(call: Driven) -> Mapping[str, object]:
     }
 
 
-def _launch(call: Driven, timeout: float) -> Command:
+def _launch(call: Driven, job: str, timeout: float) -> Command:
     program = ("script" if call.script_program else "python", call.program, *call.options)
     env = {
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -283,7 +298,7 @@ def _launch(call: Driven, timeout: float) -> Command:
         "PYTHONHASHSEED": "0",
         **call.env,
     }
-    return Command(("/bin/sh", "-c", LAUNCH, "trial", JOB_FILE, BOOT, *program), env=env, timeout=timeout, limit=OUTPUT)
+    return Command(("/bin/sh", "-c", LAUNCH, "trial", job, BOOT, *program), env=env, timeout=timeout, limit=OUTPUT)
 
 
 def _source_layout(copy: Workspace) -> bool:
@@ -313,7 +328,8 @@ def _tried(row: _Row, index: int) -> Tried:
     return Tried(index, row.status, tuple(row.passed), failing, row.seconds, row.behaviour)
 
 
-def _traced(rows: Sequence[_Row], seconds: float) -> Traced:
+def _traced(rows: Sequence[_Row], seconds: float, paths: Collection[str]) -> Traced:
+    """What the driver said of the files `paths`, and of no others: tests could have said it in its place."""
     if not any(row.began for row in rows):
         return Traced(trouble="the driver could not be started", seconds=seconds)
     if trouble := next((row.trouble for row in rows if row.trouble), ""):
@@ -330,7 +346,7 @@ def _traced(rows: Sequence[_Row], seconds: float) -> Traced:
             bad = row.result in ("fail", "error", "late")
             last = len(row.steps) - 1 if row.broken is None else row.broken
             steps[row.test] = tuple(
-                Step(line, bad and n == last, {path: tuple(lines) for path, lines in seen.items()})
+                Step(line, bad and n == last, {path: tuple(lines) for path, lines in seen.items() if path in paths})
                 for n, (line, seen) in enumerate(row.steps)
             )
             coverage[row.test] = _joined(steps[row.test])
@@ -338,10 +354,10 @@ def _traced(rows: Sequence[_Row], seconds: float) -> Traced:
                 took[row.test] = row.took
             if bad:
                 failed[row.test] = row.why
-        if len(row.symbol) == 2:
+        if len(row.symbol) == 2 and row.symbol[0] in paths:
             path, symbol = row.symbol
             made = calls.setdefault(f"{path}:{symbol}", {})
-            made.update({text: Call(path, symbol, text) for text in row.calls})
+            made.update({text: Call(path, symbol, text) for text in row.calls if len(text) <= LONGEST_CALL})
     every = {symbol: tuple(made.values()) for symbol, made in calls.items()}
     return Traced(coverage, steps, failed, every, took, seconds)
 

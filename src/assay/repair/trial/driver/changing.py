@@ -40,6 +40,13 @@ class Files:
                 self._texts[path] = file.read().decode("utf-8-sig")
         return self._texts[path]
 
+    def known(self, path):
+        """Read it now, if it can be."""
+        try:
+            self.text(path)
+        except (OSError, ValueError):
+            pass
+
     def changed(self, edits):
         """Path -> new text. `edits`: [path, start, end, text] of one candidate."""
         found = {}
@@ -66,8 +73,10 @@ class Function:
         self.start = place(node.lineno, 0)
         first = node.body[0]
         line = min([first.lineno] + [each.lineno for each in getattr(first, "decorator_list", [])])
+        signature = [node.lineno] + [getattr(each, "end_lineno", 0) for each in ast.walk(node.args)]
+        signature.append(node.returns.end_lineno if node.returns else 0)
         # Whole lines, so that what is put before the first and behind the last statement is inside, too.
-        self.body = max(place(line, 0), place(first.lineno, first.col_offset) if line == node.lineno else 0)
+        self.body = max(place(line, 0), place(first.lineno, first.col_offset) if line in signature else 0)
         self.end = place(node.end_lineno + 1, 0)
 
 

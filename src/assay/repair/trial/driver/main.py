@@ -17,6 +17,7 @@ def main(job):
     for number in (0, 1, 2):
         os.dup2(null, number)
     os.set_inheritable(out, False)
+    pool.private.append(out)
     owner = os.getpid()
 
     def say(row):
@@ -29,6 +30,7 @@ def main(job):
     root = os.path.realpath(os.getcwd())
     os.chdir(os.path.join(root, job["folder"]))
     _paths(job, root)
+    _shadowed(job, root)
     say({"began": list(sys.version_info[:3])})
     # One folder for all temporary files, those of children that are ended included.
     folder = tempfile.tempdir = tempfile.mkdtemp(prefix="trial-")
@@ -68,6 +70,21 @@ def _paths(job, root):
         sys.path.insert(int(own and not job["script_program"]), source)
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = source + (os.pathsep + before if before else "")
+
+
+def _shadowed(job, root):
+    """Forget modules that only the driver needed and that the project has namesakes of: it means its own."""
+    folders = {root, os.getcwd()}
+    folders.update(os.path.dirname(os.path.join(root, test.split("::")[0])) for test in job["failing"])
+    folders.update(path for path in map(os.path.realpath, sys.path) if path.startswith(root + os.sep))
+    for name in set(sys.modules).difference(job["known"]):
+        top = name.split(".")[0]
+        if top != "_trial" and any(
+            os.path.exists(os.path.join(folder, top + ".py"))
+            or os.path.exists(os.path.join(folder, top, "__init__.py"))
+            for folder in folders
+        ):
+            del sys.modules[name]
 
 
 def _observe(job, files, sources, say):

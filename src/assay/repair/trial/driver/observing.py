@@ -21,7 +21,8 @@ ITEMS = 200
 DEPTH = 6
 TEXT = 300
 """Characters of an answer in words."""
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}")
+"""As objects show it; other hexadecimal numbers may be an answer."""
 
 
 class _Late(BaseException):
@@ -42,6 +43,8 @@ def observe(files, calls, say, words=False):
         raise _Late
 
     say({"patience": 2 * TOTAL + 2})
+    # What is left of the last test's time is not the calls'.
+    pool._setitimer(signal.ITIMER_PROF, 0)
     pool._signal(signal.SIGPROF, late)
     begun = sum(os.times()[:2])
     modules = {}
@@ -84,7 +87,7 @@ def answer(function, args, named, words):
     except BaseException as error:
         after = type(error).__name__
     whole = "\0".join((kind, value, after, printed.getvalue()[:20000]))
-    digest = hashlib.sha256(_ADDRESS.sub("0x", whole).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    digest = hashlib.sha256(_ADDRESS.sub(" at 0x", whole).encode("utf-8", "surrogatepass")).hexdigest()[:24]
     said = ", prints " + repr(printed.getvalue()[:TEXT]) if words and printed.getvalue() else ""
     return kind + " " + digest, text[:TEXT] + said[:TEXT]
 
@@ -151,7 +154,7 @@ def shape(value, depth):
         inner = {name: getattr(value, name, None) for name in names} if names else None
     if inner and not callable(value):
         return kind.__qualname__ + shape(dict(sorted(inner.items(), key=lambda pair: str(pair[0]))), depth - 1)
-    return kind.__qualname__ + ":" + _ADDRESS.sub("0x", repr(value)[:2000])
+    return kind.__qualname__ + ":" + _ADDRESS.sub(" at 0x", repr(value)[:2000])
 
 
 def _slots(base):

@@ -1,5 +1,6 @@
 """Forked children, a few at a time, each with limits; what they say comes by a pipe, and none of them is trusted."""
 
+import itertools
 import json
 import os
 import resource
@@ -16,13 +17,18 @@ MOST_SAID = 4_000_000
 MEMORY = 1 << 30
 """Bytes that a child may have beyond what its parent has."""
 FILE_SIZE = 64 << 20
+LONGEST_WAIT = 600.0
+"""Seconds of silence that a child may ask for."""
+private = []
+"""Descriptors of this process that lead to whoever started it: children have no business with them."""
 
 
 class Outcome:
-    """How a child ended: what it said, and `why` ("" when it came to its own end)."""
+    """How a child ended: what it said, `why` ("" when it came to its own end), and whether files were written to
+    meanwhile."""
 
-    def __init__(self, rows, why, cpu):
-        self.rows, self.why, self.cpu = rows, why, cpu
+    def __init__(self, rows, why, cpu, wrote=False):
+        self.rows, self.why, self.cpu, self.wrote = rows, why, cpu, wrote
 
 
 class _Child:
@@ -40,12 +46,13 @@ class _Child:
         for line in lines:
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(row, dict):
                 self.heard = time.monotonic()
                 if "patience" in row:
-                    self.wall = row["patience"]
+                    if counted(row["patience"]):
+                        self.wall = min(row["patience"], LONGEST_WAIT)
                 elif row.get("done"):
                     self.done = True
                 elif self.hear:
@@ -60,6 +67,10 @@ class Pool:
     def __init__(self, workers):
         self.workers = workers
         self.spent = 0.0
+        self.kept = None
+        """The project's files (`keeping.Kept`): put back when a child wrote to them, and from then on children run one
+        at a time."""
+        self._dirty = False
 
     @property
     def cpu(self):
@@ -73,12 +84,20 @@ class Pool:
         with selectors.DefaultSelector() as selector:
             more, go_on = True, True
             while go_on and (more or living):
-                while more and len(living) < self.workers:
+                while more and len(living) < self.workers and not (self._dirty and living):
+                    self._put_back()
                     job = next(jobs, None)
                     if job is None:
                         more = False
                         break
-                    child = self._start(*job, hear)
+                    try:
+                        child = self._start(*job, hear, list(living))
+                    except OSError:
+                        if not living:
+                            raise
+                        # What runs took all processes that there are; it will be ended, and then there is room.
+                        jobs = itertools.chain([job], jobs)
+                        break
                     living[child.pipe] = child
                     selector.register(child.pipe, selectors.EVENT_READ)
                 for key, _ in selector.select(0.05 if living else 0):
@@ -97,6 +116,12 @@ class Pool:
                     go_on = finished(child.tag, self._end(child, living, selector, "slow")) and go_on
             for child in list(living.values()):
                 self._end(child, living, selector, "stopped")
+            self._put_back()
+
+    def _put_back(self):
+        if self._dirty:
+            self.kept.put_back()
+            self._dirty = False
 
     def one(self, work, wall, hear=None):
         """A single child."""
@@ -104,25 +129,28 @@ class Pool:
         self.run(iter([(0, work, wall)]), lambda _, outcome: found.append(outcome) or True, hear)
         return found[0]
 
-    def _start(self, tag, work, wall, hear):
+    def _start(self, tag, work, wall, hear, others):
         reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
+        try:
+            pid = os.fork()
+        except OSError:
             os.close(reading)
-            _become(work, writing)
+            os.close(writing)
+            raise
+        if pid == 0:
+            _become(work, writing, [reading, *others, *private])
         os.close(writing)
         return _Child(tag, pid, reading, wall, hear)
 
     def _end(self, child, living, selector, why):
         selector.unregister(child.pipe)
         del living[child.pipe]
-        ended = None
+        before, ended = _used(), None
         if not child.done and not why:
             # Its end of the pipe is closed: it is about to be gone, or hides.
             for _ in range(40):
-                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-                if pid:
-                    ended = status, usage
+                ended = _waited(child.pid, os.WNOHANG)
+                if ended is not None:
                     break
                 time.sleep(0.005)
         for end, what in ((_killpg, child.pid), (_kill, child.pid)):
@@ -130,18 +158,32 @@ class Pool:
                 end(what, signal.SIGKILL)
             except OSError:
                 pass
-            if ended:
+            if ended is not None:
                 break
-        if ended is None:
-            _, status, usage = os.wait4(child.pid, 0)
-            ended = status, usage
+        status = _waited(child.pid, 0) if ended is None else ended
         os.close(child.pipe)
-        status, usage = ended
-        cpu = usage.ru_utime + usage.ru_stime
+        if self.kept is not None and self.kept.changed():
+            self._dirty, self.workers = True, 1
+        cpu = _used() - before
         self.spent += cpu
         if not why and not child.done:
             why = _words(status)
-        return Outcome(child.rows, why, cpu)
+        return Outcome(child.rows, why, cpu, self._dirty)
+
+
+def _waited(pid, options):
+    """The status of a child that is gone; None when it is not. `os.wait4` would import `resource`, perhaps not ours."""
+    try:
+        pid, status = os.waitpid(pid, options)
+    except ChildProcessError:  # the project has the system collect them
+        return 0
+    return status if pid else None
+
+
+def _used():
+    """Processor seconds of the children that are gone."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _words(status):
@@ -151,7 +193,7 @@ def _words(status):
     return "exited with %d before its tests ended" % os.WEXITSTATUS(status)
 
 
-def _become(work, writing):
+def _become(work, writing, foreign):
     """In the child: limits, then the work; never returns."""
 
     owner = _getpid()
@@ -164,6 +206,12 @@ def _become(work, writing):
             data = data[_write(writing, data) :]
 
     try:
+        for number in foreign:
+            try:
+                os.close(number)
+            except OSError:
+                pass
+        private[:] = [writing]
         os.setsid()
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_FSIZE, FILE_SIZE)
@@ -212,6 +260,11 @@ def leave(say):
     """End this child at once: what its runner would still do at its end is nobody's business."""
     say({"done": 1})
     _exit(0)
+
+
+def counted(said):
+    """What a child said is a number that can be counted with."""
+    return type(said) in (int, float) and 0 <= said < 1e9
 
 
 def describe(error):

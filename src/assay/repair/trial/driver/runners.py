@@ -112,9 +112,22 @@ def _run_items(names, items, say, allow):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             row = rows.pop(item.nodeid, None) or {"test": item.nodeid, "result": "skip", "why": ""}
             if say(row):
+                if following is not None:
+                    _torn_down(item)
                 return
     finally:
         config.pluginmanager.unregister(name="trial-listener")
+
+
+def _torn_down(item):
+    """End fixtures that a later test would have shared: the next to run here starts anew."""
+    state = item.session._setupstate
+    try:
+        state.teardown_exact(None)
+    except TypeError:  # pytest before 6.3
+        state.teardown_all()
+    except BaseException:  # a finalizer's: what counts was said
+        pass
 
 
 def _crash(report):
@@ -174,7 +187,10 @@ def _flat(suite):
 
 
 def _identity(test):
+    """For what a class or a module sets up for its tests, the name of that."""
     name = test.id()
+    if name.startswith(("setUp", "tearDown")) and name.endswith(")"):
+        return name[name.index("(") + 1 : -1] if "(" in name else name
     return name[len("unittest.loader._FailedTest.") :] if name.startswith("unittest.loader._FailedTest.") else name
 
 
@@ -193,6 +209,7 @@ def _run_cases(names, tests, say, allow):
         def stopTest(self, test):
             super().stopTest(test)
             self.now.__exit__(None, None, None)
+            self.now = None
             if say(self.row):
                 self.stop()
 
@@ -257,6 +274,7 @@ class Program:
         say(row)
 
     def execute(self):
+        import builtins
         import types
 
         sys.argv = [self.target, *self.arguments]
@@ -264,7 +282,7 @@ class Program:
             runpy.run_module(self.target, run_name="__main__", alter_sys=True)
             return
         main = types.ModuleType("__main__")
-        main.__dict__["__builtins__"] = __builtins__
+        main.__dict__["__builtins__"] = builtins
         if self.kind == "code":
             sys.argv = ["-c", *self.arguments]
             code = compile(self.target, "<string>", "exec", 0, True)

@@ -1,6 +1,7 @@
 """Which lines of the project each test runs, statement by statement of the test, and how its functions are called."""
 
 import base64
+import io
 import os
 import pickle
 import signal
@@ -131,10 +132,21 @@ def _arguments(frame, code):
             return text if len(text) <= MOST_TEXT else ""
         if room[0] <= 0:
             return ""
-        data = pickle.dumps(pair, 4)
+        file = _Short()
+        pickle.Pickler(file, 4).dump(pair)
+        data = file.getvalue()
         return "pickle:" + base64.b64encode(data).decode() if len(data) <= MOST_PICKLE else ""
     except BaseException:
         return ""
+
+
+class _Short(io.BytesIO):
+    """Large objects are not pickled to their end."""
+
+    def write(self, data):
+        if self.tell() > MOST_PICKLE:
+            raise ValueError
+        return super().write(data)
 
 
 def _literal(value, room):
@@ -164,7 +176,7 @@ class Tracing:
         """Lines that failing tests ran, once these are known: of the others nothing is asked."""
 
     def run(self):
-        failing, passing = self.job["failing"], self.job["passing"]
+        failing = self.job["failing"]
         if self.job["kind"] not in ("pytest", "unittest"):
             self._cold([""])
             return
@@ -176,8 +188,10 @@ class Tracing:
 
         def work(say):
             def then(session):
-                if [name for name in failing if name not in set(session.names)] or not session.names:
+                known = set(session.names)
+                if not session.names or not known.issuperset(failing):
                     return
+                passing = [name for name in self.job["passing"] if name in known]
                 say({"warm": 1})
                 inner = pool.Pool(self.job["workers"])
                 groups = [[name] for name in failing] or [list(session.names)]
@@ -211,10 +225,9 @@ class Tracing:
                 if "test" in row:
                     done.add(row["test"])
                     self._hits(row)
-            if outcome.why and len(group) > 1:
-                rest = [name for name in group if name not in done]
-                if done and rest:
-                    left.append(rest)
+            rest = [name for name in group if name not in done]
+            if done and rest:  # one of them took too long, or ended the child
+                left.append(rest)
             elif outcome.why and group and group[0] not in done:
                 say({"test": group[0], "result": "late", "why": outcome.why, "steps": [], "took": 0.0})
             return True

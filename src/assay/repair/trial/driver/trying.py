@@ -5,13 +5,12 @@ import contextlib
 import gc
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import threading
 import time
 
-from _trial import changing, observing, pool
+from _trial import changing, keeping, observing, pool
 
 START = 60.0
 """Seconds of silence that collecting may take."""
@@ -19,6 +18,8 @@ RESTARTS = 6
 GROUP = 8
 CUTS = 4
 """Children that had to end early before each candidate gets its own."""
+LEARNING = 2.0
+"""Processor seconds at least that a program gets to be seen as it is, its imports included."""
 KEPT_SECONDS = 10.0
 """Processor seconds for what passed before; the done gate runs all of it."""
 
@@ -31,6 +32,8 @@ class Trial:
         self.want = job["want"]
         self.took = job["took"]
         self.pool = pool.Pool(job["workers"])
+        for path in {edit[0] for edits in job["candidates"] for edit in edits}:
+            files.known(path)  # before any candidate may write to it
         self.plausible = 0
         self.after = 0
         """Candidates tried since the first plausible one."""
@@ -40,6 +43,7 @@ class Trial:
 
     def run(self):
         left = list(range(len(self.job["candidates"])))
+        self.pool.kept = keeping.Kept(self.files.root)
         if self.job["kind"] in ("pytest", "unittest"):
             left = self._hot(left)
             if self.plausible and self.want["further"] is not None:
@@ -54,23 +58,26 @@ class Trial:
         def work(say):
             before = set(sys.modules)
             begun = time.process_time()
-            self.runner.cold(lambda names: names, lambda row: False, self.limit(say))
+            self.runner.cold(lambda names: names, lambda row: False, self.limit(say, LEARNING))
             say({"took": time.process_time() - begun})
             say(loaded(before, self.files))
 
-        outcome = self.pool.one(quiet(work), START)
-        for row in outcome.rows:
-            preload(row, self.sources)
-            if "took" in row:
-                self.took[""] = row["took"]
+        for _ in range(2):
+            for row in self.pool.one(quiet(work), START).rows:
+                preload(row, self.sources)
+                if pool.counted(row.get("took")):
+                    self.took[""] = row["took"]
+            if self.took.get("", 0.0) <= self.want["each_seconds"]:
+                break  # else once more, now that importing takes no time
 
     def _hot(self, left):
         """What needs no new import, in a process in which everything is loaded; returns what is left to do."""
         for _ in range(RESTARTS):
-            late, modules, started = [], [], []
+            late, modules, started, told = [], [], [], []
 
             def hear(row):
                 if "late" in row:
+                    told.append(1)
                     late.extend(row["late"])
                 elif "modules" in row:
                     modules.append(row)
@@ -80,7 +87,7 @@ class Trial:
                     self.told(row["row"]["index"], None, row["row"])
 
             outcome = self.pool.one(quiet(lambda say: self._collected(left, say)), START, hear)
-            if not outcome.why:
+            if told and not outcome.why:
                 for row in modules if late and not self.enough() else ():
                     preload(row, self.sources)
                 return late
@@ -106,7 +113,7 @@ class Trial:
             seen.end()
             met.append(1)
             tell(dict(loaded(before, self.files)))
-            missing = [name for name in self.job["failing"] if name not in set(session.names)]
+            missing = not set(session.names).issuperset(self.job["failing"])
             if missing or not session.names or threading.active_count() > 1:
                 tell({"late": left})
                 return
@@ -162,7 +169,8 @@ class Trial:
             passing = set(self.job["passing"])
             return [name for name in names if name not in passing] or names
         known = set(names)
-        within = [name for name in names if any(under(name, whole) for whole in failing if whole not in known)]
+        wholes = [name for name in failing if name not in known]
+        within = [name for name in names if any(under(name, whole) for whole in wholes)] if wholes else []
         found = [name for name in failing if name in known] + within
         return sorted(found, key=lambda name: (-self.kills.get(name, 0), self.took.get(name, 0.0)))
 
@@ -219,10 +227,10 @@ class Trial:
         if self.want["calls"]:
             observing.observe(self.files, self.want["calls"], say)
 
-    def limit(self, say):
+    def limit(self, say, least=0.0):
         @contextlib.contextmanager
         def allow(name):
-            pool.allow(say, self.want["each_seconds"], self.took.get(name, 0.0))
+            pool.allow(say, max(self.want["each_seconds"], least), self.took.get(name, 0.0))
             yield
 
         return allow
@@ -230,12 +238,12 @@ class Trial:
     def judged(self, n, outcome):
         """A row for the host from what a child said; nothing that it said is taken to be complete."""
         row = {"index": n, "status": "red", "seconds": outcome.cpu, "passed": [], "failing": {}, "behaviour": {}}
-        collected, ran = None, False
+        collected, ran = [], False
         for said in outcome.rows:
             if "invalid" in said:
                 return dict(row, status="invalid", why=str(said["invalid"]))
-            if "collected" in said:
-                collected = said["collected"]
+            if isinstance(said.get("collected"), list):
+                collected = [name for name in said["collected"] if isinstance(name, str)]
             elif "test" in said and isinstance(said["test"], str):
                 name = said["test"]
                 if said.get("result") == "pass":
@@ -250,9 +258,13 @@ class Trial:
             return dict(row, status="slow", why="took too long")
         raised = next((str(said["raised"]) for said in outcome.rows if "raised" in said), "")
         watched = set(self.job["failing"]) | set(self.job["passing"])
-        targets = self.targets(collected) if isinstance(collected, list) else []
+        targets = self.targets(collected)
         watched.update(targets)
-        row["failing"] = {name: why for name, why in row["failing"].items() if name in watched or not watched}
+        row["failing"] = {
+            name: why
+            for name, why in row["failing"].items()
+            if not watched or name in watched or any(under(each, name) for each in watched)
+        }
         passed = set(row["passed"])
         whole = all(name in passed or any(under(test, name) for test in targets) for name in self.job["failing"])
         if ran and whole and targets and not row["failing"] and passed.issuperset(targets):
@@ -265,13 +277,16 @@ class Trial:
 
 class Hot:
     """Candidates that need no import, several to a child: one after the other, as long as nothing that can be seen has
-    changed in it. Whoever passes, or ends the child, is tried again in a fresh one unless it was the first."""
+    changed in it. Whoever passes, ends the child, or ran where files were written is tried again in a fresh one unless
+    it was the first."""
 
     def __init__(self, trial, session, swaps, left, tell):
         self.trial, self.session, self.swaps, self.tell = trial, session, swaps, tell
         self.queue = collections.deque(left)
         self.pool = pool.Pool(trial.job["workers"])
         self.pool.spent = trial.pool.spent
+        # What importing wrote belongs to what tests find.
+        self.pool.kept = keeping.Kept(trial.files.root)
         self.alone = set()
         self.late = []
         self.cuts = 0
@@ -297,7 +312,7 @@ class Hot:
         for name in trial.job["failing"]:
             trial.took[name] = 0.0
         for row in self.pool.one(quiet(work), START).rows:
-            if "took" in row:
+            if row.get("name") in trial.job["failing"] and pool.counted(row.get("took")):
                 trial.took[row["name"]] = row["took"]
 
     def _jobs(self):
@@ -334,7 +349,7 @@ class Hot:
         trial, session = self.trial, self.session
 
         def work(say):
-            before = surroundings(trial.files)
+            before = keeping.surroundings(trial.files)
             for at, (n, swap) in enumerate(group):
                 say({"candidate": n})
                 swap.apply()
@@ -343,7 +358,7 @@ class Hot:
                         trial.behaviour(say)
                     return
                 swap.undo()
-                if at + 1 < len(group) and surroundings(trial.files) != before:
+                if at + 1 < len(group) and keeping.surroundings(trial.files) != before:
                     say({"changed": 1})
                     return
 
@@ -363,34 +378,16 @@ class Hot:
             ran = [row for row in rows if "ran" in row]
             why = "" if ran else outcome.why
             passed = bool(ran) and not ran[0].get("stop")
-            if at and (passed or (not ran and why != "slow")):
+            if at and (passed or outcome.wrote or (not ran and why != "slow")):
                 self.alone.add(n)
                 again.append(n)
-                changed = changed or not ran
+                changed = changed or outcome.wrote or not ran
                 continue
             self._row(self.trial.judged(n, pool.Outcome(rows, why, outcome.cpu / len(said))))
         reached = {n for n, _ in said}
         self.cuts += changed
         self.queue.extendleft(reversed(again + [n for n in numbers if n not in reached]))
         return not self.trial.enough(self.pool)
-
-
-def surroundings(files):
-    """What a test may leave changed, as far as it can be seen at little cost."""
-    found = [os.getcwd(), list(sys.path), dict(os.environ), threading.active_count(), len(sys.modules)]
-    found.append((sys.getrecursionlimit(), sys.gettrace(), sys.stdout, sys.stderr, signal.getsignal(signal.SIGALRM)))
-    for module in list(sys.modules.values()):
-        name = getattr(module, "__file__", None)
-        if isinstance(name, str) and files.owns(name):
-            for key, value in list(vars(module).items()):
-                kind = type(value)
-                if kind in (list, set, tuple):
-                    found.append((key, id(value), [id(each) for each in value]))
-                elif kind is dict and key != "__builtins__":
-                    found.append((key, id(value), [(id(each), id(other)) for each, other in value.items()]))
-                else:
-                    found.append((key, id(value)))
-    return found
 
 
 def under(name, whole):
