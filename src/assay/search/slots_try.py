@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from assay.core.errors import WorkspaceError
-from assay.core.workspace import Stamp, Workspace
+from assay.core.workspace import Workspace
 from assay.repair.patch import Patch
 from assay.repair.trial import Bench, Call, Want
-from assay.search.keep import put
+from assay.search.keep import put_all
 from assay.search.slots_words import Fate
 from assay.verify.baseline import Baseline
 from assay.verify.runners import Execution, execute
@@ -40,6 +40,8 @@ class Trial:
         self._sources = sources
         self._bench = bench
         self._calls = tuple(calls)
+        self._passing = frozenset(red.passing)
+        self._tree = ""
         patience = red.first.run.seconds * PATIENCE + GRACE
         # A candidate gone into a loop is met soon.
         self._check = replace(red.check, timeout=min(red.check.timeout, patience))
@@ -62,31 +64,26 @@ class Trial:
         return found
 
     async def _alone(self, patch: Patch) -> Fate:
-        """With the files written and the command itself."""
-        stamps: dict[str, tuple[bytes | None, Stamp]] = {}
+        """With the files written and the command itself, which may leave other files behind."""
         try:
+            self._tree = self._tree or await self._copy.snapshot()
             try:
-                for path, text in patch.apply(self._sources).items():
-                    stamps[path] = put(self._copy, path, text)
+                put_all(self._copy, patch.apply(self._sources))
                 return self._fate(await execute(self._copy, self._check, "candidate"))
             finally:
-                for path, (before, stamp) in stamps.items():
-                    if before is None:
-                        self._copy.delete_file(path, stamp)
-                    else:
-                        self._copy.write_file(path, before, stamp)
+                await self._copy.restore(self._tree)
         except WorkspaceError as error:
             return Fate("invalid", f"could not be tried: {error}")
 
     def _fate(self, done: Execution) -> Fate:
         red, now = self._red, done.run.tests
-        passed = tuple(test for test, result in now.items() if result == "pass" and test not in red.passing)
+        passed = tuple(test for test, result in now.items() if result == "pass" and test not in self._passing)
         if done.run.passed:
             return Fate("plausible", "", passed)
         if done.run.timed_out:
             return Fate("slow", f"did not end within {self._check.timeout:.0f} s")
         reasons = {test: reason.split("\n")[0][:160] for test, reason in done.report.reasons.items() if reason.strip()}
-        kept = all(now.get(test) == "pass" for test in red.passing)
+        kept = all(now.get(test) == "pass" for test in self._passing)
         # A project's own check may be red for other reasons too: progress is what failed before and passes now.
         if red.check.source != "--check" and kept and any(now.get(test) == "pass" for test in red.failing):
             return Fate("plausible", "", passed)
