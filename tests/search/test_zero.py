@@ -11,11 +11,12 @@ from tests.search.runs import events, open_run, text_of
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.messages import Text
 from assay.core.model import Reasoning
+from assay.repair.trial import Step, Traced
 from assay.run.run import RunOptions
 from assay.search.belief import doubts
 from assay.search.effort import DIALS
 from assay.search.slots_run import take_slots
-from assay.search.zero import hint, repair
+from assay.search.zero import hint, repair, suspects
 from assay.verify.runners import check_of
 
 SHOP = """\
@@ -113,3 +114,14 @@ async def test_nothing_is_written_when_nothing_passes(tmp_path: Path) -> None:
         ended = await run.turn((Text("fix"),), take_slots)
         assert ended.verdict.outcome not in ("verified", "partial")
         assert text_of(run, "shop.py") == SHOP and not events(run, AttemptSelected)
+
+
+def test_lines_outside_of_functions_are_told_by_their_own_file() -> None:
+    long = "def first():\n    return 1\n\n\n" + "x = 1\n" * 8
+    short = "y = 1\nz = 2\n\n\ndef second():\n    return y\n"
+    seen = {"a.py": (2, 5), "b.py": (1, 2, 6)}
+    traced = Traced({"t": seen}, {"t": (Step(1, True, seen),)}, {"t": "no"})
+    places = suspects({"a.py": long, "b.py": short}, traced, "", [])
+    # Lines 1 and 2 of the second file are in no function, whatever lies at these numbers in the first.
+    outside = {place.path: sorted(place.lines) for place in places if not place.symbol}
+    assert outside == {"a.py": [5], "b.py": [1, 2]}

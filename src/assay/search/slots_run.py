@@ -79,7 +79,8 @@ async def take_slots(run: Run, limits: Limits | None = None) -> Stop:
     else:
         shown = await _shown(run, sources)
         slot = place_named(task, shown, limits)
-        if slot is None and (broken := no_python(shown, task)):
+        named = slot is not None and slot.location.path.rpartition("/")[2] in task
+        if not named and (broken := no_python(shown, task)):
             return Stop("failed", f"nothing was changed: {broken}")
         if slot is None:
             return await _answer(run, NO_PLACE)
