@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,26 @@ def test_blocks_follow_each_other_and_the_path_holds_until_the_next() -> None:
         ("Edit", {"file_path": "src/calc.py", "old_string": "a = 1\n", "new_string": ""}),
         ("Edit", {"file_path": "new/x.py", "old_string": "", "new_string": "x = 1"}),
     ]
+
+
+def test_the_end_of_a_fence_around_blocks_begins_no_other() -> None:
+    run = ("Bash", {"command": "pytest"})
+    assert meant(f"src/calc.py\n```python\n{BLOCK}```\nNow the tests:\n```run\npytest\n```\n", actions=True) == [
+        FIX,
+        run,
+    ]
+    whole = ("Write", {"file_path": "new.py", "content": "x = 1\n"})
+    assert meant(f"src/calc.py\n```\n{BLOCK}```\n\nnew.py\n```python\nx = 1\n```\n", "whole") == [FIX, whole]
+    # A block may hold such a line itself.
+    fenced = BLOCK.replace("=======", "```\n=======").replace("return a + b", "return a + b\n```")
+    read = f"````\ndoc.md\n```md\n{fenced}```\n````\n```run\npytest\n```\n"
+    assert [name for name, _ in meant(read, actions=True)] == ["Edit", "Bash"]
+
+
+def test_fences_that_are_never_closed_are_looked_through_once() -> None:
+    began = time.process_time()
+    assert len(meant("````x\n" * 8_000 + "src/calc.py\n" + BLOCK)) == 1
+    assert time.process_time() - began < 2
 
 
 def test_an_underlined_heading_is_no_middle() -> None:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
+from tests.search.runs import events, open_run, text_of
 
-from assay.core.clock import SystemClock
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.messages import Text
 from assay.core.model import Reasoning
-from assay.core.policy import Decision, Effect, Label
-from assay.run.run import Run, RunOptions, RunParts
+from assay.repair.trial import Step, Traced
+from assay.run.run import RunOptions
+from assay.search.belief import doubts
 from assay.search.effort import DIALS
 from assay.search.slots_run import take_slots
-from assay.search.zero import hint, repair
-from assay.testing.models import PROFILE, Reply, ScriptedModel
-from assay.testing.store import MemoryStore
+from assay.search.zero import hint, repair, suspects
 from assay.verify.runners import check_of
-from assay.workspace.local import LocalWorkspace
-from assay.workspace.sandbox.find import find_sandbox
-from assay.workspace.sandbox.port import NoSandbox
 
 SHOP = """\
 def total(prices, discount=0):
@@ -53,52 +46,18 @@ class Shop(unittest.TestCase):
 """
 THIN = "from shop import total\n\nassert total([4]) == 4\n"
 UNITTEST = f"{sys.executable} -m unittest -q"
+CHECK = f"{sys.executable} check.py"
 
 
-class Permissive:
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
-        return Decision("allow")
-
-
-Opener = Callable[..., AbstractAsyncContextManager[Run]]
-
-
-@pytest.fixture
-def open_run(tmp_path: Path) -> Opener:
-    @asynccontextmanager
-    async def opened(files: dict[str, str], check: str, *replies: Reply, boxed: bool = False) -> AsyncGenerator[Run]:
-        project = tmp_path / "project"
-        for path, text in files.items():
-            (project / path).parent.mkdir(parents=True, exist_ok=True)
-            (project / path).write_text(text)
-        sandbox = find_sandbox(tmp_path / "sandbox") if boxed else None
-        assert not isinstance(sandbox, NoSandbox), sandbox.reason
-        workspace = LocalWorkspace(project, sandbox=sandbox, state_dir=tmp_path / "state")
-        model = ScriptedModel(replies, replace(PROFILE, strategy="slots"))
-
-        async def nobody(*_: object) -> bool:
-            return False
-
-        parts = RunParts(MemoryStore(), model, workspace, {}, Permissive(), SystemClock(), nobody)
-        try:
-            yield Run(parts, RunOptions(checks=(check,), reasoning=Reasoning(effort="low")))
-        finally:
-            await workspace.aclose()
-
-    return opened
-
-
-def events(run: Run, kind: type) -> list:
-    return [record.event for record in run.parts.store.records() if isinstance(record.event, kind)]
-
-
-def text_of(run: Run, path: str) -> str:
-    return Path(run.parts.workspace.root, path).read_text()
+def asked(check: str) -> RunOptions:
+    return RunOptions(checks=(check,), reasoning=Reasoning(effort="low"))
 
 
 @pytest.mark.slow
-async def test_a_strong_check_is_met_without_a_request(open_run: Opener) -> None:
-    async with open_run({"shop.py": SHOP, "test_shop.py": STRONG}, UNITTEST, boxed=True) as run:
+async def test_a_strong_check_is_met_without_a_request(tmp_path: Path) -> None:
+    async with open_run(
+        tmp_path, {"shop.py": SHOP, "test_shop.py": STRONG}, options=asked(UNITTEST), boxed=True
+    ) as run:
         ended = await run.turn((Text("fix"),), take_slots)
         assert ended.verdict.outcome == "verified", ended.verdict
         assert "found += price" in text_of(run, "shop.py") and text_of(run, "test_shop.py") == STRONG
@@ -109,25 +68,28 @@ async def test_a_strong_check_is_met_without_a_request(open_run: Opener) -> None
         assert selected.made == len(tried) and selected.number <= len(tried)
 
 
-async def test_a_thin_check_gives_candidates_and_doubts(open_run: Opener) -> None:
-    async with open_run({"shop.py": SHOP, "check.py": THIN}, f"{sys.executable} check.py") as run:
+async def test_a_thin_check_gives_candidates_and_doubts(tmp_path: Path) -> None:
+    async with open_run(tmp_path, {"shop.py": SHOP, "check.py": THIN}, options=asked(CHECK)) as run:
         red = await (await run.proof.gate(await run.start_tree(), "")).ledger.of(
             check_of(run.proof.user_checks[0], "--check")
         )
         sources = {"shop.py": SHOP, "check.py": THIN}
-        zero = await repair(run, red, sources, [], DIALS["low"])
+        zero = await repair(run, red, await run.start_tree(), sources, [], DIALS["low"])
         assert not zero.accepted and len(zero.survivors) > 1 and zero.ground.assertions == 1
         others = (
             f"{len(zero.survivors) - 1} other changes behave" if len(zero.survivors) > 2 else "another change behaves"
         )
-        assert zero.doubts[0] == f"{others} differently and the checks can't tell which is right"
+        assert (
+            doubts(zero.candidates, zero.ground, DIALS["low"], chosen=1)[0]
+            == f"{others} differently and the checks can't tell which is right"
+        )
         told = hint(zero, sources)
         assert "pick one, improve it, or reject all" in told and told.count("@@ shop.py") >= 2
         assert text_of(run, "shop.py") == SHOP
 
 
-async def test_a_model_that_is_down_leaves_the_best_guess_and_says_so(open_run: Opener) -> None:
-    async with open_run({"shop.py": SHOP, "check.py": THIN}, f"{sys.executable} check.py") as run:
+async def test_a_model_that_is_down_leaves_the_best_guess_and_says_so(tmp_path: Path) -> None:
+    async with open_run(tmp_path, {"shop.py": SHOP, "check.py": THIN}, options=asked(CHECK)) as run:
         ended = await run.turn((Text("fix"),), take_slots)
         assert ended.verdict.outcome == "partial"
         assert "differently and the checks can't tell which is right" in ended.verdict.why
@@ -138,17 +100,28 @@ async def test_a_model_that_is_down_leaves_the_best_guess_and_says_so(open_run: 
     ("old", "new"),
     [("for price in prices:", "for price in prices"), ("found -= price", "fuond += price"), ("    return", "\treturn")],
 )
-async def test_what_does_not_run_is_mended_first(open_run: Opener, old: str, new: str) -> None:
+async def test_what_does_not_run_is_mended_first(tmp_path: Path, old: str, new: str) -> None:
     broken = SHOP.replace("-=", "+=").replace(old.replace("-=", "+="), new)
-    async with open_run({"shop.py": broken, "test_shop.py": STRONG}, UNITTEST) as run:
+    async with open_run(tmp_path, {"shop.py": broken, "test_shop.py": STRONG}, options=asked(UNITTEST)) as run:
         ended = await run.turn((Text("fix"),), take_slots)
         assert ended.verdict.outcome == "verified", ended.verdict
         assert text_of(run, "shop.py") == SHOP.replace("-=", "+=")
 
 
-async def test_nothing_is_written_when_nothing_passes(open_run: Opener) -> None:
+async def test_nothing_is_written_when_nothing_passes(tmp_path: Path) -> None:
     files = {"shop.py": SHOP, "check.py": "import shop\n\nassert shop.total([1]) == object()\n"}
-    async with open_run(files, f"{sys.executable} check.py", "no idea", "no idea", *["?"] * 30) as run:
+    async with open_run(tmp_path, files, "no idea", "no idea", *["?"] * 30, options=asked(CHECK)) as run:
         ended = await run.turn((Text("fix"),), take_slots)
         assert ended.verdict.outcome not in ("verified", "partial")
         assert text_of(run, "shop.py") == SHOP and not events(run, AttemptSelected)
+
+
+def test_lines_outside_of_functions_are_told_by_their_own_file() -> None:
+    long = "def first():\n    return 1\n\n\n" + "x = 1\n" * 8
+    short = "y = 1\nz = 2\n\n\ndef second():\n    return y\n"
+    seen = {"a.py": (2, 5), "b.py": (1, 2, 6)}
+    traced = Traced({"t": seen}, {"t": (Step(1, True, seen),)}, {"t": "no"})
+    places = suspects({"a.py": long, "b.py": short}, traced, "", [])
+    # Lines 1 and 2 of the second file are in no function, whatever lies at these numbers in the first.
+    outside = {place.path: sorted(place.lines) for place in places if not place.symbol}
+    assert outside == {"a.py": [5], "b.py": [1, 2]}

@@ -13,6 +13,7 @@ from assay.repair.patch import Patch, between
 from assay.search.candidate import Candidate
 from assay.search.slots import Search
 from assay.search.slots_asks import asks
+from assay.search.slots_holes import gaps
 from assay.search.slots_plan import plan, slots_of
 from assay.search.slots_prompts import prompt, request, start_of
 from assay.search.slots_words import Failing, Fate, Found, Judged, Limits, Ports
@@ -327,3 +328,9 @@ def test_plans_keep_to_their_limits(samples: int, places: int, whole: int, batch
     for step in rewrites:
         assert step.variant.startswith("line") or estimate_tokens(step.slot.case.shown.text) <= whole
         assert step.samples == 1 if step.temperature == 0 else step.samples <= batch
+
+
+def test_a_function_on_one_line_has_no_place_for_another() -> None:
+    source = "def total(prices): return 0\n"
+    slots = slots_of({"shop.py": source}, Failing(""), "total() is wrong", Limits())
+    assert slots and gaps(source, slots[0]) == []

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import pytest
-from msgspec.structs import replace
+from tests.search.runs import events, open_run, quick, text_of
 
-from assay.core.clock import SystemClock
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.messages import Text
-from assay.core.policy import Decision, Effect, Label
 from assay.loop.turn import Stop
-from assay.run.run import Run, RunOptions, RunParts
+from assay.run.run import Run, RunOptions
 from assay.search.belief import belief
 from assay.search.candidate import Candidate, Ground, Vector
 from assay.search.effort import dial_of
@@ -23,9 +18,6 @@ from assay.search.priors import TINY
 from assay.search.rules import TRYING
 from assay.search.slots_run import take_slots
 from assay.search.slots_words import Limits
-from assay.testing.models import PROFILE, Reply, ScriptedModel
-from assay.testing.store import MemoryStore
-from assay.workspace.local import LocalWorkspace
 
 CHECK = f"{sys.executable} -m pytest -q -p no:cacheprovider"
 CLOCK_TEST = """from clock import Clock, leap
@@ -52,9 +44,7 @@ class Clock:
 LEAP = "```python\ndef leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n```"
 
 
-async def quick(run: Run) -> Stop:
-    """Hardly any time for repairs without a model: what is tested here is what comes behind them."""
-    return await take_slots(run, Limits(mutate_seconds=0.5))
+ASKED = RunOptions(checks=(CHECK,))
 
 
 async def near_too(run: Run) -> Stop:
@@ -66,39 +56,8 @@ async def alone(run: Run) -> Stop:
     return await take_slots(run, Limits(samples=4, mutate_seconds=0.5, near=0))
 
 
-class Permissive:
-    async def decide(self, tool: str, effects: tuple[Effect, ...], label: Label, arguments: object = None) -> Decision:
-        return Decision("allow")
-
-
-Opener = Callable[..., AbstractAsyncContextManager[Run]]
-
-
-@pytest.fixture
-def open_run(tmp_path: Path) -> Opener:
-    @asynccontextmanager
-    async def opened(files: dict[str, str], *replies: Reply, checks: tuple[str, ...] = (CHECK,)) -> AsyncGenerator[Run]:
-        project = tmp_path / "project"
-        for path, text in files.items():
-            (project / path).parent.mkdir(parents=True, exist_ok=True)
-            (project / path).write_text(text)
-        workspace = LocalWorkspace(project, sandbox=None, state_dir=tmp_path / "state")
-        model = ScriptedModel(replies, replace(PROFILE, strategy="slots"))
-
-        async def nobody(*_: object) -> bool:
-            return False
-
-        parts = RunParts(MemoryStore(), model, workspace, {}, Permissive(), SystemClock(), nobody)
-        try:
-            yield Run(parts, RunOptions(checks=checks))
-        finally:
-            await workspace.aclose()
-
-    return opened
-
-
 def results(run: Run) -> list[str]:
-    return [r.event.result for r in run.parts.store.records() if isinstance(r.event, AttemptFinished)]
+    return [event.result for event in events(run, AttemptFinished)]
 
 
 def asked(run: Run) -> list[str]:
@@ -108,27 +67,27 @@ def asked(run: Run) -> list[str]:
 DOUBT = "it was found by trying until the checks passed, and {} for it"
 
 
-async def test_stubs_and_missing_functions_are_written_one_after_the_other(open_run: Opener) -> None:
+async def test_stubs_and_missing_functions_are_written_one_after_the_other(tmp_path: Path) -> None:
     files = {"clock.py": CLOCK, "clock_test.py": CLOCK_TEST, "instructions.md": "A clock shows hours and minutes."}
-    async with open_run(files, GOOD, LEAP) as run:
+    async with open_run(tmp_path, files, GOOD, LEAP, options=ASKED) as run:
         ended = await run.turn((Text("Implement clock.py as in instructions.md"),), quick)
         assert (ended.verdict.outcome, ended.verdict.why) == ("partial", DOUBT.format("only 3 assertions speak"))
-        text = Path(run.parts.workspace.root, "clock.py").read_text()
+        text = text_of(run, "clock.py")
         assert "def leap" in text and 'f"{self.hour:02d}' in text and "pass" not in text
         assert "shows hours and minutes" in asked(run)[0] and "def leap" not in asked(run)[0]
         assert results(run) == ["red", "green"] and ended.selected == 2
-        chosen = [r.event for r in run.parts.store.records() if isinstance(r.event, AttemptSelected)]
+        chosen = events(run, AttemptSelected)
         assert [(event.number, event.made, event.first_passed) for event in chosen] == [(2, 2, False)]
 
 
-async def test_a_module_that_is_missing_is_made(open_run: Opener) -> None:
+async def test_a_module_that_is_missing_is_made(tmp_path: Path) -> None:
     test = "from evens import only_evens\n\n\ndef test_it():\n    assert only_evens([1, 2]) == [2]\n"
     good = "def only_evens(numbers):\n    return [n for n in numbers if n % 2 == 0]\n"
-    async with open_run({"test_evens.py": test}, "no idea", f"```python\n{good}```") as run:
+    async with open_run(tmp_path, {"test_evens.py": test}, "no idea", f"```python\n{good}```", options=ASKED) as run:
         ended = await run.turn((Text("Write a function that keeps the even numbers."),), quick)
         assert (ended.verdict.outcome, ended.verdict.why) == ("partial", DOUBT.format("one assertion speaks"))
         assert any(row.cls == "A" and row.after == "pass" for row in ended.verdict.evidence), ended.verdict
-        assert Path(run.parts.workspace.root, "evens.py").read_text() == good
+        assert text_of(run, "evens.py") == good
         assert results(run) == ["invalid", "green"]
 
 
@@ -145,46 +104,46 @@ def test_odd():
 FLOOR = "```python\ndef half(n):\n    return n // 2\n```"
 
 
-async def test_a_part_of_what_failed_is_no_reason_to_stop(open_run: Opener) -> None:
+async def test_a_part_of_what_failed_is_no_reason_to_stop(tmp_path: Path) -> None:
     right = "```python\ndef half(n):\n    rest = n % 2\n    return n // 2 + rest\n```"
-    async with open_run({"test_half.py": HALVES}, FLOOR, right, checks=()) as run:
+    async with open_run(tmp_path, {"test_half.py": HALVES}, FLOOR, right) as run:
         ended = await run.turn((Text("Write half(): half of a number, rounded up."),), alone)
-        assert "rest" in Path(run.parts.workspace.root, "half.py").read_text(), ended.verdict
+        assert "rest" in text_of(run, "half.py"), ended.verdict
         assert results(run) == ["red", "green"]
 
 
-async def test_a_part_is_kept_in_the_end_and_what_is_left_is_said(open_run: Opener) -> None:
+async def test_a_part_is_kept_in_the_end_and_what_is_left_is_said(tmp_path: Path) -> None:
     stub = "def half(n):\n    raise NotImplementedError\n"
-    async with open_run({"test_half.py": HALVES, "half.py": stub}, *[FLOOR] * 40, checks=()) as run:
+    async with open_run(tmp_path, {"test_half.py": HALVES, "half.py": stub}, *[FLOOR] * 40) as run:
         ended = await run.turn((Text("Write half(): half of a number, rounded up."),), alone)
-        assert "n // 2" in Path(run.parts.workspace.root, "half.py").read_text()
+        assert "n // 2" in text_of(run, "half.py")
         assert ended.verdict.outcome == "partial" and "still red: test_half.py::test_odd" in ended.verdict.unchecked
 
 
-async def test_red_examples_of_a_docstring_are_a_check(open_run: Opener) -> None:
+async def test_red_examples_of_a_docstring_are_a_check(tmp_path: Path) -> None:
     examples = '    """Twice.\n\n    >>> double(2)\n    4\n    >>> double(5)\n    10\n    """\n'
     fixed = "def double(n):\n    return n * 2\n"
     shop = f"def double(n):\n{examples}    return n + 1\n"
-    async with open_run({"shop.py": shop}, f"```python\n{fixed}```", checks=()) as run:
+    async with open_run(tmp_path, {"shop.py": shop}, f"```python\n{fixed}```") as run:
         ended = await run.turn((Text("double() in shop.py is wrong"),), quick)
-        assert Path(run.parts.workspace.root, "shop.py").read_text() == shop.replace("n + 1", "n * 2")
+        assert text_of(run, "shop.py") == shop.replace("n + 1", "n * 2")
         assert results(run) == ["green"]
         assert ended.verdict.outcome in ("verified", "partial"), ended.verdict
         assert any(row.cls == "B" for row in ended.verdict.evidence), ended.verdict
 
 
-async def test_a_change_without_any_check_is_made_and_called_unproven(open_run: Opener) -> None:
+async def test_a_change_without_any_check_is_made_and_called_unproven(tmp_path: Path) -> None:
     shop = "def double(n):\n    return n + 1\n"
     right = "```python\ndef double(n):\n    return n * 2\n```"
     wrong = "```python\ndef double(n):\n    return n + 2\n```"
-    async with open_run({"shop.py": shop}, wrong, "nothing", right, checks=()) as run:
+    async with open_run(tmp_path, {"shop.py": shop}, wrong, "nothing", right) as run:
         ended = await run.turn((Text("double() in shop.py should give twice the number"),), quick)
         assert ended.verdict.outcome in ("unverified", "partial"), ended.verdict
-        assert Path(run.parts.workspace.root, "shop.py").read_text() != shop
+        assert text_of(run, "shop.py") != shop
         assert any("nothing failed before" in line for line in ended.verdict.unchecked)
 
 
-async def test_a_small_mistake_in_what_was_written_is_mended_without_asking_again(open_run: Opener) -> None:
+async def test_a_small_mistake_in_what_was_written_is_mended_without_asking_again(tmp_path: Path) -> None:
     test = "from runs import longest\n\n\ndef test_it():\n    assert longest([1, 1, 2]) == 2 and longest([3]) == 1\n"
     near = (
         "def longest(values):\n    best = run = 1\n    for left, right in zip(values, values[1:]):\n"
@@ -194,12 +153,14 @@ async def test_a_small_mistake_in_what_was_written_is_mended_without_asking_agai
         "\n\ndef test_more():\n    assert longest([1, 2, 2, 2, 5]) == 3\n    assert longest([7, 7, 7, 1]) == 3\n"
     )
     more = "\n\ndef test_apart():\n    assert longest([1, 2, 3]) == 1\n"
-    async with open_run({"test_runs.py": test + open_test + more}, f"```python\n{near}```") as run:
+    async with open_run(
+        tmp_path, {"test_runs.py": test + open_test + more}, f"```python\n{near}```", options=ASKED
+    ) as run:
         ended = await run.turn((Text("Write longest(): the length of the longest run of equal values."),), near_too)
         assert len(asked(run)) == 1 and ended.verdict.outcome in ("verified", "partial"), ended.verdict
-        assert "left == right" in Path(run.parts.workspace.root, "runs.py").read_text()
+        assert "left == right" in text_of(run, "runs.py")
         assert results(run)[:2] == ["red", "plausible"]
-        chosen = [r.event for r in run.parts.store.records() if isinstance(r.event, AttemptSelected)]
+        chosen = events(run, AttemptSelected)
         assert chosen[0].number > 1 and not chosen[0].first_passed
         assert not [*Path(run.parts.workspace.root).glob("**/.trial*")]
 

@@ -10,6 +10,7 @@ conflicts are left alone.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Literal
 
 from assay.core.ids import new_id
@@ -44,11 +45,18 @@ class _Reading:
         self._found: list[ToolCall] = []
         self._path = ""
         """The file of the last block; one that names none is for the same."""
+        self._around: list[str] = []
+        """Marks of the open fences that are read through for the blocks in them."""
+        self._searches = [n for n, line in enumerate(self._lines) if _SEARCH.match(line)]
+        self._closings: dict[tuple[str, int], int] = {}
+        """Character and least length of a mark -> the last line found that closes such a fence."""
 
     def calls(self) -> list[ToolCall]:
         at = 0
         while at < len(self._lines):
-            if self._edits != "tool" and (start := _SEARCH.match(self._lines[at])):
+            if self._closes(at):
+                at += 1
+            elif self._edits != "tool" and (start := _SEARCH.match(self._lines[at])):
                 at = self._block(at, start)
             elif fence := _FENCE.match(self._lines[at]):
                 at = self._fenced(at, fence)
@@ -82,16 +90,17 @@ class _Reading:
         """A fence that opens at line `at`. Blocks in it are read as such; returns where to go on."""
         info = fence[3].strip()
         end = self._closing(at, fence[2])
-        body = self._lines[at + 1 : end]
         word = info.split(" ")[0].lower()
         if self._actions and word in _ACTIONS:
             name, argument = _ACTIONS[word]
             if end == len(self._lines):
                 self._wrong(name, f"the ```{word} fence is not closed")
-            elif "\n".join(body).strip():
-                self._add(name, **{argument: "\n".join(body).strip("\n")})
+            elif (body := "\n".join(self._lines[at + 1 : end])).strip():
+                self._add(name, **{argument: body.strip("\n")})
             return end + 1
-        if self._edits != "tool" and any(_SEARCH.match(line) for line in body):
+        if self._edits != "tool" and bisect_left(self._searches, at + 1) < bisect_left(self._searches, end):
+            if end < len(self._lines):
+                self._around.append(fence[2])
             self._path = _path_of(info.rpartition(" ")[2], bare=True) or self._path_above(at) or self._path
             return at + 1
         path = _path_of(info.rpartition(" ")[2], bare=True) or self._path_above(at)
@@ -100,13 +109,23 @@ class _Reading:
         if end == len(self._lines):
             self._wrong("Write", f"the fence with {path} is not closed: the reply was cut off")
         else:
-            self._add("Write", file_path=path, content="".join(f"{line}\n" for line in body))
+            self._add("Write", file_path=path, content="".join(f"{line}\n" for line in self._lines[at + 1 : end]))
         return end + 1
 
     def _closing(self, at: int, mark: str) -> int:
         """The line that closes a fence, or the number of lines."""
-        close = re.compile(rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}\s*$")
-        return self._next(close, at + 1) or len(self._lines)
+        key = mark[0], len(mark)
+        if self._closings.get(key, at) <= at:
+            self._closings[key] = self._next(_closing(mark), at + 1) or len(self._lines)
+        return self._closings[key]
+
+    def _closes(self, at: int) -> bool:
+        """Line `at` ends a fence that was read through, and whatever was left open in it."""
+        for nth, mark in enumerate(self._around):
+            if _closing(mark).match(self._lines[at]):
+                del self._around[nth:]
+                return True
+        return False
 
     def _next(self, pattern: re.Pattern[str], start: int) -> int | None:
         return next((n for n in range(start, len(self._lines)) if pattern.match(self._lines[n])), None)
@@ -128,6 +147,11 @@ class _Reading:
 
     def _wrong(self, name: str, why: str) -> None:
         self._found.append(ToolCall(OWN + new_id(), name, {}, why))
+
+
+def _closing(mark: str) -> re.Pattern[str]:
+    """What a line is like that closes a fence which began with `mark`."""
+    return re.compile(rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}\s*$")
 
 
 def _path_of(text: str, bare: bool = False) -> str:

@@ -19,7 +19,7 @@ class Dial(Struct, frozen=True):
     samples: int
     """Replies asked of a model that fills slots."""
     holes: int
-    """Samples of single lines among those at most."""
+    """Samples of single lines asked for besides, where an endpoint fills gaps."""
     output_tokens: int
     """Tokens such a model may write in a turn."""
     waves: tuple[int, ...]

@@ -79,6 +79,8 @@ class Search:
         self._patches: dict[int, Patch] = {candidate.number: patch for candidate, patch in seeds}
         self._places: dict[int, str] = {candidate.number: candidate.origin for candidate, _ in seeds}
         self._partial: list[tuple[_Draft, frozenset[str]]] = []
+        self._paired = 0
+        """Of `_partial`: those that were put together with all before them."""
         self._unions = 0
         self._further = 0
         self._repaired = 0
@@ -129,6 +131,7 @@ class Search:
         self.sources = {**self.sources, **self.best_patch.apply(self.sources)}
         self._seen.clear()
         self._partial.clear()
+        self._paired = 0
         self.best = self.best_patch = None
         return True
 
@@ -264,11 +267,12 @@ class Search:
 
     async def _joined(self) -> None:
         """Two candidates that mend different failing tests, put together."""
-        if self._green:
-            return
-        for nth, (right, mended) in enumerate(self._partial):
-            for left, others in self._partial[:nth]:
-                if mended <= others or others <= mended or self._unions >= UNIONS:
+        while self._paired < len(self._partial) and not self._green:
+            right, mended = self._partial[self._paired]
+            for left, others in self._partial[: self._paired]:
+                if self._unions >= UNIONS:
+                    return
+                if mended <= others or others <= mended:
                     continue
                 both = union([left.patch, right.patch])
                 if both is None or self._known(both):
@@ -278,6 +282,7 @@ class Search:
                 await self._offer([_Draft(self._last, right.where, "union", both)])
                 if self._green:
                     return
+            self._paired += 1
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
@@ -314,7 +319,7 @@ class Search:
             self._note(_Draft(number, self._places[number], one.origin, self._patches[number]), result, note, tree)
 
     def _over(self, why: str, failure: Failure | None = None) -> Found:
-        hints = [f"looked at {place}" for place in dict.fromkeys(filter(None, [self._best_place]))]
+        hints = [f"looked at {self._best_place}"] if self._best_place else []
         if self.best is not None and self.best.passed:
             hints.append(f"the best candidate passes {', '.join(self.best.passed[:6])}")
         if self.best is not None and self.best.failing:

@@ -61,17 +61,20 @@ def second_turn(first: ModelRequest, reply: str, note: str) -> ModelRequest:
     *before, last = first.messages
     said = before if isinstance(last, AssistantMessage) else [*before, last]
     start = last.text if isinstance(last, AssistantMessage) else ""
-    text = reply if reply.startswith(start.strip()) else start + reply
+    text = whole(start, reply)
     closed = text if text.rstrip().endswith("```") else text.rstrip() + "\n```"
     turn = (*said, AssistantMessage((Text(closed),), "end"), UserMessage((Text(AGAIN.format(note=note[:400])),)))
     return replace(first, messages=turn, temperature=0.0, samples=1, stop=())
 
 
+def whole(start: str, reply: str) -> str:
+    """The reply with its beginning, which was put into the model's mouth: some servers repeat it, others don't."""
+    return reply if reply.startswith(start.rstrip("\n")) else start + reply
+
+
 def candidate_of(source: str, slot: Slot, variant: Variant, reply: str, prefilled: bool) -> Spliced:
     """The file with what the reply proposes, or why it proposes nothing."""
-    start = start_of(slot.case, variant)
-    # Some servers repeat the beginning that was put into the model's mouth, others send only what follows.
-    text = start + reply if prefilled and not reply.startswith(start.rstrip("\n")) else reply
+    text = whole(start_of(slot.case, variant), reply) if prefilled else reply
     shown = slot.case.shown
     parsed = edit_from(text, shown.text) if variant.startswith("line") else function_from(text, shown.name)
     if not parsed.code:

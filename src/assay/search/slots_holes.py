@@ -7,6 +7,7 @@ infilling found the text after the gap decisive (research/test-time-compute.md, 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from msgspec import Struct
 from assay.core.model import Hole, ModelRequest
 from assay.repair.excerpt import find_function
 from assay.repair.patch import Edit, Patch
-from assay.repair.source import first_line, inside_strings, lines_of, parsed, span
+from assay.repair.source import first_line, inside_strings, lines_of, parsed, shares_line, span
 from assay.search.slots_words import Slot
 
 TOKENS = 24
@@ -41,9 +42,9 @@ def gaps(source: str, slot: Slot, most: int = MOST) -> list[Gap]:
     """Places in the function of `slot`, likeliest first: suspicious lines, then those that decide or answer; for each
     of the first ones the gap before it, too, since what is missing is often missing right there."""
     node = find_function(source, slot.location.symbol, slot.location.start)
-    if node is None:
-        return []
     lines = lines_of(source)
+    if node is None or shares_line(lines, node):
+        return []
     frozen = inside_strings(node)
     weight = {line: value for line, value in _statements(node) if line not in frozen}
     for line, value in slot.lines.items():
@@ -117,7 +118,5 @@ def filled(source: str, gap: Gap, reply: str) -> tuple[Patch | None, str]:
 
 def _offset(source: str, line: int) -> int:
     """Where line number `line` begins."""
-    import re
-
     ends = [match.end() for match in re.finditer(r"\r\n|\r|\n", source)]
     return 0 if line == 1 else ends[line - 2]

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from assay.core.messages import AssistantMessage, Message, Text, UserMessage
-from assay.core.model import ModelRequest, estimate_tokens
+from assay.core.model import ModelRequest
 from assay.repair.excerpt import spec_of
 from assay.repair.merge import merge, module_from
 from assay.repair.patch import Patch, between
 from assay.repair.source import docstring, functions, lines_of, parsed
 from assay.repair.unwritten import Unwritten, unwritten
 from assay.search.slots import Ask, Search
-from assay.search.slots_asks import second_turn
+from assay.search.slots_asks import second_turn, whole
 from assay.search.slots_words import Failing, Fate, Found, Limits
 
 TASK_CHARACTERS = 2_400
@@ -92,13 +92,19 @@ def ask_for(brief: Brief, sources: Mapping[str, str], prefill: bool, temperature
         if prefill:
             messages.append(AssistantMessage((Text(start),), "end"))
             stop = ("```",)
-        size = max(OUTPUT_TOKENS, estimate_tokens(source) if len(source) < FILE_CHARACTERS else 0)
         return ModelRequest(
-            "", (), tuple(messages), max_output=size, temperature=temperature, seed=seed, stop=stop, samples=samples
+            "",
+            (),
+            tuple(messages),
+            max_output=OUTPUT_TOKENS,
+            temperature=temperature,
+            seed=seed,
+            stop=stop,
+            samples=samples,
         )
 
     def read(reply: str) -> tuple[Patch | None, str]:
-        text = start + reply if prefill and not reply.startswith(start.rstrip("\n")) else reply
+        text = whole(start, reply) if prefill else reply
         names = item.names[:1] if item.kind == "method" else item.names
         code, reason = module_from(text, names)
         if not code:
@@ -149,14 +155,15 @@ def _start(item: Unwritten, source: str) -> str:
 
 async def write_missing(search: Search, failing: Failing, task: str, limits: Limits, prefill: bool) -> Found | None:
     """Write what the failing tests need and nobody has written, one definition after the other, each from the best
-    state so far; then those again whose tests stay red. The end, if it came."""
+    state so far; then those again whose tests stay red. The end, if it came. Only files that `search.sources` names
+    are written, "" being one to come."""
     written: list[Unwritten] = []
     while len(written) < MOST:
         known = {(item.path, item.symbol) for item in written}
         items = [
             item
             for item in unwritten(search.sources, failing.tests, failing.output)
-            if (item.path, item.symbol) not in known
+            if (item.path, item.symbol) not in known and item.path in search.sources
         ]
         if not items:
             break
@@ -215,14 +222,18 @@ def _asks(brief: Brief, sources: Mapping[str, str], terms: Terms) -> Iterator[As
 
 def _tests_of(sources: Mapping[str, str], tests: Sequence[str], names: set[str], others: set[str]) -> set[str]:
     """Those of `tests` (identities) that use `names` and none of `others`."""
+    trees = {path: parsed(sources.get(path, "")) for path in {test.partition("::")[0] for test in tests}}
+    words: dict[tuple[str, str], set[str]] = {}
+    for path, tree in trees.items():
+        for symbol, node in functions(tree) if tree else ():
+            words[path, symbol] = _words(node)
+            # A class may have its tests from another one.
+            words.setdefault((path, symbol.rpartition(".")[2]), words[path, symbol])
     found: set[str] = set()
     for test in tests:
         path, _, rest = test.partition("::")
-        tree = parsed(sources.get(path, ""))
-        name = rest.split("[")[0].split("::")[-1]
-        node = (
-            next((node for symbol, node in functions(tree) if symbol.endswith(name)), None) if tree and name else None
-        )
-        if node is not None and names & _words(node) and not others & _words(node):
+        symbol = rest.split("[")[0].replace("::", ".")
+        used = words.get((path, symbol)) or words.get((path, symbol.rpartition(".")[2]), set())
+        if names & used and not others & used:
             found.add(test)
     return found

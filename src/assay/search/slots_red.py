@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Mapping
 
 from assay.core.check import Check
 from assay.core.errors import WorkspaceError
-from assay.core.workspace import Workspace
 from assay.repair.locate import is_test_path
+from assay.repair.source import LARGEST, parsed
 from assay.run.run import Run
+from assay.search.located import readable
 from assay.verify.baseline import Baseline
+from assay.verify.discover import runnable
 from assay.verify.runners import check_of
 
-EXAMPLES = "{python} -m pytest -q --doctest-modules {path}"
-PLAIN = "{python} -m doctest {path}"
+EXAMPLES = "python -m pytest -q --doctest-modules {path}"
+PLAIN = "python -m doctest {path}"
 MOST = 6
 """Files whose examples are run."""
 LONGEST = 4_000
 """Characters of instructions."""
+LONGEST_OUTPUT = 400_000
+"""Characters in which names of files are looked for."""
 
 
 async def red_check(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
-    """The baseline of the first check that fails on the start tree: the user's own before the project's, and where
+    """The baseline of the first check that fails on `tree`: the user's own before the project's, and where
     both are green or absent, the examples in docstrings of files that the task is about."""
     gate = await run.proof.gate(tree, run.state.prompt)
     for line in run.proof.user_checks:
@@ -37,17 +43,21 @@ async def red_check(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline
 
 async def _examples(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
     """Red examples become a check of the project for this turn: they are in its own files, and were before."""
-    for path in _with_examples(run.state.prompt, sources)[:MOST]:
-        for form in (EXAMPLES, PLAIN):
-            line = form.format(python="python", path=path)
-            check = Check("examples", line, "test", "pytest" if form is EXAMPLES else "", path, 120.0)
-            gate = await run.proof.gate(tree, run.state.prompt)
-            baseline = await gate.ledger.of(check)
-            if baseline.result == "fail":
-                await run.proof.add(tree, check)
-                return baseline
-            if baseline.result == "pass":
-                break
+    found = [
+        Check("examples", form.format(path=path), "test", "pytest" if form is EXAMPLES else "", path, 120.0)
+        for path in _with_examples(run.state.prompt, sources)[:MOST]
+        for form in (EXAMPLES, PLAIN)
+    ]
+    ledger = (await run.proof.gate(tree, run.state.prompt)).ledger
+    green = ""
+    for check in await runnable(run.parts.workspace, found) if found else ():
+        if check.source == green:
+            continue
+        baseline = await ledger.of(check)
+        if baseline.result == "fail":
+            await run.proof.add(tree, check)
+            return baseline
+        green = check.source if baseline.result == "pass" else green
     return None
 
 
@@ -57,7 +67,7 @@ def _with_examples(task: str, sources: Mapping[str, str]) -> list[str]:
     found = [
         path
         for path, text in sources.items()
-        if ">>> " in text and not is_test_path(path) and re.fullmatch(r"[\w./+-]+", path)
+        if ">>> " in text and not is_test_path(path) and re.fullmatch(r"[\w./+][\w./+-]*", path)
     ]
     words = set(re.findall(r"\w+", task))
 
@@ -69,14 +79,37 @@ def _with_examples(task: str, sources: Mapping[str, str]) -> list[str]:
     return chosen or (found if len(found) <= MOST else [])
 
 
-async def instructions(workspace: Workspace, task: str) -> str:
-    """The text of files that the task names (`.md`, `.txt`, `.rst`), or of instructions that lie beside the code."""
+def no_python(sources: Mapping[str, str], *texts: str) -> str:
+    """Which file that `texts` speak of does not parse, with the place, in one line; "" when each of them does."""
+    names = {word.strip(".") for said in texts for word in re.findall(r"[\w.+-]+", said[:LONGEST_OUTPUT])}
+    for path, text in sources.items():
+        if path.rpartition("/")[2] not in names or parsed(text) is not None or len(text) > LARGEST:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse(text)
+        except SyntaxError as error:
+            return f"{path} is no Python: {error.msg} (line {error.lineno})"
+        except (ValueError, RecursionError, MemoryError):
+            return f"{path} is no Python"
+    return ""
+
+
+async def instructions(run: Run, task: str) -> str:
+    """The text of files that the task names (`.md`, `.txt`, `.rst`), or of instructions that lie beside the code;
+    nothing that policy keeps from the model."""
+    workspace = run.parts.workspace
     files = await workspace.list_files()
     texts = [path for path in files if path.endswith((".md", ".txt", ".rst"))]
     named = [path for path in texts if path in task or path.rpartition("/")[2] in task]
     beside = [path for path in texts if "instructions" in path.rpartition("/")[2].lower()]
     found: list[str] = []
-    for path in (named or beside)[:2]:
+    chosen = (named or beside)[:2]
+    allowed = await readable(run, chosen)
+    for path in chosen:
+        if path not in allowed:
+            continue
         try:
             found.append(workspace.read_file(path, 200_000).data.decode("utf-8", "replace")[:LONGEST])
         except WorkspaceError:

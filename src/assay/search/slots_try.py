@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from msgspec.structs import replace
 
 from assay.core.errors import WorkspaceError
-from assay.core.workspace import Stamp, Workspace
+from assay.core.workspace import Workspace
 from assay.repair.patch import Patch
 from assay.repair.trial import Bench, Call, Want
 from assay.search.effort import Dial
-from assay.search.keep import put
+from assay.search.keep import put_all
 from assay.search.notice import stacked
 from assay.search.slots_words import Fate
 from assay.search.zero import Zero, search
@@ -45,6 +45,8 @@ class Trial:
         self._sources = sources
         self._bench = bench
         self._calls = tuple(calls)
+        self._passing = frozenset(red.passing)
+        self._tree = ""
         patience = red.first.run.seconds * PATIENCE + GRACE
         # A candidate gone into a loop is met soon.
         self._check = replace(red.check, timeout=min(red.check.timeout, patience))
@@ -90,29 +92,25 @@ class Trial:
 
     @asynccontextmanager
     async def _written(self, patch: Patch) -> AsyncGenerator[dict[str, str]]:
-        """The candidate's files in the copy for a while, path -> text. Raises `WorkspaceError`."""
+        """The candidate's files in the copy for a while, path -> text; the command may leave others behind. Raises
+        `WorkspaceError`."""
+        self._tree = self._tree or await self._copy.snapshot()
         texts = patch.apply(self._sources)
-        stamps: dict[str, tuple[bytes | None, Stamp]] = {}
         try:
-            for path, text in texts.items():
-                stamps[path] = put(self._copy, path, text)
+            put_all(self._copy, texts)
             yield texts
         finally:
-            for path, (before, stamp) in stamps.items():
-                if before is None:
-                    self._copy.delete_file(path, stamp)
-                else:
-                    self._copy.write_file(path, before, stamp)
+            await self._copy.restore(self._tree)
 
     def _fate(self, done: Execution) -> Fate:
         red, now = self._red, done.run.tests
-        passed = tuple(test for test, result in now.items() if result == "pass" and test not in red.passing)
+        passed = tuple(test for test, result in now.items() if result == "pass" and test not in self._passing)
         if done.run.passed:
             return Fate("plausible", "", passed)
         if done.run.timed_out:
             return Fate("slow", f"did not end within {self._check.timeout:.0f} s")
         reasons = {test: reason.split("\n")[0][:160] for test, reason in done.report.reasons.items() if reason.strip()}
-        kept = all(now.get(test) == "pass" for test in red.passing)
+        kept = all(now.get(test) == "pass" for test in self._passing)
         # A project's own check may be red for other reasons too, that had no names before.
         if red.check.source != "--check" and kept and red.failing and all(_passes(test, now) for test in red.failing):
             return Fate("plausible", "", passed)

@@ -76,8 +76,6 @@ class Zero(Struct, frozen=True):
     survivors: tuple[Survivor, ...] = ()
     """Different in behaviour, the one that most patches agree on first."""
     ground: Ground = Ground()
-    doubts: tuple[str, ...] = ()
-    """Why green checks prove too little here, a line each."""
     accepted: bool = False
     """The first survivor may be taken without asking a model."""
     tried: int = 0
@@ -111,12 +109,13 @@ def candidates(survivors: Sequence[Survivor], loose: float | None) -> list[Candi
     ]
 
 
-async def repair(run: Run, red: Baseline, sources: Mapping[str, str], places: Sequence[Place], dial: Dial) -> Zero:
-    """Look for patches of `sources` (path -> text, tests included) that turn the check `red` green, within
-    `dial.mutate_seconds`. `places` are functions under suspicion, from `repair.locate`; where tests can be watched
-    their lines count more, and without any place they alone. Every survivor is recorded as an attempt. Never raises for
-    what the project or the check does; a copy that can't be made is a `WorkspaceError`."""
-    tree = await run.start_tree()
+async def repair(
+    run: Run, red: Baseline, tree: str, sources: Mapping[str, str], places: Sequence[Place], dial: Dial
+) -> Zero:
+    """Look for patches of `sources` (path -> text of files of `tree`, tests included) that turn the check `red` green,
+    within `dial.mutate_seconds`. `places` are functions under suspicion, from `repair.locate`; where tests can be
+    watched their lines count more, and without any place they alone. Every survivor is recorded as an attempt. Never
+    raises for what the project or the check does; a copy that can't be made is a `WorkspaceError`."""
     run.progress("check", "trying small changes without a model")
     async with run.parts.workspace.copy(tree) as copy:
         zero = await search(copy, red, sources, places, dial, run.state.prompt)
@@ -149,6 +148,7 @@ class _Work:
         self.places: list[Place] = []
         self.calls: tuple[Call, ...] = ()
         self.traced = Traced()
+        self._assertions: int | None = None
 
     async def rescue(self) -> None:
         """What does not parse or import, or misses a name: mended from what the check printed."""
@@ -165,6 +165,7 @@ class _Work:
         output = self.red.first.output
         self.places = suspects(self.sources, self.traced, output, places or self._located(), self.bench.named)
         self.calls = tuple(self._inputs())
+        self._assertions = None
         texts = [self.red.first.output[-4_000:], self.task[:4_000]]
         stream = mutations(self.sources, self.places, MOST, texts)
         sizes = iter(BATCHES) if self.bench.fast else itertools.repeat(SLOW_BATCH)
@@ -213,12 +214,15 @@ class _Work:
 
     def strength(self) -> int:
         """Assertions of the failing tests, and of others that run the same places."""
+        if self._assertions is not None:
+            return self._assertions
         near = [
             test
             for test, files in self.traced.coverage.items()
             if test not in self.traced.failed and any(_meets(files, place) for place in self.places[:3])
         ]
-        return assertions(self.sources, [*self.failing, *near], self.red.check.command)
+        self._assertions = assertions(self.sources, [*self.failing, *near], self.red.check.command)
+        return self._assertions
 
     def _standing_for(self, group: Sequence[tuple[Patch, Tried]]) -> Survivor:
         """Of patches that answer alike, the one that changes the text's length least: it reads like a repair."""
@@ -253,7 +257,6 @@ class _Work:
         return Zero(
             survivors,
             ground,
-            tuple(doubts(candidates(survivors, loose), ground, self.dial, chosen=1) if survivors else ()),
             accepted,
             self.tried,
             round(self.bench.seconds, 3),
@@ -301,7 +304,8 @@ def suspects(
         if path in judges:
             continue
         last = sources[path].count("\n") + 1
-        outside = {line: value for line, value in marked.items() if not any(p.start <= line <= p.end for p in found)}
+        spans = [(each.start, each.end) for each in found if each.path == path]
+        outside = {line: value for line, value in marked.items() if not any(a <= line <= b for a, b in spans)}
         found.append(Place(path, 1, last, "", MODULE_WEIGHT * max(marked.values()), outside))
     ranked = sorted(found, key=lambda place: -place.weight)[:MOST_PLACES]
     return ranked or [place for place in places if place.path not in judges][:MOST_PLACES]
@@ -311,17 +315,17 @@ def _meets(files: Mapping[str, Sequence[int]], place: Place) -> bool:
     return any(place.start <= line <= place.end for line in files.get(place.path, ()))
 
 
-async def adopt(run: Run, zero: Zero) -> bool:
+async def adopt(run: Run, zero: Zero, tree: str) -> bool:
     """Write the first survivor that the done gate accepts into the workspace, and conclude the turn with the doubts.
     False when it accepts none, or there is none; then nothing was written."""
-    tree = await run.start_tree()
     for number, survivor in enumerate(zero.survivors[:4], 1):
         if (await keep_if_sound(run, survivor.patch, tree, True)).kept:
             made = len(zero.survivors)
             why = "the only repair found that passes" if made == 1 else f"most alike of {made} repairs that pass"
+            why = why if number == 1 else f"the first that the gate accepts of {made} repairs that pass"
             dial = dial_of(run.options.reasoning.effort)
             sure = belief(zero.candidates, zero.ground, dial, chosen=number)
-            run.record(AttemptSelected(number, why, made, number == 1, round(sure, 3)))
+            run.record(AttemptSelected(number, why, made, number == 1, round(sure, 3)), durable=True)
             await run.conclude(doubts(zero.candidates, zero.ground, dial, chosen=number))
             return True
     return False
