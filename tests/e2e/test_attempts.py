@@ -296,3 +296,11 @@ def test_the_next_model_of_a_cascade_gets_the_evidence_and_nothing_else(place: P
     assert "the check `python3 test_calc.py` fails" in said
     assert "attempt 2 goes to other/strong (settings: cascade)" in ended.err
     assert [each["model"] for each in ended.result["assay"]["attempts"]["each"]] == ["bench-model", "other/strong"]
+
+
+def test_a_cascade_of_a_model_that_nobody_knows_is_told_at_once(place: Place, serve: Serve) -> None:
+    place.five_step()
+    server = serve(played(FIXED))
+    ended = place.run(server, "-p", "mend add()", *CHECK, "--settings", json.dumps({"cascade": ["nonsense"]})).expect(2)
+    assert ended.err.startswith("error: cascade in settings: unknown model 'nonsense'")
+    assert not server.requests

@@ -17,9 +17,9 @@ class Dial(Struct, frozen=True):
     mutate_seconds: float
     """Processor seconds for repairs that need no model."""
     samples: int
-    """Replies asked of a model that fills slots."""
+    """Rewrites asked of a model that fills slots."""
     holes: int
-    """Samples of single lines among those at most."""
+    """Single lines asked of it at most, besides those."""
     output_tokens: int
     """Tokens such a model may write in a turn."""
     waves: tuple[int, ...]
