@@ -68,10 +68,13 @@ async def take_slots(run: Run, limits: Limits | None = None) -> Stop:
     if found is None:
         return Stop(None)
     if found.patch is None:
-        return _given_up(run, found)
+        stop = _given_up(run, found)
+        run.said = stop.why
+        return stop
     chosen = AttemptSelected(found.selected, found.why, found.attempts, found.first_passed, round(found.belief, 3))
     run.record(chosen)
-    await run.conclude(found.doubts)
+    # The replies were code, and the last one need not be what was taken: they are no words for a person.
+    run.said = (await run.conclude(found.doubts)).why
     return Stop(None)
 
 
