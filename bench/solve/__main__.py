@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--number", type=int, default=8, help="of each library and set (8)")
     one.add_argument("--library", action="append", default=[], help="only this one; may be repeated")
     one = commands.add_parser("run", parents=[data, pick], help="let agents solve tasks")
-    one.add_argument("--harness", action="append", default=[], help=", ".join(each.name for each in HARNESSES))
+    names = [each.name for each in HARNESSES]
+    one.add_argument("--harness", action="append", required=True, choices=names, metavar="NAME", help=", ".join(names))
     one.add_argument(
         "--server", required=True, metavar="URL", help="a server with OpenAI's interface, http://HOST:PORT"
     )
@@ -91,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             asked.command
         ](asked)
     except (OSError, KeyError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error  # str() of one has quotes
+        sys.stderr.write(f"error: {said}\n")
         return 2
 
 
@@ -141,17 +143,35 @@ def _solved(task: Task) -> Task:
     return msgspec.structs.replace(task, files={**task.files, **task.reference})
 
 
+def _key(asked: argparse.Namespace) -> str:
+    """The server's key. Raises KeyError when its variable is not set."""
+    if asked.key_env and asked.key_env not in os.environ:
+        raise KeyError(f"--key-env {asked.key_env}: no such variable is set")
+    return os.environ[asked.key_env] if asked.key_env else ""
+
+
+def _hidden(asked: argparse.Namespace) -> list[Path]:
+    """The folders that are empty for agents: those with answers or records. Raises ValueError when what an agent needs
+    lies in one: it could not start, and each run would count as not solved."""
+    hidden = [path.resolve() for path in (*asked.folders, asked.cache, asked.out.parent)]
+    python = (asked.python or Path(sys.executable)).absolute()
+    needed = [asked.folder, Path(tempfile.gettempdir()), Path(__file__).parents[2], python, Path(sys.prefix)]
+    for path in hidden:
+        for one in needed:
+            if path in (one.absolute(), *one.absolute().parents, *one.resolve().parents):
+                raise ValueError(f"agents don't see {path}, and {one} lies there: put --out, --from, --cache elsewhere")
+    return hidden
+
+
 def _run(asked: argparse.Namespace) -> int:
     python = environment_of(asked.python)
     temperature = None if asked.temperature == "asked" else float(asked.temperature)
     tasks = in_turn(_tasks(asked))
-    room = Room(
-        [*(path.resolve() for path in asked.folders), asked.cache, asked.out.parent.resolve()], not asked.open_network
-    )
+    key = _key(asked)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
+    room = Room(_hidden(asked), not asked.open_network)
     calls = asked.out.with_suffix(".calls")
     bodies = asked.out.with_suffix(".bodies") if asked.bodies else None
-    key = os.environ[asked.key_env] if asked.key_env else ""
     proxy = Proxy(asked.server, Policy(temperature), calls, bodies, room.do, key)
     bench = Bench(proxy, room, asked.folder, python, asked.model, Limits(asked.limit, asked.wall))
     done = {(row.harness, row.task, row.seed) for row in stored(asked.out)} if asked.out.exists() else set()
@@ -185,8 +205,7 @@ def _run(asked: argparse.Namespace) -> int:
 def _pools(asked: argparse.Namespace) -> int:
     from bench.solve.pools import Maker, make
 
-    key = os.environ[asked.key_env] if asked.key_env else ""
-    maker = Maker(asked.server, asked.model, environment_of(asked.python), asked.folder, key)
+    maker = Maker(asked.server, asked.model, environment_of(asked.python), asked.folder, _key(asked))
     for pool in make(maker, _tasks(asked), asked.number, asked.out):
         right, green = sum(one.correct for one in pool.candidates), sum(one.vector.green for one in pool.candidates)
         print(f"{pool.task}: {len(pool.candidates)} candidates, {green} green, {right} right", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator
@@ -52,6 +53,11 @@ class Clone:
 
     def _directory(self) -> Path:
         return self.path / ".git" if (self.path / ".git").is_dir() else self.path
+
+
+def code_lines(source: str) -> list[str]:
+    """Lines with their ends as Python's parser counts them; str.splitlines ends one at a form feed, too."""
+    return io.StringIO(source, newline="").readlines()
 
 
 def open_clone(name: str, folders: list[Path], cache: Path) -> Clone:

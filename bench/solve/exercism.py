@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Iterator
 
-from bench.solve.clone import Clone
+from bench.solve.clone import Clone, code_lines
 from bench.solve.task import CHECK, CONFTEST, Task
 
 REPOSITORY = "exercism/python"
@@ -61,7 +61,7 @@ def tasks(clone: Clone, mode: str = "tests") -> Iterator[Task]:
 def first_third(source: str) -> str:
     """A test file with only the first third of the tests of each class, at least one."""
     tree = ast.parse(source)
-    lines = source.splitlines(keepends=True)
+    lines = code_lines(source)
     for node in sorted((n for n in tree.body if isinstance(n, ast.ClassDef)), key=lambda n: -n.lineno):
         tests = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name.startswith("test")]
         for item in reversed(tests[max(1, len(tests) // 3) :]):

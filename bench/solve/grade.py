@@ -18,7 +18,10 @@ import msgspec
 from bench.process import run as run_process
 from bench.solve.task import Task, git, lay_out, write
 
-CONFIGURATION = frozenset(("conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml", "sitecustomize.py"))
+CONFIGURATION = frozenset({
+    "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml",
+    "sitecustomize.py",
+})  # fmt: skip
 """Names that decide how tests are run: an agent's changes to them are not taken over."""
 
 
@@ -36,7 +39,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def grade(task: Task, diff: str, environment: Mapping[str, str], folder: Path | None = None) -> Verdict:
     """Whether the hidden tests pass with `diff`. `environment` has the PATH on which `python` is found.
 
-    Solved is: every hidden test ran and none failed, as the test runner's own report says it; an exit code alone would
+    Solved is: hidden tests passed and none failed, as the test runner's own report says it; an exit code alone would
     believe a program that ends the interpreter.
     """
     with _copy(task, folder) as place:
@@ -110,11 +113,29 @@ def _restore(task: Task, root: Path) -> None:
         if PurePosixPath(relative).name in CONFIGURATION and relative not in task.files:
             path.unlink()
     for path, text in {**task.files, **task.hidden}.items():
-        name = PurePosixPath(path).name
-        if path in task.hidden or name in CONFIGURATION or name.startswith("test_") or name.endswith("_test.py"):
-            if (root / path).is_symlink() or (root / path).is_dir():
-                shutil.rmtree(root / path) if (root / path).is_dir() else (root / path).unlink()
+        if path in task.hidden or _judges(path):
+            _clear(root, path)
             write(root, path, text)
+
+
+def _judges(path: str) -> bool:
+    """A test, what tests import from beside them, or what configures them."""
+    *folders, name = PurePosixPath(path).parts
+    named = name in CONFIGURATION or name.startswith("test_") or name.endswith("_test.py")
+    return named or "tests" in folders
+
+
+def _clear(root: Path, path: str) -> None:
+    """Take away what the diff put in the way of a file: a folder in its place, or a link that leads elsewhere."""
+    for folder in reversed(PurePosixPath(path).parents):
+        place = root / folder
+        if place.is_symlink() or place.is_file():
+            place.unlink()
+    target = root / path
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _read(report: Path, exit_code: int) -> Verdict:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 
 from assay.repair.source import functions
+from bench.solve.clone import code_lines
 
 _COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -82,7 +83,7 @@ def _text(node: ast.expr | ast.stmt) -> str:
 def _place(node: ast.AST, source: str) -> tuple[int, int] | None:
     if not isinstance(node, ast.expr | ast.stmt):
         return None
-    lines = source.splitlines(keepends=True)
+    lines = code_lines(source)
 
     def offset(line: int, column: int) -> int:
         return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from bench.solve.clone import Clone
+from bench.solve.clone import Clone, code_lines
 from bench.solve.grade import outcomes
 from bench.solve.task import Task
 
@@ -73,7 +73,7 @@ def failing(task: Task, line: str, environment: Mapping[str, str], folder: Path 
 
 def without_tests(source: str, module: str, names: set[str]) -> str:
     """A test file without some tests, which are named as in a report."""
-    lines = source.splitlines(keepends=True)
+    lines = code_lines(source)
     doomed: list[tuple[int, int]] = []
 
     def visit(body: list[ast.stmt], prefix: str) -> None:

@@ -138,7 +138,7 @@ def chosen(candidates: Sequence[Graded]) -> Graded | None:
 
 
 def curve(pools: Sequence[Pooled], budgets: Iterable[int] = BUDGETS) -> Report:
-    """Solve rate by tokens for a task, when candidates are made until the first green one or until they run out."""
+    """Solve rate by tokens for a task, when all candidates are made that fit, and the rules choose among green ones."""
     rows: list[list[str]] = []
     for budget in budgets:
         taken = {pool.task: [chosen(within(pool, budget))] for pool in pools}

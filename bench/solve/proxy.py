@@ -3,8 +3,8 @@
 It takes the three shapes that agents speak (Chat Completions, Responses, Anthropic Messages) and the plain completions
 of llama.cpp, and hands each to the server's own endpoint of that name; llama.cpp's server has them all. Temperature,
 top-p and seed are the rig's, not the agent's; a reply is bounded. Nothing else is answered. Tokens are counted by the
-server that read and wrote them, so with the model's own vocabulary; only a reply that broke off is counted by its
-/tokenize endpoint.
+server that read and wrote them, so with the model's own vocabulary; only a reply that broke off, or one of several
+samples, is counted by its /tokenize endpoint.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Call(msgspec.Struct):
     output: int = 0
     seconds: float = 0.0
     counted: str = "server"
-    """`server`, or `tokenizer` for a reply that broke off."""
+    """By the `server`, or the `tokenizer` (a reply that broke off, or of several samples); `nobody` if that failed."""
     error: str = ""
 
     def model_seconds(self, policy: Policy) -> float:
@@ -186,10 +186,11 @@ class Proxy:
     def count(self, call: Call, body: dict[str, Any], reply: bytes) -> None:
         """Count a call whose figures never came or are not whole: its prompt, and the text of its replies, by the
         server's tokenizer."""
-        call.counted = "tokenizer"
+        call.counted = "nobody"
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             call.prompt = call.prompt or self._tokens(self._prompt(body))
             call.output = max(call.output, sum(map(self._tokens, samples(reply))))
+            call.counted = "tokenizer"
 
     def _prompt(self, body: dict[str, Any]) -> str:
         if "messages" in body and "system" not in body:

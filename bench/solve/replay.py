@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
-import math
 import random
 import sys
 from collections import Counter
@@ -38,6 +37,7 @@ from assay.search.effort import dial_of
 from assay.search.priors import STRONG, TINY
 from assay.search.rules import COMMON, EARLY, EVIDENCE, REGRESSIONS, SMALL, SOUND, TARGETS, Rule, sift
 from assay.search.select import Selection, select
+from bench.solve.stats import wilson
 
 ROUNDS = 2_000
 
@@ -187,7 +187,7 @@ class Believed(Struct, frozen=True):
     tasks: int
     right: int
     verified: int
-    """Without a doubt, and believed at least `SURE`."""
+    """Without a doubt (`assay.search.belief.doubts`)."""
     verified_right: int
     brier: float
     ece: float
@@ -216,16 +216,6 @@ def believed(tasks: Sequence[Task]) -> Believed:
         sum((sure - right) ** 2 for sure, _, right in rows) / max(len(rows), 1),
         off / max(len(rows), 1),
     )
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    if not of:
-        return 0.0, 1.0
-    z, share = 1.96, hits / of
-    middle = share + z * z / (2 * of)
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return (middle - half) / (1 + z * z / of), min((middle + half) / (1 + z * z / of), 1.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

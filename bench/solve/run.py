@@ -55,6 +55,8 @@ class Record(msgspec.Struct):
     """Stopped by a limit. What it had done by then is graded all the same."""
     overflows: int = 0
     """Requests that were longer than the model's context."""
+    uncounted: int = 0
+    """Requests whose tokens neither the server told nor the tokenizer could count."""
     refused: list[str] = []
     left: list[str] = []
     lines: int = 0
@@ -103,7 +105,8 @@ class Bench(msgspec.Struct):
         proxy.settle()
         calls = list(proxy.calls)
         diff = collect(root, base)
-        verdict = grade(task, diff, self.python)
+        # What an agent wrote is executed: it must not see the answers, nor a network, either.
+        verdict = self.room.do(lambda: grade(task, diff, self.python))
         return Record(
             one.name,
             version,
@@ -126,6 +129,7 @@ class Bench(msgspec.Struct):
             exit=finished.exit,
             limited=finished.exit is None,
             overflows=sum(call.status == 400 and "context" in call.error for call in calls),
+            uncounted=sum(call.counted == "nobody" for call in calls),
             refused=sorted(set(proxy.refused))[:5],
             left=finished.left,
             lines=sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in diff.splitlines() if line),

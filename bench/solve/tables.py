@@ -71,6 +71,8 @@ def overall(records: Sequence[Record]) -> Report:
         "95 %: bootstrap by task, 2,000 rounds.",
         f"Tasks: {len({row.task for row in records})}; seeds: {sorted({row.seed for row in records})}.",
     ]
+    if uncounted := sum(row.uncounted for row in records):
+        notes.append(f"Requests that nobody could count, left out of the tokens: {uncounted}.")
     return Report("solve", "Solved, and for how many tokens", columns, rows, {}, notes)
 
 
@@ -110,8 +112,7 @@ def compared(records: Sequence[Record], baseline: str) -> Report:
         cells.append(_times(sum(row.solved for row in left), sum(row.solved for row in right)))
         cells.append(_times(per_solved(left), per_solved(right)))
         p = mcnemar(_majorities(left, right))
-        logs = [math.log((one.tokens + 1) / (other.tokens + 1)) for one, other in _by_task(pairs)]
-        found[name] = (cells, p, wilcoxon(logs))
+        found[name] = (cells, p, wilcoxon(_log_ratios(pairs)))
     solved = holm({name: one[1] for name, one in found.items()})
     tokens = holm({name: one[2] for name, one in found.items()})
     rows = [[name, *one[0], f"{solved[name]:.3f}", f"{tokens[name]:.3f}"] for name, one in found.items()]
@@ -124,8 +125,8 @@ def compared(records: Sequence[Record], baseline: str) -> Report:
         "p (tokens)",
     ]
     notes = [
-        "p: McNemar (exact) on each task's majority over its seeds; Wilcoxon on log tokens over all tasks. Both "
-        "two-sided, corrected by Holm over the rows.",
+        "p: McNemar (exact) on each task's majority over its seeds; Wilcoxon on log tokens, each task's mean over its "
+        "seeds. Both two-sided, corrected by Holm over the rows.",
     ]
     return Report("compared", f"Against {baseline}", columns, rows, {}, notes)
 
@@ -153,7 +154,10 @@ def honesty(records: Sequence[Record]) -> Report:
             between = f"{low:.1%} to {high:.1%}" if said else "-"
             solved = sum(row.solved for row in rest)
             rows.append([name, title, str(len(part)), str(len(said)), share, between, str(len(rest)), str(solved)])
-    notes = ["Wrong: the hidden tests fail. 95 %: Wilson's interval of the share."]
+    notes = ["Wrong: the hidden tests fail. 95 %: Wilson's interval of the share, runs taken for independent."]
+    mute = sum(not row.outcome for row in records if row.harness in {one.harness for one in records if one.outcome})
+    if mute:
+        notes.append(f"Left out: {mute} that ended without a word, stopped by a limit.")
     return Report("honesty", "What `verified` was worth", columns, rows, {}, notes)
 
 
@@ -178,6 +182,9 @@ def _majorities(left: Sequence[Record], right: Sequence[Record]) -> list[tuple[b
     return pairs
 
 
-def _by_task(pairs: Sequence[tuple[Record, Record]]) -> list[tuple[Record, Record]]:
-    """One pair a task, the first: runs of one task are not independent."""
-    return [mine[0] for mine in grouped(pairs, lambda pair: pair[0].task).values()]
+def _log_ratios(pairs: Sequence[tuple[Record, Record]]) -> list[float]:
+    """One figure a task, the mean over its seeds: runs of one task are not independent."""
+    return [
+        mean([math.log((one.tokens + 1) / (other.tokens + 1)) for one, other in mine])
+        for mine in grouped(pairs, lambda pair: pair[0].task).values()
+    ]

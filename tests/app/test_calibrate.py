@@ -17,7 +17,7 @@ from assay.models.fences import Edits
 from assay.surfaces.cli.models import run_models
 from assay.testing import FunctionModel, call, reply
 from assay.testing.models import Reply
-from assay.testing.server import serve_in_thread
+from assay.testing.server import SeenRequest, serve_in_thread
 from assay.testing.server.script import Reply as Served
 
 TASKS = edit_tasks()
@@ -79,8 +79,10 @@ async def test_a_model_is_scored_by_dialect() -> None:
 
     scores = [await score(FunctionModel(answer), edits, TASKS, lambda _: None) for edits in DIALECTS]
     assert [(s.passed, s.asked, len(s.missed)) for s in scores] == [(11, 12, 1), (12, 12, 0), (0, 12, 12)]
-    assert best(scores).edits == "blocks" and scores[1].tokens == 110
-    assert best([Score("tool", 12, 12), Score("blocks", 12, 12, scores[1].usage)]).edits == "tool"
+    assert best(scores) == scores[1] and scores[1].tokens == 110
+    cheap = Score("tool", 12, 12)
+    assert best([cheap, Score("blocks", 12, 12, scores[1].usage)]) == cheap
+    assert best([scores[2], Score("tool", 0, 12)]) is None
 
 
 @pytest.mark.parametrize(("kind", "error"), [("auth", AuthError), ("network", ProviderUnavailable)])
@@ -115,13 +117,37 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("K", "sk-0")
-    with serve_in_thread(lambda _: Served("I can't.")) as server:
+
+    def answer(seen: SeenRequest) -> Served:
+        text = seen.history[-1].text
+        task = next((task for task in TASKS if text.endswith(task.ask)), TASKS[0])
+        return Served(f"{task.path}\n````\n{task.after}````\n")
+
+    with serve_in_thread(answer) as server:
         there = ["--base-url", f"{server.url}/v1", "--dialect", "openai-chat", "--api-key-env", "K"]
         assert run_models(["calibrate", "openai/x", *there, "--json", "--save"]) == 0
         assert len(server.requests) == 36
+        with pytest.raises(UsageError, match="give the server a name"):
+            run_models(["calibrate", "x", *there, "--save"])
+        assert len(server.requests) == 36, "told before anything is asked"
     shown = json.loads(capsys.readouterr().out)
-    assert [(row["edits"], row["passed"], row["asked"]) for row in shown["dialects"]] == [(d, 0, 12) for d in DIALECTS]
+    assert [(row["edits"], row["passed"]) for row in shown["dialects"]] == [("tool", 0), ("blocks", 0), ("whole", 12)]
     kept = json.loads((tmp_path / "home/config/settings.json").read_text())
-    assert kept["models"]["openai/x"]["edits"] == shown["best"]
+    assert kept["models"]["openai/x"]["edits"] == shown["best"] == "whole"
     with pytest.raises(UsageError, match="one model"):
         run_models(["calibrate"])
+
+
+def test_what_no_edit_speaks_for_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("K", "sk-0")
+    with serve_in_thread(lambda _: Served("I can't.")) as server:
+        there = ["--base-url", f"{server.url}/v1", "--dialect", "openai-chat", "--api-key-env", "K"]
+        assert run_models(["calibrate", "openai/x", *there, "--json", "--save"]) == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["best"] is None
+    assert shown.err == "error: it got no edit right in any dialect, so none can be recommended, and nothing is kept\n"
+    assert not (tmp_path / "home/config/settings.json").exists()

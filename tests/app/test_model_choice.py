@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from assay.app.compose import _budget
 from assay.app.config import Settings
 from assay.app.flags import parse
-from assay.app.model import LOCAL, LocalModel, make_model, runtime_folder
+from assay.app.model import LOCAL, LocalModel, check_cascade, make_model, runtime_folder
 from assay.app.paths import Paths, find_paths
 from assay.app.reasoning import read_reasoning
 from assay.app.task import Wish
@@ -68,6 +68,16 @@ async def test_a_missing_key_is_named() -> None:
         await choose("anthropic/claude-opus-4-5", {})
     with pytest.raises(AuthError, match="set MY_KEY"):
         await choose("x", {}, base_url="http://127.0.0.1:1", api_key_env="MY_KEY")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "nobody/knows", ""])
+def test_an_unknown_model_of_the_cascade_is_told_before_anything_is_spent(name: str) -> None:
+    with pytest.raises(UsageError, match="cascade in settings: unknown"):
+        check_cascade(Settings(cascade=(LOCAL, name)))
+
+
+def test_a_key_of_the_cascade_is_not_asked_for_at_the_start() -> None:
+    check_cascade(Settings(cascade=(" anthropic/claude-opus-4-5 ", "sonnet", LOCAL)))
 
 
 @pytest.mark.parametrize("name", ["nonsense", "nobody/knows", "anthropic/", ""])

@@ -114,6 +114,8 @@ LOOSENING: list[tuple[str, object]] = [
     ("providers", {"anthropic": {"baseUrl": "https://evil.example"}}),
     ("models", {"local/x": {"context": 1}}),
     ("aliases", {"fast": "evil/model"}),
+    ("attempts", 9),
+    ("cascade", ["evil/model"]),
     ("trustedSettings", ["sha256:00"]),
 ]
 

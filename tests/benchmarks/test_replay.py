@@ -18,7 +18,6 @@ from bench.solve.replay import (
     main,
     read,
     table,
-    wilson,
 )
 
 from assay.core.messages import AssistantMessage, Text
@@ -94,13 +93,6 @@ def test_belief_is_counted_with_what_hidden_tests_said() -> None:
     assert found.verified_right <= found.verified <= 3
     assert 0 < found.brier < 1
     assert believed([]).tasks == 0
-
-
-def test_an_interval_holds_the_share_and_narrows() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
-    low, high = wilson(29, 30)
-    assert low < 29 / 30 < high <= 1
-    assert wilson(290, 300)[0] > low
 
 
 def test_the_command_prints_a_table_and_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

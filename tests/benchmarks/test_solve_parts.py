@@ -1,4 +1,4 @@
-"""The parts of the solving rig that compute: a wrong count, grade or interval would make its tables worthless."""
+"""Tasks, grades and agents of the solving rig: a wrong one would make its tables worthless."""
 
 import ast
 import json
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from bench.solve import exercism, faults, fixes, humaneval, inject, library, mbpp, quixbugs, stats, tables
+from bench.solve import exercism, faults, fixes, humaneval, inject, library, mbpp, quixbugs
 from bench.solve.__main__ import main
-from bench.solve.clone import Clone, open_clone
+from bench.solve.clone import Clone, code_lines, open_clone
 from bench.solve.controls import fenced, told
 from bench.solve.grade import environment_of, grade, outcomes
 from bench.solve.peers import HARNESSES, Given, harness
-from bench.solve.run import Record, append, stored
 from bench.solve.sets import Places, in_turn, load, sample
 from bench.solve.task import CHECK, CONFTEST, Task, collect, git, lay_out, split
 from hypothesis import given
@@ -95,12 +94,38 @@ def test_hidden_tests_see_what_the_given_ones_do_not(tmp_path: Path) -> None:
         {"test_solution__py": "def test_add():\n    pass\n"},
         {"conftest__py": "def pytest_collection_modifyitems(items):\n    items.clear()\n"},
         {"pytest__ini": "[pytest]\naddopts = --co\n"},
+        {"__pytest__ini": "[pytest]\naddopts = --co\n"},
         {"solution__py": "import os\nos._exit(0)\n"},
         {"solution__py": "raise SystemExit(0)\n"},
     ],
 )
 def test_tampering_solves_nothing(tmp_path: Path, files: dict[str, str]) -> None:
     assert not grade(small(), diff_of(tmp_path, **files), PYTHON).solved
+
+
+def test_what_tests_import_from_beside_them_is_set_back(tmp_path: Path) -> None:
+    test = "from tests.wanted import SUM\nfrom solution import add\n\n\ndef test_add():\n    assert add(2, 3) == SUM\n"
+    files = {"solution.py": WRONG, "tests/test_solution.py": test, "tests/wanted.py": "SUM = 5\n"}
+    task = small(files=files, hidden={"tests/test_solution.py": test}, grade=f"{CHECK} tests/test_solution.py")
+    base = lay_out(task, tmp_path)
+    (tmp_path / "tests/wanted.py").write_text("SUM = 6\n")
+    assert not grade(task, collect(tmp_path, base), PYTHON).solved
+
+
+@pytest.mark.parametrize("gone", ["tests", "tests/test_solution.py"])
+def test_a_link_in_the_place_of_tests_leads_nowhere(tmp_path: Path, gone: str) -> None:
+    files = {"solution.py": WRONG, "tests/test_solution.py": TEST}
+    task = small(files=files, hidden={"tests/test_solution.py": HIDDEN}, grade=f"{CHECK} tests/test_solution.py")
+    root, outside = tmp_path / "work", tmp_path / "outside"
+    outside.mkdir()
+    base = lay_out(task, root)
+    (root / "tests/test_solution.py").unlink()
+    if gone == "tests":
+        (root / "tests").rmdir()
+    (root / gone).symlink_to(outside)
+    verdict = grade(task, collect(root, base), PYTHON)
+    assert (verdict.solved, verdict.applied, verdict.failed) == (False, True, 1)
+    assert not list(outside.iterdir())
 
 
 def test_a_diff_of_another_tree_does_not_apply() -> None:
@@ -341,92 +366,30 @@ def test_clones_are_found_where_the_user_has_them(tmp_path: Path, monkeypatch: p
 
 def test_an_unknown_set_is_a_clear_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["sets", "--set", "nothing", "--cache", str(tmp_path)]) == 2
-    assert "no set nothing" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("error: no set nothing; there are ")
 
 
-# --- statistics, by hand ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--key-env", "NO_SUCH_KEY"], "error: --key-env NO_SUCH_KEY: no such variable is set"),
+        (["--folder", "{}/runs"], "error: agents don't see "),
+    ],
+)
+def test_a_run_that_could_not_be_right_is_not_begun(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], said: str
+) -> None:
+    make_clone(tmp_path / "clones" / "OckBench", {mbpp.DATA: ""})
+    given_ = ["--from", str(tmp_path / "clones"), "--cache", str(tmp_path / "cache"), "--set", "mbpp-tests"]
+    given_ += ["--server", "http://127.0.0.1:9", "--harness", "single", "--out", str(tmp_path / "r.jsonl")]
+    assert main(["run", *given_, *(word.format(tmp_path) for word in words)]) == 2
+    assert capsys.readouterr().err.startswith(said)
 
 
-def test_mcnemar_is_the_binomial_of_the_discordant() -> None:
-    pairs = [(True, False)] * 5 + [(False, True)] + [(True, True)] * 9
-    assert stats.mcnemar(pairs) == pytest.approx(2 * (1 + 6) / 64)
-    assert stats.mcnemar([(True, True)]) == 1.0
-
-
-def test_wilcoxon_is_exact_for_few_and_near_for_many() -> None:
-    assert stats.wilcoxon([1, 2, 3, 4, 5]) == pytest.approx(2 / 32)
-    assert stats.wilcoxon([0, 0]) == 1.0
-    assert stats.wilcoxon([1, -1]) == 1.0
-    assert stats.wilcoxon([float(n) for n in range(1, 14)]) == pytest.approx(2 / 2**13, abs=2e-3)
-
-
-def test_holm_steps_down_and_never_back() -> None:
-    assert stats.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
-
-
-def test_wilson_is_the_interval_of_the_book() -> None:
-    assert stats.wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
-    assert stats.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
-    assert stats.wilson(0, 0) == (0.0, 1.0)
-
-
-def test_bootstrap_draws_whole_tasks() -> None:
-    same = {"a": [1.0, 1.0], "b": [1.0]}
-    assert stats.bootstrap(same, stats.mean, 50) == (1.0, 1.0)
-    two = {"a": [0.0, 0.0], "b": [1.0, 1.0]}
-    assert stats.bootstrap(two, stats.mean, 400) == (0.0, 1.0)
-
-
-def test_budgets_and_the_area_under_them() -> None:
-    points = [(1_000.0, True), (128_000.0, True), (500.0, False)]
-    assert stats.at_budget(points, 2_000) == pytest.approx(1 / 3)
-    assert stats.at_budget(points, 128_000) == pytest.approx(2 / 3)
-    assert stats.area([(1_000.0, True)]) == pytest.approx(1.0)
-    assert stats.area([(128_000.0, True)]) == pytest.approx(0.0)
-
-
-@given(st.lists(st.tuples(st.floats(1, 1e6), st.booleans()), max_size=30))
-def test_the_area_is_a_share(points: list[tuple[float, bool]]) -> None:
-    assert 0 <= stats.area(points) <= 1
-
-
-# --- records and tables -----------------------------------------------------------------------------------------------
-
-
-def record(name: str, task: str, solved: bool, tokens: int, outcome: str = "") -> Record:
-    return Record(name, "1", "m", f"s/{task}", "s", "held", "", 1, solved, outcome=outcome, prompt=tokens, calls=1)
-
-
-def test_tables_count_what_the_records_say(tmp_path: Path) -> None:
-    rows = [
-        record("assay", "a", True, 100, "verified"),
-        record("assay", "b", False, 300, "verified"),
-        record("assay", "c", False, 0, "failed"),
-        record("other", "a", False, 9_000),
-        record("other", "b", True, 1_000),
-    ]
-    for row in rows:
-        append(tmp_path / "r.jsonl", row)
-    (tmp_path / "r.calls").write_text("{}")
-    found = list(stored(tmp_path))
-    assert found == rows
-    text = tables.report(found)
-    assert "| assay | 3 | 1 (33%) |" in text
-    assert "| other | 2 | 1 (50%) | 0% to 100% | 10,000 |" in text
-    assert "| other | 1 : 1 of 2 | 1.00 | 0.04 | 1.000 |" in text
-    assert "| assay | all | 3 | 2 | 1 (50.0%) | 9.5% to 90.5% | 1 | 0 |" in text
-    assert tables.report([]) == "No records."
-
-
-def test_tables_have_their_place_in_a_page() -> None:
-    page = "a\n<!-- solve -->\nold\n<!-- end -->\nb <!-- end -->\n"
-    assert tables.placed(page, "new\n") == "a\n<!-- solve -->\n\n## Results\n\nnew\n\n<!-- end -->\nb <!-- end -->\n"
-    with pytest.raises(ValueError, match="solve"):
-        tables.placed("a page", "new")
-
-
-def test_nothing_solved_has_no_price() -> None:
-    assert "none solved" in tables.report([record("other", "a", False, 9)])
+def test_lines_are_those_of_the_parser() -> None:
+    assert code_lines("a\x0cb\r\nc\u2028\nd") == ["a\x0cb\r\n", "c\u2028\n", "d"]
+    source = "x = '\x0c'\n\n\nclass T:\n    def test_a(self): pass\n    def test_b(self): pass\n"
+    assert exercism.first_third(source) == source.replace("    def test_b(self): pass\n", "")
 
 
 # --- agents -----------------------------------------------------------------------------------------------------------

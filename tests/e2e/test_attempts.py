@@ -320,3 +320,11 @@ def test_results_that_the_checks_leave_tied_are_run_and_compared(place: Place, s
     assert "another change behaves differently" in ended.result["assay"]["why"]
     assert ended.result["assay"]["tokens"]["by_role"]["comparator"] > 0
     assert "comparison" in ended.result["assay"]["attempts"]["why"]
+
+
+def test_a_cascade_of_a_model_that_nobody_knows_is_told_at_once(place: Place, serve: Serve) -> None:
+    place.five_step()
+    server = serve(played(FIXED))
+    ended = place.run(server, "-p", "mend add()", *CHECK, "--settings", json.dumps({"cascade": ["nonsense"]})).expect(2)
+    assert ended.err.startswith("error: cascade in settings: unknown model 'nonsense'")
+    assert not server.requests

@@ -15,7 +15,7 @@ from assay.core.budget import Budget
 from assay.core.check import Criterion, DiffStat, Evidence, OutcomeName, Verdict
 from assay.core.errors import AuthError
 from assay.core.events import AttemptFinished, AttemptSelected, Checkpointed, ModelReplied, Noticed, TurnEnded
-from assay.core.messages import Usage
+from assay.core.messages import Failure, Usage
 from assay.core.model import Model, ModelRequest, estimate_tokens
 from assay.core.policy import EXTERNAL, OPERATOR
 from assay.loop.turn import Stop
@@ -175,6 +175,16 @@ async def test_a_cascade_climbs_until_the_gate_is_content(tmp_path: Path) -> Non
     assert said.count(OPENING.strip()) == 1
     assert "An earlier attempt" in said
     assert "attempt 3 goes to test/scripted (settings: cascade)" in game.notices
+
+
+async def test_no_more_is_asked_of_a_provider_that_does_not_reply(tmp_path: Path) -> None:
+    game = Game(tmp_path, {"": WRONG, OPENING: [Failure("network", "no connection")]}, "max")
+    game.models["p/strong"] = played({"": RIGHT})
+    game.ports = replace(game.ports, cascade=("p/strong",))
+    ended = await game.turn()
+    assert [each.result for each in game.made] == ["red", "invalid", "invalid", "invalid", "green"]
+    assert "no further attempts: the provider does not reply" in game.notices
+    assert ended.verdict.outcome == "verified", "the next model of the cascade may be elsewhere"
 
 
 async def test_who_changes_files_meanwhile_keeps_them(tmp_path: Path) -> None:

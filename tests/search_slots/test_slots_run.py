@@ -73,6 +73,7 @@ async def test_a_repair_is_verified_and_the_file_keeps_its_bytes(tmp_path: Path)
         assert ended.selected == 3 and ended.steps == 3
         assert ended.verdict.evidence[0].cls == "A"
         assert ended.verdict.diff.files == 1
+        assert ended.text == ended.verdict.why, "replies are code, and the last one need not be what was taken"
 
 
 async def test_what_is_refused_leaves_the_files_as_they_were(tmp_path: Path) -> None:
@@ -81,6 +82,7 @@ async def test_what_is_refused_leaves_the_files_as_they_were(tmp_path: Path) -> 
         ended = await run.turn((Text("total() has the wrong sign"),), quick)
         assert ended.verdict.outcome == "failed"
         assert "none of" in ended.verdict.why
+        assert ended.text == ended.verdict.why
         assert bytes_of(run, "shop.py") == SHOP.encode()
         assert ended.verdict.diff.files == 0 and ended.selected == 0
 

@@ -197,19 +197,25 @@ async def score(model: Model, edits: Edits, tasks: Sequence[EditTask], told: Cal
     return Score(edits, passed, len(tasks), usage, tuple(missed))
 
 
-def best(scores: Sequence[Score]) -> Score:
-    """The one that passes most; of equals the cheapest."""
-    return max(scores, key=lambda one: (one.passed, -one.tokens))
+def best(scores: Sequence[Score]) -> Score | None:
+    """The one that passes most; of equals the cheapest. None where none passes any: nothing is known then."""
+    return max((one for one in scores if one.passed), key=lambda one: (one.passed, -one.tokens), default=None)
+
+
+def known(file: Path, name: str) -> dict[str, Json]:
+    """The facts about a model in the user's settings. Raises `UsageError` where none could be kept."""
+    if "/" not in name:
+        raise UsageError(f"the fact can't be kept for '{name}': give the server a name under providers in {file}")
+    models = read_object(file).get("models", {})
+    facts = cast("dict[str, Json]", models).get(name, {}) if isinstance(models, dict) else None
+    if not isinstance(facts, dict):
+        raise UsageError(f"{file}: models is not an object of objects; mend it first")
+    return cast("dict[str, Json]", facts)
 
 
 def save(file: Path, name: str, edits: Edits) -> None:
     """Write the fact into the user's settings. Raises `UsageError` for a name that settings can't hold."""
-    if "/" not in name:
-        raise UsageError(f"the fact can't be kept for '{name}': give the server a name under providers in {file}")
+    facts = known(file, name)
     whole = read_object(file)
-    models = whole.get("models", {})
-    facts = cast("dict[str, Json]", models).get(name, {}) if isinstance(models, dict) else None
-    if not isinstance(facts, dict):
-        raise UsageError(f"{file}: models is not an object of objects; mend it first")
-    kept = {**cast("dict[str, Json]", models), name: {**cast("dict[str, Json]", facts), "edits": edits}}
-    write_object(file, {**whole, "models": kept})
+    models = cast("dict[str, Json]", whole.get("models", {}))
+    write_object(file, {**whole, "models": {**models, name: {**facts, "edits": edits}}})

@@ -23,7 +23,7 @@ from assay.app.lent import Lending
 from assay.app.library import Library
 from assay.app.limits import limits_of
 from assay.app.mcp import open_servers
-from assay.app.model import catalog_of, make_model
+from assay.app.model import catalog_of, check_cascade, make_model
 from assay.app.models import Models
 from assay.app.paths import Paths, claude_home, claude_places, find_paths
 from assay.app.reasoning import read_reasoning
@@ -153,6 +153,7 @@ class _Assembly:
         def made(other: str | None) -> Model:
             return make_model(other, wish, settings, self.paths, self.clock, self.notices)
 
+        check_cascade(settings)
         model = made(name)
         models = Models(model, made, frozenset(settings.aliases))
         self.stack.push_async_callback(models.aclose)

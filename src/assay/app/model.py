@@ -54,6 +54,19 @@ def catalog_of(settings: Settings) -> Catalog:
     return load(own or None)
 
 
+def check_cascade(settings: Settings) -> None:
+    """Whether every model of `cascade` is one that the catalogue can place; its key is asked for when its turn comes.
+    Raises `UsageError`."""
+    if not settings.cascade:
+        return
+    catalog = catalog_of(settings)
+    for name in settings.cascade:
+        try:
+            catalog.locate(name.strip())
+        except UsageError as error:
+            raise UsageError(f"cascade in settings: {error}") from None
+
+
 def make_model(
     name: str | None, wish: ModelWish, settings: Settings, paths: Paths, clock: Clock, notices: list[str]
 ) -> Model:

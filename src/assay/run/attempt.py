@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.core.budget import Budget, Spent
-from assay.core.check import Criterion, Verdict
+from assay.core.check import Criterion, OutcomeName, Verdict
 from assay.core.errors import AssayError, StorageError
 from assay.core.events import (
     AttemptFinished,
@@ -88,6 +88,8 @@ class Made(Struct, frozen=True):
     spent: Spent = Spent()
     dollars: float | None = 0.0
     log: str = ""
+    ended: OutcomeName | None = None
+    """How its own turn ended; None when it did not."""
 
     @property
     def event(self) -> AttemptFinished:
@@ -145,7 +147,8 @@ async def carry_out(parent: Run, order: Order, opened: Opened, strategy: Strateg
             if order.text:
                 child.record(ContextAdded(OWNER, order.text, order.origin, order.label))
             ended = await child.turn((), strategy)
-            made = replace(made, words=ended.text if ended.text != ended.verdict.why else "")
+            words = ended.text if ended.text != ended.verdict.why else ""
+            made = replace(made, words=words, ended=ended.verdict.outcome)
             tree = await _tree_of(child, copy, start)
             if tree == start:
                 made = replace(made, note=f"changed nothing: {ended.verdict.why}"[:200])

@@ -17,7 +17,7 @@ class Dial(Struct, frozen=True):
     mutate_seconds: float
     """Processor seconds for repairs that need no model."""
     samples: int
-    """Replies asked of a model that fills slots."""
+    """Rewrites asked of a model that fills slots."""
     holes: int
     """Samples of single lines asked for besides, where an endpoint fills gaps."""
     output_tokens: int

@@ -88,8 +88,11 @@ async def take_slots(run: Run, limits: Limits | None = None) -> Stop:
     if found is None:
         return Stop(None)
     if found.patch is None:
-        return _given_up(run, found)
-    await run.conclude(found.doubts)
+        stop = _given_up(run, found)
+        run.said = stop.why
+        return stop
+    # The replies were code, and the last one need not be what was taken: they are no words for a person.
+    run.said = (await run.conclude(found.doubts)).why
     return Stop(None)
 
 

@@ -43,6 +43,8 @@ from assay.verify.baseline import Baseline
 
 _JUDGED = frozenset({None, "failed", "stuck"})
 """Ends of an attempt after which its work can be judged and another one makes sense."""
+_UNHEARD = frozenset({"auth", "unavailable"})
+"""Ends of an attempt to which nobody replied: another one at the same provider would wait in vain, too."""
 UNKNOWN = Label("external", "secret")
 """Of an attempt of which nobody remembers what it read."""
 TIME = 0.75
@@ -158,6 +160,8 @@ class Waves:
         self._ground = Ground()
         self._turned = False
         """Another way was tried already."""
+        self._unheard = False
+        """None of the last wave had a provider that replied."""
         self._votes: Votes | None = None
         """Checks written for want of others."""
 
@@ -281,6 +285,9 @@ class Waves:
             self._turned = self._turned or stale
             if not await self._wave(plans(self._made + 1, count, self._places, self._failed(), anew=stale)):
                 return
+            if self._unheard:
+                self.run.record(Noticed("no further attempts: the provider does not reply"))
+                return
             left -= count
 
     async def _vote(self) -> None:
@@ -355,6 +362,7 @@ class Waves:
         except BaseExceptionGroup as errors:
             # A log that can't be written must be met as what it is by whoever ends the turn.
             raise next((e for e in errors.exceptions if isinstance(e, StorageError)), errors.exceptions[0]) from errors
+        self._unheard = all(each.ended in _UNHEARD for each in made.values())
         for _, each in sorted(made.items()):
             await self._take_in(each)
         await self._vote()

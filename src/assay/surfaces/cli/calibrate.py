@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct, json
 
-from assay.app.calibrate import DIALECTS, Score, best, edit_tasks, save, score
+from assay.app.calibrate import DIALECTS, Score, best, edit_tasks, known, save, score
 from assay.app.config import load_settings, parse_sources
 from assay.app.flags import Parsed
 from assay.app.model import open_model
@@ -36,18 +36,25 @@ async def run_calibrate(paths: Paths, name: str, parsed: Parsed) -> int:
     for notice in notices:
         write_err(f"! {notice}")
     try:
+        if parsed.on("save"):
+            known(paths.settings, model.profile.name)  # before 36 requests are paid for
         scores = await _scores(model)
     finally:
         await model.aclose()
     chosen, profile = best(scores), model.profile
     if parsed.on("json"):
         rows = [{"edits": s.edits, "passed": s.passed, "asked": s.asked, "tokens": round(s.tokens)} for s in scores]
-        write_out(json.encode({"model": profile.name, "best": chosen.edits, "dialects": rows}).decode() + "\n")
+        write_out(
+            json.encode({"model": profile.name, "best": chosen and chosen.edits, "dialects": rows}).decode() + "\n"
+        )
     else:
-        write_out(f"{profile.name}: {chosen.asked} edits in each dialect\n")
+        write_out(f"{profile.name}: {scores[0].asked} edits in each dialect\n")
         for each in scores:
             missed = f"  (not {', '.join(map(str, each.missed))})" if each.missed else ""
             write_out(f"  {each.edits:<7} {each.passed:>2} of {each.asked}  {each.tokens:>6,.0f} tokens each{missed}\n")
+    if chosen is None:
+        write_err("error: it got no edit right in any dialect, so none can be recommended, and nothing is kept")
+        return 1
     if parsed.on("save"):
         save(paths.settings, profile.name, chosen.edits)
         write_err(f"kept in {paths.settings}: {profile.name} edits by {chosen.edits}")
