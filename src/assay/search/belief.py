@@ -1,7 +1,8 @@
 """How likely the candidate that would be taken is right, what speaks against believing it, and when more of the same
 is futile.
 
-Green checks are evidence, not proof: with two examples visible, one in four changes that a search finds is wrong.
+Green checks are evidence, not proof: with two or three examples visible, one in eight changes that a search finds is
+wrong (docs/solving.md).
 Belief is Bayes' rule in odds: what this kind of attempt usually achieves, times how much rarer a wrong candidate passes
 such checks than a right one, times agreement of candidates that came about in different ways, less for every other way
 of behaving that the checks let pass as well. The constants were fitted on the odd tasks of a stored pool and looked at
