@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from assay.core.events import AttemptFinished
 from assay.core.messages import AssistantMessage, Failure, Text, Usage
@@ -334,3 +335,28 @@ def test_a_function_on_one_line_has_no_place_for_another() -> None:
     source = "def total(prices): return 0\n"
     slots = slots_of({"shop.py": source}, Failing(""), "total() is wrong", Limits())
     assert slots and gaps(source, slots[0]) == []
+
+
+REFUSED = Failure("bad_request", "n must be at most 4", 400)
+
+
+async def test_a_server_that_gives_fewer_samples_at_once_is_asked_for_fewer() -> None:
+    table = Table("no idea", "no idea", "no idea", REFUSED, REFUSED, ["no idea", FIXED])
+    await table.run(Limits(batch=8))
+    asked = [request.samples for request in table.requests if request.samples > 1]
+    assert asked[:3] == [8, 4, 2] and max(asked[2:]) == 2, asked
+
+
+async def test_a_server_that_fills_no_gaps_is_asked_for_none_and_the_search_goes_on() -> None:
+    table = Table(*["no idea"] * 6, infill=True)
+
+    async def ask(request: ModelRequest) -> AssistantMessage:
+        if request.hole is not None:
+            table.requests.append(request)
+            return AssistantMessage((), "failed", failure=Failure("not_found", "no such page", 404))
+        return await Table.ask(table, request)
+
+    table.ports = replace(table.ports, ask=ask)
+    found = await table.run(Limits(hole_batch=1))
+    assert sum(request.hole is not None for request in table.requests) == 1
+    assert table.requests[-1].hole is None and found.failure is None

@@ -25,10 +25,13 @@ from assay.search.slots_words import Fate, Found, Limits, Ports
 
 NAME = "slots"
 Result = Literal["green", "red", "invalid", "duplicate", "plausible"]
+MOST_AT_ONCE = 64
 UNIONS = 4
 """Pairs of partial repairs that are tried together."""
 LOST_SAMPLE = frozenset({"empty", "refused", "context_too_long", "cut"})
 """Failures that cost one sample; any other means that the model can't be asked."""
+UNFIT = frozenset({"bad_request", "not_found"})
+"""Failures of a server that does not take such a request: gaps to fill, or so many samples at once."""
 
 
 class Ask(Struct, frozen=True):
@@ -85,6 +88,8 @@ class Search:
         self._further = 0
         self._repaired = 0
         self._neighbourhoods = 0
+        self._at_once = limits.total
+        self._fills = True
         self._last = max(self._green, default=0)
         self._first_passed = bool(seeds)
         self._enough: Callable[[Fate], bool] = lambda _: False
@@ -113,6 +118,9 @@ class Search:
             if why := self._ended():
                 return await self._settle() or await self.over(why)
             message = await self._asked(ask.request(self.replies + 1))
+            if ask.origin == "hole" and message.failure is not None and message.failure.kind in UNFIT:
+                self._fills = False
+                continue
             if message.failure is not None and message.failure.kind not in LOST_SAMPLE:
                 return await self._settle() or self._over(message.failure.message, message.failure)
             drafts = self._drafts(ask, message)
@@ -170,13 +178,19 @@ class Search:
 
     def _skipped(self, ask: Ask) -> bool:
         """While something is green already, only what came about in another way can add to it."""
-        return bool(self._green) and (
-            ask.origin == "hole" or ask.origin in {one.origin for one in self._green.values()}
-        )
+        if ask.origin == "hole":
+            return bool(self._green) or not self._fills
+        return ask.origin in {one.origin for one in self._green.values()}
 
     async def _asked(self, request: ModelRequest) -> AssistantMessage:
-        left = self._limits.total - self.replies
-        message = await self._ports.ask(replace(request, samples=max(min(request.samples, left), 1)))
+        left = max(self._limits.total - self.replies, 1)
+        while True:
+            samples = min(request.samples, left, self._at_once)
+            message = await self._ports.ask(replace(request, samples=samples))
+            if samples == 1 or message.failure is None or message.failure.kind not in UNFIT:
+                break
+            # Some servers give fewer samples of a request than their profile promises, and refuse more.
+            self._at_once = samples // 2
         self.written += message.usage.output
         self._further += bool(self._green)
         return message
