@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from bench.solve.clone import Clone
-from bench.solve.library import LIBRARIES, Library, diff_lines, failing, sources
+from bench.solve.library import LIBRARIES, PATIENCE, Library, diff_lines, failing, sources
 from bench.solve.task import Task
 
 LINES = 20
@@ -54,9 +54,9 @@ def make(
             broken = {**fixed, **{path: clone.at(parent).read(path) for path in code}}
         except KeyError:
             continue
-        after = failing(Task("x/x", "x", "", fixed, line, {}, line, seconds=300.0), line, python, folder)
+        after = failing(Task("x/x", "x", "", fixed, line, {}, line, seconds=PATIENCE), line, python, folder)
         before = (
-            failing(Task("x/x", "x", "", broken, line, {}, line, seconds=300.0), line, python, folder)
+            failing(Task("x/x", "x", "", broken, line, {}, line, seconds=PATIENCE), line, python, folder)
             if after == set()
             else None
         )

@@ -11,7 +11,7 @@ import msgspec
 
 from bench.solve.clone import Clone
 from bench.solve.faults import RULES, Fault, faults
-from bench.solve.library import LIBRARIES, Library, failing, module_of, pairs, sources, without_tests
+from bench.solve.library import LIBRARIES, PATIENCE, Library, failing, module_of, pairs, sources, without_tests
 from bench.solve.task import Task
 
 
@@ -98,4 +98,4 @@ def tasks(clones: Mapping[str, Clone], cache: Path) -> Iterator[Task]:
 
 
 def _task(library: Library, files: Mapping[str, str], changed: Mapping[str, str], line: str) -> Task:
-    return Task(f"x/{library.name}", "x", "", {**files, **changed}, line, {}, line, seconds=300.0)
+    return Task(f"x/{library.name}", "x", "", {**files, **changed}, line, {}, line, seconds=PATIENCE)

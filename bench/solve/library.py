@@ -64,6 +64,10 @@ def pairs(files: Mapping[str, str], library: Library) -> dict[str, list[str]]:
     return found
 
 
+PATIENCE = 60.0
+"""Seconds that the tests may take while a set is made: a fault that never ends is told from a slow one by that."""
+
+
 def failing(task: Task, line: str, environment: Mapping[str, str], folder: Path | None = None) -> set[str] | None:
     """The tests that fail in the task as it is laid out, as CLASS::NAME without parameters; None when nothing could be
     run or it took too long."""

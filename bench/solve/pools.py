@@ -1,7 +1,8 @@
 """Pools: N candidates a task, made once and graded, so that choosing and stopping can be tried again at no cost.
 
 A pool is a file of `replay.Task`, a line each. Its candidates are whole-file answers to one prompt (that of the control
-`single`), the first at temperature 0, the others at 0.8. `curve` replays them as an effort curve.
+`single`), the first at temperature 0, the others at 0.8; green ones are asked the same inputs (`observed`). `curve`
+replays them as an effort curve.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import ast
 import hashlib
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from assay.core.messages import Usage
 from assay.search.candidate import Ground, Vector
@@ -23,6 +26,7 @@ from assay.search.rules import COMMON, EARLY, EVIDENCE, SMALL, sift
 from bench.report import Report
 from bench.solve.controls import fenced, single_prompt
 from bench.solve.grade import grade, outcomes
+from bench.solve.observed import behaviours
 from bench.solve.peers import shown_files
 from bench.solve.replay import Graded
 from bench.solve.replay import Task as Pooled
@@ -30,6 +34,14 @@ from bench.solve.stats import BUDGETS, bootstrap, mean
 from bench.solve.task import Task, collect, lay_out
 
 SECONDS = 3_600.0
+
+
+class _Reply(NamedTuple):
+    """`code`: the first block of the answer; None where there is none. `seconds`: its part of the request's."""
+
+    code: str | None
+    usage: Usage
+    seconds: float
 
 
 class Maker(msgspec.Struct, frozen=True):
@@ -46,24 +58,24 @@ class Maker(msgspec.Struct, frozen=True):
         """`number` graded candidates for one task."""
         start = outcomes(task, task.check, "", self.python)
         words = single_prompt(task.prompt, {path: task.files[path] for path in shown_files(task)})
-        made = [self._candidate(task, words, start, nth, seed) for nth in range(1, number + 1)]
+        replies = self._replies(words, number, seed)
+        made = [self._candidate(task, reply, start, nth) for nth, reply in enumerate(replies, 1)]
+        green = {one.number: one for one in made if one.vector.green and one.patch}
+        codes = {nth: code for nth, reply in enumerate(replies, 1) if nth in green and (code := reply.code) is not None}
+        answers = behaviours(task, codes, self.python) if len(set(codes.values())) > 1 else {}
+        made = [replace(one, behaviour=answers.get(one.number, {})) for one in made]
         subject = task.files[task.subject[0]] if task.subject else ""
         red = sum(not passes for passes in (start or {}).values())
         ground = Ground("B" if red else None, red)
         spec, signature = described(subject, task)
         return Pooled(task.id, tuple(made), task.split, spec, signature, ground=ground)
 
-    def _candidate(self, task: Task, words: str, start: Mapping[str, bool] | None, nth: int, seed: int) -> Graded:
-        began = time.monotonic()
-        reply = self._ask(words, 0.0 if nth == 1 else 0.8, seed * 1000 + nth)
+    def _candidate(self, task: Task, reply: _Reply, start: Mapping[str, bool] | None, nth: int) -> Graded:
         root = self.folder / "candidate"
         base = lay_out(task, root)
-        code = fenced(reply["choices"][0]["message"]["content"] or "", "python|py")
-        if code is not None:
-            (root / task.subject[0]).write_text(code)
+        if reply.code is not None:
+            (root / task.subject[0]).write_text(reply.code)
         patch = collect(root, base)
-        usage = reply.get("usage") or {}
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         changed = [line for line in patch.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
         return Graded(
             nth,
@@ -74,16 +86,58 @@ class Maker(msgspec.Struct, frozen=True):
             files=patch.count("diff --git "),
             lines=len([line for line in changed if line]),
             vector=vector(start, outcomes(task, task.check, patch, self.python) if patch else start),
-            usage=Usage(usage.get("prompt_tokens", 0) - cached, cached, 0, usage.get("completion_tokens", 0)),
+            usage=reply.usage,
             steps=1,
-            seconds=round(time.monotonic() - began, 2),
+            seconds=reply.seconds,
             correct=bool(patch) and grade(task, patch, self.python).solved,
         )
 
-    def _ask(self, words: str, temperature: float, seed: int) -> dict[str, Any]:
+    def _replies(self, words: str, number: int, seed: int) -> list[_Reply]:
+        """The first at temperature 0; the others in as few requests as the server allows, so that it reads once."""
+        found = self._asked(words, 0.0, seed * 1000 + 1, 1)
+        at_once = number - 1
+        while len(found) < number:
+            wanted = min(at_once, number - len(found))
+            try:
+                found += self._asked(words, 0.8, seed * 1000 + len(found) + 1, wanted)[:wanted]
+            except urllib.error.HTTPError:
+                if at_once == 1:
+                    raise
+                at_once = 1
+        return found
+
+    def _asked(self, words: str, temperature: float, seed: int, samples: int) -> list[_Reply]:
+        began = time.monotonic()
+        told = self._ask(words, temperature, seed, samples)
+        texts = [choice["message"]["content"] or "" for choice in told["choices"]]
+        usage = told.get("usage") or {}
+        prompt, written = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+        seconds = round((time.monotonic() - began) / len(texts), 2)
+        return [
+            _Reply(
+                fenced(text, "python|py"),
+                Usage(prompt - cached, cached, 0, written if len(texts) == 1 else self._tokens(text))
+                if nth == 0
+                else Usage(0, prompt, 0, self._tokens(text)),
+                seconds,
+            )
+            for nth, text in enumerate(texts)
+        ]
+
+    def _tokens(self, text: str) -> int:
+        """What the server's own tokenizer counts: of several samples it tells no single figures."""
+        return len(self._post("/tokenize", {"content": text})["tokens"])
+
+    def _ask(self, words: str, temperature: float, seed: int, samples: int) -> dict[str, Any]:
         body = {"model": self.model, "messages": [{"role": "user", "content": words}], "max_tokens": self.output}
-        body |= {"temperature": temperature, "seed": seed, "cache_prompt": True}
-        request = urllib.request.Request(f"{self.server}/v1/chat/completions", json.dumps(body).encode())
+        body |= {"temperature": temperature, "seed": seed, "cache_prompt": True} | (
+            {"n": samples} if samples > 1 else {}
+        )
+        return self._post("/v1/chat/completions", body)
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.server}{path}", json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
         if self.key:
             request.add_header("Authorization", f"Bearer {self.key}")
