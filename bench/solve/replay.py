@@ -33,7 +33,6 @@ from assay.core.model import ModelRequest
 from assay.search.belief import belief, doubts
 from assay.search.candidate import Candidate, Ground
 from assay.search.compare import Ports, Question
-from assay.search.effort import dial_of
 from assay.search.priors import STRONG, TINY
 from assay.search.rules import COMMON, EARLY, EVIDENCE, REGRESSIONS, SMALL, SOUND, TARGETS, Rule, sift
 from assay.search.select import Selection, select
@@ -200,10 +199,9 @@ def believed(tasks: Sequence[Task]) -> Believed:
     for task in tasks:
         chosen = asyncio.run(select(task.candidates)).number
         prior = TINY if all(one.strategy in ("zero", "slots") for one in task.candidates) else STRONG
-        dial = dial_of(None)
-        sure = belief(task.candidates, task.ground, dial, prior, chosen)
+        sure = belief(task.candidates, task.ground, prior, chosen)
         if sure:
-            clear = not doubts(task.candidates, task.ground, dial, prior, chosen)
+            clear = not doubts(task.candidates, task.ground, prior, chosen)
             rows.append((sure, clear, _correct(task, chosen) == 1.0))
     bins = [[row for row in rows if int(min(row[0], 0.999) * 10) == nth] for nth in range(10)]
     off = sum(abs(sum(sure for sure, _, _ in part) - sum(right for _, _, right in part)) for part in bins)

@@ -48,9 +48,35 @@ def names(sources: dict[str, str], output: str = "", tests: tuple[str, ...] = ("
 
 
 def test_stubs_that_tests_use_are_found_in_the_order_of_the_file() -> None:
-    test = "from a import done, todo, raising, Account, Base, Empty\n\n\ndef test():\n    Account().deposit(todo(1))\n"
+    used = "Account().deposit(todo(1))\n    raising(Empty(), done(Base))\n"
+    test = f"from a import done, todo, raising, Account, Base, Empty\n\n\ndef test():\n    {used}"
     found = names({"a.py": STUBS, "test_a.py": test})
     assert found == ["stub a.py:todo", "stub a.py:raising", "method a.py:Account.deposit", "stub a.py:Empty"]
+
+
+def test_what_only_passing_tests_use_is_nobodys_fault() -> None:
+    test = "from a import done, todo\n\n\ndef test():\n    done(1)\n\n\ndef test_other():\n    assert todo(1) is None\n"
+    assert names({"a.py": STUBS, "test_a.py": test}) == []
+    assert names({"a.py": STUBS, "test_a.py": test}, tests=("test_a.py",)) == ["stub a.py:todo"]
+    parametrized = ("test_a.py::test_other[1]",)
+    assert names({"a.py": STUBS, "test_a.py": test}, tests=parametrized) == ["stub a.py:todo"]
+
+
+def test_a_module_of_a_package_is_no_name_that_the_package_lacks() -> None:
+    test = "from pkg import part, other\n\n\ndef test():\n    assert part.f() == other.g()\n"
+    files = {
+        "pkg/__init__.py": "",
+        "pkg/part.py": "def f():\n    pass\n",
+        "pkg/other/__init__.py": "",
+        "test_a.py": test,
+    }
+    assert names(files) == ["stub pkg/part.py:f", "function pkg/other/__init__.py:g"]
+
+
+def test_nothing_lacks_where_the_check_met_no_name_that_is_missing() -> None:
+    files = {"a.py": "exec('f = 1')\n", "test_a.py": "from a import f\n\n\ndef test():\n    assert f == 2\n"}
+    assert names(files, "E   AssertionError: assert 1 == 2") == []
+    assert names(files, "E   ImportError: cannot import name 'f' from 'a'") == ["function a.py:f"]
 
 
 def test_names_that_a_module_lacks_are_found_however_they_are_reached() -> None:

@@ -10,10 +10,9 @@ from tests.search.pools import RED, candidate, pools
 
 from assay.search.belief import LOOSENESS, belief, doubts, futile, grounds
 from assay.search.candidate import Candidate, Ground, Vector
-from assay.search.effort import DIALS, dial_of
+from assay.search.effort import dial_of
 from assay.search.priors import STRONG, TINY, Prior
 
-DIAL = DIALS["medium"]
 GROUND = Ground("B", 3)
 
 
@@ -24,23 +23,23 @@ def fails(number: int, signature: str = "", passes: str = "", **fields) -> Candi
 
 @given(pools, st.sampled_from([None, "A", "B", "C", "D", "E"]), st.integers(0, 20))
 def test_it_is_a_probability_and_zero_without_a_green_leader(pool: list[Candidate], cls, assertions: int) -> None:
-    believed = belief(pool, Ground(cls, assertions), DIAL)
+    believed = belief(pool, Ground(cls, assertions))
     found = grounds(pool)
     assert found is not None
     assert (0 < believed < 1) if found.chosen.vector.green else believed == 0
     if not found.chosen.vector.green:
-        assert doubts(pool, Ground(cls, assertions), DIAL) == []
+        assert doubts(pool, Ground(cls, assertions)) == []
 
 
 def test_more_assertions_a_better_class_and_a_better_record_raise_it() -> None:
     pool = [candidate(1)]
-    by_count = [belief(pool, Ground("B", count), DIAL) for count in (1, 2, 4, 8)]
+    by_count = [belief(pool, Ground("B", count)) for count in (1, 2, 4, 8)]
     assert by_count == sorted(by_count)
-    by_class = [belief(pool, Ground(cls, 4), DIAL) for cls in ("E", "D", "C", "B", "A")]
+    by_class = [belief(pool, Ground(cls, 4)) for cls in ("E", "D", "C", "B", "A")]
     assert by_class == sorted(by_class)
     made = [candidate(1, strategy="loop")]
-    assert belief(made, GROUND, DIAL, TINY) < belief(made, GROUND, DIAL, STRONG)
-    assert belief([], GROUND, DIAL) == 0
+    assert belief(made, GROUND, TINY) < belief(made, GROUND, STRONG)
+    assert belief([], GROUND) == 0
 
 
 def test_an_ally_raises_it_and_a_rival_lowers_it() -> None:
@@ -49,33 +48,33 @@ def test_an_ally_raises_it_and_a_rival_lowers_it() -> None:
     independent = candidate(2, behaviour={"i": "x"}, strategy="slots", origin="spec")
     copy = candidate(3, behaviour={"i": "x"}, origin="another operator")
     rival = candidate(4, behaviour={"i": "y"})
-    base = belief([alone], GROUND, DIAL)
-    assert belief([alone, independent], GROUND, DIAL) > belief([alone, ally], GROUND, DIAL) > base
-    assert belief([alone, copy], GROUND, DIAL) == base
-    assert belief([alone, rival], GROUND, DIAL, chosen=1) < base
-    assert belief([alone, candidate(5)], GROUND, DIAL, chosen=1) == base  # nobody looked how it behaves
+    base = belief([alone], GROUND)
+    assert belief([alone, independent], GROUND) > belief([alone, ally], GROUND) > base
+    assert belief([alone, copy], GROUND) == base
+    assert belief([alone, rival], GROUND, chosen=1) < base
+    assert belief([alone, candidate(5)], GROUND, chosen=1) == base  # nobody looked how it behaves
 
 
 def test_checks_that_would_not_notice_a_change_lower_it() -> None:
     tight, loose = (candidate(1, signs={LOOSENESS: share}) for share in (0.0, 0.2))
-    blank = belief([candidate(1)], GROUND, DIAL)
-    assert belief([loose], GROUND, DIAL) < blank < belief([tight], GROUND, DIAL)
+    blank = belief([candidate(1)], GROUND)
+    assert belief([loose], GROUND) < blank < belief([tight], GROUND)
 
 
 def test_doubts_are_said_in_words_and_only_about_what_was_looked_at() -> None:
     pool = [candidate(1, behaviour={"i": "x"}, signs={LOOSENESS: 0.25}), candidate(2, behaviour={"i": "y"})]
-    assert doubts(pool, Ground("B", 1), DIAL) == [
+    assert doubts(pool, Ground("B", 1)) == [
         "another change behaves differently and the checks can't tell which is right",
         "the checks would not notice 25% of small changes to what was changed",
         "it was found by trying until the checks passed, and one assertion speaks for it",
     ]
-    assert doubts([candidate(1)], Ground("B"), DIAL) == []
-    assert doubts([candidate(1, RED)], Ground("B", 1), DIAL) == []
+    assert doubts([candidate(1)], Ground("B")) == []
+    assert doubts([candidate(1, RED)], Ground("B", 1)) == []
 
 
 def enough(pool: list[Candidate], ground: Ground, effort, prior: Prior = STRONG) -> bool:
     """No more is tried at this effort."""
-    return belief(pool, ground, DIAL, prior) >= dial_of(effort).belief
+    return belief(pool, ground, prior) >= dial_of(effort).belief
 
 
 def test_it_is_enough_when_belief_suffices_and_not_before() -> None:
@@ -121,7 +120,7 @@ def test_what_was_found_by_trying_speaks_against_its_like_and_not_against_what_w
     tried = [candidate(n, behaviour={"i": str(n)}) for n in (1, 2)]
     written = replace(candidate(3, behaviour={"i": "3"}), strategy="slots", origin="whole")
     ground = Ground("A", 8)
-    assert not doubts([*tried, written], ground, DIAL, chosen=3)
-    assert doubts([*tried, written], ground, DIAL, chosen=1)
+    assert not doubts([*tried, written], ground, chosen=3)
+    assert doubts([*tried, written], ground, chosen=1)
     other = replace(candidate(4, behaviour={"i": "4"}), strategy="slots", origin="line")
-    assert "another change behaves differently" in doubts([*tried, written, other], Ground("A", 8), DIAL, TINY, 3)[0]
+    assert "another change behaves differently" in doubts([*tried, written, other], Ground("A", 8), TINY, 3)[0]

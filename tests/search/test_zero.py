@@ -80,7 +80,7 @@ async def test_a_thin_check_gives_candidates_and_doubts(tmp_path: Path) -> None:
             f"{len(zero.survivors) - 1} other changes behave" if len(zero.survivors) > 2 else "another change behaves"
         )
         assert (
-            doubts(zero.candidates, zero.ground, DIALS["low"], chosen=1)[0]
+            doubts(zero.candidates, zero.ground, chosen=1)[0]
             == f"{others} differently and the checks can't tell which is right"
         )
         told = hint(zero, sources)

@@ -13,7 +13,6 @@ from assay.loop.turn import Stop
 from assay.run.run import Run, RunOptions
 from assay.search.belief import belief
 from assay.search.candidate import Candidate, Ground, Vector
-from assay.search.effort import dial_of
 from assay.search.priors import TINY
 from assay.search.rules import TRYING
 from assay.search.slots_run import take_slots
@@ -167,5 +166,5 @@ async def test_a_small_mistake_in_what_was_written_is_mended_without_asking_agai
 
 def test_what_was_changed_after_it_was_written_is_believed_less_than_a_repair() -> None:
     both = [Candidate(1, TRYING, vector=Vector(targets={"t": True}), model=model) for model in ("", "rig/tiny")]
-    alone, written = (belief([one], Ground("A", 6), dial_of(None), TINY) for one in both)
+    alone, written = (belief([one], Ground("A", 6), TINY) for one in both)
     assert 0 < written < alone

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.core.errors import AssayError, UsageError
-from assay.core.events import InputReceived
+from assay.core.events import InputReceived, ModelReplied
 from assay.core.messages import Usage
 from assay.loop.turn import Stop
 from assay.policy.gate import RuleGate
@@ -127,11 +127,14 @@ class Attempts:
         for path in sorted(self._logs(), key=lambda path: -int(path.stem)):
             if str(path) in told:
                 continue
-            state, turn = State(), ""
+            state, turn, model = State(), "", ""
             try:
                 for record in LogReader(path).records():
                     state.apply(record)
-                    turn = record.event.turn if isinstance(record.event, InputReceived) else turn
+                    if isinstance(record.event, InputReceived):
+                        turn, model = record.event.turn, ""
+                    elif isinstance(record.event, ModelReplied):
+                        model = record.event.message.model or model
             except AssayError:
                 continue
             if not turn:
@@ -140,7 +143,7 @@ class Attempts:
                 # The newest first: what comes now is of earlier turns, too, and each log holds all before it.
                 break
             spent = state.spent
-            found.append(Lost(str(path), "", spent.steps, spent.usage if spent.steps else Usage(), state.dollars))
+            found.append(Lost(str(path), model, spent.steps, spent.usage if spent.steps else Usage(), state.dollars))
         return found[::-1]
 
 

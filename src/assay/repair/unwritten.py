@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -34,6 +34,8 @@ KNOWN = frozenset(
 )
 """Packages that tests import everywhere: their absence is an installation to make, not code to write."""
 _NO_MODULE = re.compile(r"No module named '([\w.]{1,200})'")
+_NO_NAME = re.compile(r"\b(?:\w*ImportError|ModuleNotFoundError|AttributeError|NameError|has no attribute)\b")
+"""What Python says of a name that is not there."""
 _NO_ATTRIBUTE = re.compile(r"'(\w{1,100})' (?:object )?has no attribute '(\w{1,100})'")
 
 
@@ -89,8 +91,13 @@ def unwritten(sources: Mapping[str, str], tests: Sequence[str], output: str = ""
         if path in done:
             continue
         done.add(path)
-        for module, names in _imports(trees[path], path):
+
+        def is_module(name: str, path: str = path) -> bool:
+            return _file_of(name, path, sources) is not None
+
+        for module, taken in _imports(trees[path], path, is_module):
             target = _file_of(module, path, sources)
+            names = {name for name in taken if not is_module(f"{module}.{name}")}
             if target is None and (made := _new_file(module, path, sources, bool(names))):
                 _join(found, Unwritten(made, tuple(sorted(names)), "module"))
             elif target is not None and target in trees and not is_test_path(target):
@@ -100,10 +107,11 @@ def unwritten(sources: Mapping[str, str], tests: Sequence[str], output: str = ""
     if not absent & {item.path.removesuffix(".py").removeprefix("src/").split("/")[0] for item in found.values()}:
         stems = {item.path.removesuffix(".py").rpartition("/")[2] for item in found.values()}
         found = found if absent & stems else {}
-    used = _words(trees[path] for path in files if path in trees)
+    used = _words([trees[path] for path in files if path in trees], tests)
+    told = not output or _NO_NAME.search(output[:400_000]) is not None
     lacking = set(_NO_ATTRIBUTE.findall(output[:400_000]))
     for path, names in needed.items():
-        for item in _in_file(path, trees[path], names, used, lacking):
+        for item in _in_file(path, trees[path], names if told else set(), used, lacking):
             _join(found, item)
     return _ordered(list(found.values()), trees)
 
@@ -128,9 +136,13 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-def _imports(tree: ast.Module, path: str) -> Iterator[tuple[str, set[str]]]:
-    """Modules that a file imports, absolute, with the names that it takes from them, by whatever way."""
+def _imports(
+    tree: ast.Module, path: str, is_module: Callable[[str], bool] = lambda _: False
+) -> Iterator[tuple[str, set[str]]]:
+    """Modules that a file imports, absolute, with the names that it takes from them, by whatever way. `is_module` tells
+    whether what was taken from a module is one itself."""
     names: dict[str, set[str]] = {}
+    members: dict[str, set[str]] = {}
     aliases: dict[str, str] = {}
     folder = path.split("/")[:-1]
     for node in ast.walk(tree):
@@ -142,11 +154,17 @@ def _imports(tree: ast.Module, path: str) -> Iterator[tuple[str, set[str]]]:
             base = folder[: len(folder) - node.level + 1] if node.level else []
             module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
             if module:
-                names.setdefault(module, set()).update(alias.name for alias in node.names if alias.name != "*")
+                taken = [alias for alias in node.names if alias.name != "*"]
+                names.setdefault(module, set()).update(alias.name for alias in taken)
+                for alias in taken:
+                    members.setdefault(f"{module}.{alias.name}", set())
+                    aliases[alias.asname or alias.name] = f"{module}.{alias.name}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
-            names[aliases[node.value.id]].add(node.attr)
+            module = aliases[node.value.id]
+            (names if module in names else members)[module].add(node.attr)
     yield from names.items()
+    yield from ((module, used) for module, used in members.items() if module not in names and is_module(module))
 
 
 def _places(module: str, path: str) -> list[str]:
@@ -179,16 +197,25 @@ def _new_file(module: str, path: str, sources: Mapping[str, str], named: bool) -
     return ""
 
 
-def _words(trees: Iterator[ast.Module]) -> set[str]:
-    """All names that tests use."""
+def _words(trees: Sequence[ast.Module], tests: Sequence[str]) -> set[str]:
+    """All names that the failing `tests` use, with what is outside of tests in their files; that all tests use where
+    none of them can be found."""
+    failing = {re.split(r"[\[(]", test, maxsplit=1)[0].rpartition("::")[2].rpartition(".")[2] for test in tests}
+    known = any(isinstance(node, Function) and node.name in failing for tree in trees for node in ast.walk(tree))
     found: set[str] = set()
-    for tree in trees:
-        for node in ast.walk(tree):
-            match node:
-                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
-                    found.add(name)
-                case _:
-                    pass
+    queue: list[ast.AST] = [*trees]
+    while queue:
+        node = queue.pop()
+        if known and isinstance(node, Function) and node.name.startswith("test") and node.name not in failing:
+            continue
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                found.add(name)
+            case ast.alias(name=name, asname=other) if not known or other:
+                found.add(name)
+            case _:
+                pass
+        queue += ast.iter_child_nodes(node)
     return found
 
 

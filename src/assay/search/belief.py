@@ -18,7 +18,6 @@ from msgspec import Struct
 from assay.core.check import EvidenceClass
 from assay.search.candidate import Candidate, Ground
 from assay.search.clusters import clusters
-from assay.search.effort import Dial
 from assay.search.priors import FOUND, STRONG, Prior
 from assay.search.rules import TRYING, voice
 from assay.search.select import leader
@@ -81,7 +80,6 @@ class Grounds(Struct, frozen=True):
 def belief(
     pool: Sequence[Candidate],
     ground: Ground,
-    dial: Dial,  # noqa: ARG001 - the constants hold for all efforts so far
     prior: Prior = STRONG,
     chosen: int = 0,
 ) -> float:
@@ -127,11 +125,11 @@ def grounds(pool: Sequence[Candidate], chosen: int = 0) -> Grounds | None:
     return Grounds(found, rivals, max(len(voices) - 1, 0), unseen == {True, False}, found.signs.get(LOOSENESS))
 
 
-def doubts(pool: Sequence[Candidate], ground: Ground, dial: Dial, prior: Prior = STRONG, chosen: int = 0) -> list[str]:
+def doubts(pool: Sequence[Candidate], ground: Ground, prior: Prior = STRONG, chosen: int = 0) -> list[str]:
     """Why green checks prove too little here, a line each for a person (and for `Run.conclude`); [] when belief is
     `SURE` or nothing in particular speaks against the candidate. Not a word about what was not looked at."""
     found = grounds(pool, chosen)
-    if found is None or not found.chosen.vector.green or belief(pool, ground, dial, prior, chosen) >= SURE:
+    if found is None or not found.chosen.vector.green or belief(pool, ground, prior, chosen) >= SURE:
         return []
     lines: list[str] = []
     if found.rivals:

@@ -214,10 +214,10 @@ def ports_of(run: Run, tree: str, trial: Trial | None = None, ground: Ground | N
         return run.spent.exceeds(run.options.budget, next_tokens=400)
 
     def weigh(pool: Sequence[Candidate], number: int) -> float:
-        return belief(pool, ground, dial, TINY, number) if ground else 0.0
+        return belief(pool, ground, TINY, number) if ground else 0.0
 
     def uncertain(pool: Sequence[Candidate]) -> list[str]:
-        return doubts(pool, ground, dial, TINY) if ground else []
+        return doubts(pool, ground, TINY) if ground else []
 
     async def near(patch: Patch) -> list[tuple[Candidate, Patch]]:
         if trial is None:

@@ -298,7 +298,7 @@ class Waves:
     def _enough(self) -> bool:
         if any(entry.verdict.outcome == "verified" for entry in self._pool.values()):
             return True
-        return belief(self._candidates, self._ground, self.dial) >= self.dial.belief
+        return belief(self._candidates, self._ground) >= self.dial.belief
 
     def _failed(self) -> Failed | None:
         """The attempt that came furthest without being right, for others to learn from."""
@@ -388,10 +388,10 @@ class Waves:
         choice = await (select(fit, tied.ports, tied.question()) if self.dial.compares else select(fit))
         own = self._pool.get(self._own)
         first_passed = own is not None and own.candidate.vector.green and not own.candidate.protected
-        sure = belief(fit, self._ground, self.dial, chosen=choice.number)
+        sure = belief(fit, self._ground, chosen=choice.number)
         why = _reason(choice, fit)
         selected = AttemptSelected(choice.number, why, self._made, first_passed, round(sure, 3))
-        doubtful = doubts(fit, self._ground, self.dial, chosen=choice.number)
+        doubtful = doubts(fit, self._ground, chosen=choice.number)
         entry = self._pool.get(choice.number)
         kept = await self._votes.kept(entry.candidate) if self._votes and entry else []
         if entry is None or choice.number == self._own:

@@ -27,7 +27,7 @@ class Tester:
         self._seen = seen
         self._files: list[str] = []
         self._planted: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._primary: Check | None = None
+        self._tests: list[Check] | None = None
 
     async def write(self, count: int) -> list[Written]:
         """At most `count` checks; [] when the model has none to offer, can't be asked, or the budget has no room."""
@@ -51,7 +51,7 @@ class Tester:
         """What `check` says about `tree`. Asking twice costs nothing."""
         try:
             planted = await self.planted(tree, [check])
-            primary = await self._check_of(planted)
+            primary = await self._check_of(planted, check.path)
         except WorkspaceError as error:
             return Ran("none", str(error))
         if primary is None:
@@ -72,12 +72,14 @@ class Tester:
     async def _runs(self) -> Runs:
         return (await self._run.proof.gate(self._start, self._run.state.prompt)).runs
 
-    async def _check_of(self, tree: str) -> Check | None:
-        """What runs tests in a tree that has some."""
-        if self._primary is None:
-            found = await self._run.proof.discover_in(tree)
-            self._primary = next((check for check in found if check.kind == "test"), None)
-        return self._primary
+    async def _check_of(self, tree: str, path: str) -> Check | None:
+        """What runs tests like the file `path` in a tree that has some: with several languages in a repository, the
+        runner of the file's own."""
+        if self._tests is None:
+            self._tests = [check for check in await self._run.proof.discover_in(tree) if check.kind == "test"]
+        python = path.endswith(".py")
+        own = (check for check in self._tests if (check.runner in ("pytest", "unittest")) == python)
+        return next(own, next(iter(self._tests), None))
 
 
 def read_run(done: Execution, path: str) -> Ran:

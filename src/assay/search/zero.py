@@ -29,7 +29,6 @@ from assay.repair.trial import Bench, Call, Traced, Tried, Want
 from assay.search.belief import LOOSENESS, belief, doubts
 from assay.search.candidate import Candidate, Ground, Vector
 from assay.search.clusters import inputs_of
-from assay.search.effort import dial_of
 from assay.search.keep import keep_if_sound
 from assay.search.notice import DRAWN_FROM, unnoticed
 
@@ -323,10 +322,9 @@ async def adopt(run: Run, zero: Zero, tree: str) -> bool:
             made = len(zero.survivors)
             why = "the only repair found that passes" if made == 1 else f"most alike of {made} repairs that pass"
             why = why if number == 1 else f"the first that the gate accepts of {made} repairs that pass"
-            dial = dial_of(run.options.reasoning.effort)
-            sure = belief(zero.candidates, zero.ground, dial, chosen=number)
+            sure = belief(zero.candidates, zero.ground, chosen=number)
             run.record(AttemptSelected(number, why, made, number == 1, round(sure, 3)), durable=True)
-            await run.conclude(doubts(zero.candidates, zero.ground, dial, chosen=number))
+            await run.conclude(doubts(zero.candidates, zero.ground, chosen=number))
             return True
     return False
 
