@@ -205,6 +205,18 @@ def test_an_interruption_leaves_the_files_and_nothing_else(place: Place, serve: 
     assert len(each) == (3 if effort == "high" else 2)
 
 
+def test_an_interruption_names_the_ways_back_and_on(place: Place, serve: Serve) -> None:
+    place.five_step()
+    process = place.start(serve(played(WRONG, slow(FIXED))), "-p", "go", *CHECK, "--attempts", "6")
+    wait_for(under_way(place))
+    interrupt(process)
+    ended = place.finish(process, 0.0).expect(130)
+    session = re.search(r"to take it back: assay rewind --session (\S+); to go on: assay --resume \1", ended.err)
+    assert session
+    place.run(None, "rewind", "--session", session[1]).expect(0)
+    assert "return a - b" in (place.project / "calc.py").read_text()
+
+
 def test_who_edits_meanwhile_keeps_the_edit(place: Place, serve: Serve) -> None:
     place.five_step()
 

@@ -354,6 +354,9 @@ class Task:
         if self.run.receipt:
             lines.append(f"receipt: {self.run.receipt}")
         lines.append(f"session: {self.session}")
+        if verdict.outcome == "interrupted" and self.run.state.touched:
+            back, on = f"assay rewind --session {self.session}", f"assay --resume {self.session}"
+            lines.append(f"what was changed stays; to take it back: {back}; to go on: {on}")
         return lines
 
     def interrupt_on_signals(self) -> None:

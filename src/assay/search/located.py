@@ -100,7 +100,9 @@ async def read_sources(workspace: Workspace) -> tuple[dict[str, str], dict[str, 
     sources: dict[str, str] = {}
     digests: dict[str, str] = {}
     room = MOST_BYTES
-    for path in await workspace.list_files():
+    for number, path in enumerate(await workspace.list_files()):
+        if number % 50 == 0:
+            await asyncio.sleep(0)  # a large repository must not hold up an interrupt
         if not language_of(path):
             continue
         try:
