@@ -244,6 +244,35 @@ async def test_going_on_makes_nothing_again(tmp_path: Path) -> None:
     assert "attempt 3 was cut short" in game.notices
 
 
+@pytest.mark.parametrize("edited", [False, True])
+async def test_an_adoption_that_was_cut_short_is_ended_unless_somebody_edited_since(
+    tmp_path: Path, edited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def halfway(tree: str) -> None:
+        workspace.files["a.txt"] = b"good\n"
+        raise Killed
+
+    game = Game(tmp_path, {"": WRONG, OPENING: RIGHT}, attempts=5)
+    workspace = game.house.workspace
+    monkeypatch.setattr(workspace, "restore", halfway)
+    with pytest.raises(Killed):
+        await game.turn()
+    assert workspace.files == {"a.txt": b"good\n", "b.txt": b"worse\n"}
+    monkeypatch.undo()
+    if edited:
+        workspace.files["b.txt"] = b"mine\n"
+    ended = await game.turn("")
+    if edited:
+        assert workspace.files == {"a.txt": b"good\n", "b.txt": b"mine\n"}
+    else:
+        assert "half taken over" in game.notices
+        assert (ended.verdict.outcome, game.chosen.number) == ("verified", 2)
+        assert workspace.files == {"a.txt": b"good\n"}
+
+
 async def test_a_choice_that_was_made_is_only_judged_when_going_on(tmp_path: Path) -> None:
     game = Game(tmp_path, {"": WRONG, OPENING: RIGHT}, attempts=3)
     await game.turn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -58,6 +59,22 @@ async def adopt(run: Run, taken: Taken, before: str, choice: AttemptSelected) ->
     run.record(ModelReplied(0, message, 0.0))
     run.said = ""
     return True
+
+
+async def put_back(run: Run, before: str, trees: Sequence[str]) -> None:
+    """Undo an adoption of one of `trees` that was cut short, so that it can be made again: where every file is as that
+    tree or as the tree `before` has it, and nobody else has touched any, the files are made equal to `before`."""
+    workspace = run.workspace
+    now = await workspace.snapshot()
+    if now == before or now in trees:
+        return
+    changed = {each.path for each in await workspace.changes(before, now)}
+    for tree in trees:
+        if changed.isdisjoint(each.path for each in await workspace.changes(tree, now)):
+            run.record(Checkpointed("", now), durable=True)
+            run.record(Noticed("files were half taken over from an attempt; they are put back first"))
+            await workspace.restore(before)
+            return
 
 
 async def keep_patches(run: Run, trees: dict[int, str]) -> list[str]:

@@ -24,7 +24,7 @@ from assay.core.policy import Label
 from assay.loop.turn import Stop
 from assay.run.attempt import OWNER, STRATEGY, Made, Opened, Order, Prepare, carry_out, shared_records
 from assay.run.run import Run, Strategy, tool_loop
-from assay.search.adopt import Taken, adopt, keep_patches
+from assay.search.adopt import Taken, adopt, keep_patches, put_back
 from assay.search.belief import belief, doubts, futile
 from assay.search.candidate import Candidate, Ground
 from assay.search.distill import distill
@@ -109,8 +109,12 @@ def evident(verdict: Verdict) -> bool:
 
 async def resumed(run: Run, first: Strategy) -> Stop:
     """The turn's own attempt when an earlier process stopped in this turn: one that had ended is not made again."""
-    if not any(event.strategy == STRATEGY for event in run.state.attempts):
+    made = [event for event in run.state.attempts if event.strategy == STRATEGY]
+    if not made:
         return await first(run)
+    if not run.state.choice:
+        own = next((event.tree for event in made if not event.log), "")
+        await put_back(run, own, [event.tree for event in made if event.log and event.tree] if own else [])
     await run.conclude()
     return Stop(None)
 
