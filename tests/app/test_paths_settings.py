@@ -14,6 +14,7 @@ from tests.effort import inputs
 
 from assay.app.compose import open_workspace
 from assay.app.config import Settings, load_settings, parse_sources
+from assay.app.flags import EFFORTS
 from assay.app.limits import limits_of
 from assay.app.paths import find_paths
 from assay.core.errors import SandboxUnavailable, UsageError
@@ -318,6 +319,22 @@ def test_a_malformed_file_is_named(layers: Layers, layer: str, content: bytes) -
 def test_malformed_settings_on_the_command_line_are_told(layers: Layers, text: str) -> None:
     with pytest.raises(UsageError, match="--settings: not valid settings"):
         layers.load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"effort": "huge"}', "takes high, low, max, medium, xhigh"),
+        ('{"permissions": {"defaultMode": "yolo"}}', "takes acceptEdits, bypassPermissions, default, dontAsk, plan"),
+    ],
+)
+def test_a_word_that_is_none_of_a_few_is_told_with_them(layers: Layers, text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        layers.load(text)
+
+
+def test_settings_know_the_effort_words_of_the_flag(layers: Layers) -> None:
+    assert [layers.load(f'{{"effort": "{word}"}}')[0].effort for word in EFFORTS] == [*EFFORTS]
 
 
 def test_a_folder_in_the_place_of_a_file_is_told_and_a_file_in_the_place_of_the_folder_means_none(

@@ -60,7 +60,7 @@ class Settings(Struct, frozen=True, rename="camel"):
 
     model: str | None = None
     fallback_model: tuple[str, ...] = ()
-    effort: Literal["low", "medium", "high", "max"] | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     thinking: str | None = None
     attempts: Annotated[int, msgspec.Meta(ge=1, le=32)] | None = None
     """Attempts at a turn at most."""
@@ -260,6 +260,18 @@ def _layer(text: bytes, where: str, notices: list[str], problems: list[str] | No
     return stricter(text)
 
 
+def _choices(path: str) -> list[str]:
+    """The words that the key at `path` (`$.permissions.defaultMode`) takes; [] where it takes something else."""
+    from msgspec import inspect
+
+    kinds: tuple[inspect.Type, ...] = (inspect.type_info(Settings),)
+    for name in path.split(".")[1:]:
+        fields = [field for kind in kinds if isinstance(kind, inspect.StructType) for field in kind.fields]
+        found = next((field.type for field in fields if field.encode_name == name), inspect.AnyType())
+        kinds = found.types if isinstance(found, inspect.UnionType) else (found,)
+    return [str(word) for kind in kinds if isinstance(kind, inspect.LiteralType) for word in kind.values]
+
+
 def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
     from assay.app.lines import at, line_at, line_of
 
@@ -283,6 +295,8 @@ def _parse(text: bytes, where: str, notices: list[str]) -> Settings:
             line = line_at(shown, int(offset[1]))
         else:
             line = line_of(shown, (path[1] if path else "$") + (f".{field[1]}" if field else ""))
+        words = _choices(path[1]) if path and "enum value" in said else []
+        said = f"{said}, which takes {', '.join(words)}" if words else said
         raise UsageError(f"{at(where, line)}: not valid settings ({said}); mend it or leave it out") from error
     if settings.egress:
         from assay.app.egress import read_egress  # few have any, and each start reads settings
