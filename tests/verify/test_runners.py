@@ -58,6 +58,35 @@ async def test_pytest_names_every_result(project: Project, suite: Check) -> None
     assert left == {"test_many.py", "test_gone.py"}, "no cache, no bytecode, no report"
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "PYTHONPATH=lib ",
+        "env PYTHONPATH='lib' ",
+        'A="x y" PYTHONPATH="lib:other dir" PYTEST_ADDOPTS="-x -q" ',
+        "PYTHONPATH=lib PYTEST_ADDOPTS=-x ",
+        "cd . && PYTHONPATH=lib ",
+    ],
+)
+async def test_variables_that_a_command_sets_keep_no_report_away(project: Project, before: str) -> None:
+    test = "import part\n\n\ndef test_a():\n    assert part.ONE == 1\n\n\ndef test_b():\n    assert not part.ONE\n"
+    workspace = project({"tests/test_a.py": test, "lib/part.py": "ONE = 1\n"})
+    check = check_of(f"{before}{sys.executable} -m pytest tests", "--check")
+    done = await run_clean(workspace, check, await workspace.snapshot())
+    assert done.run.tests == {"tests/test_a.py::test_a": "pass", "tests/test_a.py::test_b": "fail"}, done.output
+    assert done.reported
+
+
+@pytest.mark.parametrize("how", ["-I", "-qE"])
+async def test_an_interpreter_that_takes_no_variables_tells_its_results_all_the_same(
+    project: Project, how: str
+) -> None:
+    workspace = project({"test_a.py": "def test_a(): pass\n"})
+    check = check_of(f"{sys.executable} {how} -m pytest", "--check")
+    done = await run_clean(workspace, check, await workspace.snapshot())
+    assert done.run.tests == {"test_a.py::test_a": "pass"}, done.output
+
+
 async def test_pytest_behind_make_is_seen(project: Project) -> None:
     workspace = project({"test_a.py": "def test_a(): pass\n", "Makefile": f"test:\n\t{sys.executable} -m pytest\n"})
     done = await execute(workspace, Check("make test", "make test", "test"), "tree")

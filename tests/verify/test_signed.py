@@ -89,3 +89,8 @@ async def test_a_run_that_ends_early_has_not_passed(project: Project) -> None:
     assert (done.run.passed, done.result, done.run.exit_code) == (False, "fail", 0)
     assert done.run.tests == {"test_a.py::test_a": "pass"}
     assert "the run ended before its report did" in done.run.tail
+
+
+def test_variables_that_a_command_sets_for_node_keep_the_reporter() -> None:
+    check = Check("x", "A=1 NODE_OPTIONS='--max-old-space-size=99' node --test", "test", "node")
+    assert instrumented(check) == "A=1 NODE_OPTIONS='--max-old-space-size=99'\" $ASSAY_FLAGS\" node --test"

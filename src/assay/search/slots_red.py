@@ -7,6 +7,8 @@ import re
 import warnings
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from assay.core.check import Check
 from assay.core.errors import WorkspaceError
 from assay.repair.locate import is_test_path
@@ -14,7 +16,8 @@ from assay.repair.source import LARGEST, parsed
 from assay.run.run import Run
 from assay.search.located import readable
 from assay.verify.baseline import Baseline
-from assay.verify.discover import runnable
+from assay.verify.discover import named_checks, runnable
+from assay.verify.evidence import narrow
 from assay.verify.runners import check_of
 
 EXAMPLES = "python -m pytest -q --doctest-modules {path}"
@@ -26,19 +29,50 @@ LONGEST = 4_000
 LONGEST_OUTPUT = 400_000
 """Characters in which names of files are looked for."""
 
+_FAILS = re.compile(r"\b(?:fail\w*|red|broken|breaks?|crash\w*|errors?|pass(?:es)?|green|succeeds?)\b", re.IGNORECASE)
+_UNWANTED = re.compile(r"\b(?:don'?t|do not|never|without|avoid|instead of) run", re.IGNORECASE)
+
 
 async def red_check(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
-    """The baseline of the first check that fails on `tree`: the user's own before the project's, and where
-    both are green or absent, the examples in docstrings of files that the task is about."""
+    """The baseline of the first check that fails on `tree`: the user's own, the tests that the task says fail, the
+    project's, and where all are green or absent, the examples in docstrings of files that the task is about."""
     gate = await run.proof.gate(tree, run.state.prompt)
     for line in run.proof.user_checks:
         baseline = await gate.ledger.of(check_of(line, "--check"))
         if baseline.result == "fail":
             return baseline
+    if (told := await _told(run, tree, sources)) is not None:
+        return told
     for check in await run.proof.discover(tree):
         if check.kind == "test" and (baseline := await gate.ledger.of(check)).result == "fail":
             return baseline
     return None if run.proof.user_checks else await _examples(run, tree, sources)
+
+
+async def _told(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
+    """Tests that the task says fail, by their command or their files, become a check of the project for this turn: the
+    whole suite may take long, or may not even start here."""
+    tests = {path for path in sources if is_test_path(path)}
+    lines = [line for line in run.state.prompt.splitlines() if _FAILS.search(line) and not _UNWANTED.search(line)]
+    named = [check for check in named_checks("\n".join(lines)) if check.kind == "test" and check.runner]
+    found = [structs.replace(check, source="task") for check in named if tests.intersection(_files(check.command))]
+    files = sorted(
+        tests.intersection(word.strip(".,:;!?") for line in lines for word in re.split(r"[\s`'\"()]+", line))
+    )
+    if not found and 0 < len(files) < len(tests):
+        primary = next((check for check in await run.proof.discover(tree) if check.kind == "test"), None)
+        narrowed = narrow(primary, files) if primary else None
+        found = [structs.replace(narrowed, source="task")] if narrowed and narrowed != primary else []
+    ledger = (await run.proof.gate(tree, run.state.prompt)).ledger
+    for check in await runnable(run.parts.workspace, found) if found else ():
+        if (baseline := await ledger.of(check)).result == "fail":
+            await run.proof.add(tree, check)
+            return baseline
+    return None
+
+
+def _files(command: str) -> set[str]:
+    return {word.partition("::")[0].removeprefix("./") for word in command.split()}
 
 
 async def _examples(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:

@@ -39,22 +39,28 @@ if [ -n "$ASSAY_PYTEST" ] || [ -n "$ASSAY_UNITTEST" ] || [ -n "$ASSAY_NODE_KEY" 
   printf '%s' "$k" > "$d/key"
   mode=signed
 fi
-own="-o cache_dir=$d/cache --maxfail=0 --continue-on-collection-errors"
+own="-o cache_dir=$d/cache --maxfail=0 --continue-on-collection-errors" path=
 if [ -n "$ASSAY_PYTEST" ]; then
   mkdir "$d/lib" && printf '%s' "$ASSAY_PYTEST" > "$d/lib/assay_report.py"
-  export PYTHONPATH="$d/lib${PYTHONPATH:+:$PYTHONPATH}"
+  path="$d/lib"
   own="-p assay_report $own"
 else
   own="--junitxml=$d/report.xml -o junit_family=xunit1 $own"
 fi
-export PYTEST_ADDOPTS="${PYTEST_ADDOPTS:+$PYTEST_ADDOPTS }$own"
-[ -z "$2" ] || export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
+export ASSAY_OPTIONS="$own" PYTEST_ADDOPTS="${PYTEST_ADDOPTS:+$PYTEST_ADDOPTS }$own"
+[ -z "$2" ] || path="$PWD/src${path:+:$path}"
+export ASSAY_PATH="$path"
+[ -z "$path" ] || export PYTHONPATH="$path${PYTHONPATH:+:$PYTHONPATH}"
 if [ -n "$ASSAY_NODE_KEY" ]; then
   printf '%s' "$ASSAY_NODE_KEY" > "$d/key.cjs"
   printf '%s' "$ASSAY_NODE_REPORT" > "$d/report.mjs"
   flags="--require=$d/key.cjs --test-reporter=spec --test-reporter-destination=stdout"
   flags="$flags --test-reporter=$d/report.mjs --test-reporter-destination=$d/signed"
-  if NODE_OPTIONS="$flags" node -e 0 >/dev/null 2>&1; then export NODE_OPTIONS="$flags"; else mode=plain; fi
+  if NODE_OPTIONS="$flags" node -e 0 >/dev/null 2>&1; then
+    export ASSAY_FLAGS="$flags" NODE_OPTIONS="$flags"
+  else
+    mode=plain
+  fi
 fi
 unset ASSAY_PYTEST ASSAY_NODE_KEY ASSAY_NODE_REPORT k
 if command -v bash >/dev/null 2>&1; then bash -c "$1"; else sh -c "$1"; fi
@@ -64,6 +70,10 @@ if [ $mode = signed ]; then cat "$d/signed"; else cat "$d/report.xml" || cat "$d
 rm -rf "$d"
 exit $code
 """
+
+_VALUE = r"""(?:"[^"]*"|'[^']*'|\\.|[^\s"'\\])*"""
+_ASSIGNED = re.compile(rf"(?:cd [\w./-]+ && )?(?:env\s+)?(?:[A-Za-z_]\w*={_VALUE}\s+)*")
+"""What a command line sets for its program alone."""
 
 RUNNERS: tuple[tuple[str, str], ...] = (
     ("pytest", r"(?<![\w.-])(?:py\.test|pytest)(?![\w.-])"),
@@ -220,7 +230,7 @@ def source_layout(workspace: Workspace) -> bool:
 
 def instrumented(check: Check) -> str:
     """The shell line with a report asked for, where that can't be done by environment."""
-    line = check.command
+    line = _kept(check.command) if signs(check) else check.command
     if check.runner == "unittest" and signs(check):
         return re.sub(r"-m\s+unittest(?!\S)", '-c "$ASSAY_UNITTEST"', line, count=1)
     if check.runner == "go":
@@ -230,6 +240,15 @@ def instrumented(check: Check) -> str:
         own = re.match(r"(?:npm|npx) (?:run |test)", line) and " -- " not in line
         return f'{line}{" --" if own else ""} {flags} --outputFile="$ASSAY_REPORT"'
     return line
+
+
+def _kept(line: str) -> str:
+    """`line` with what the reporters need added to the variables that it sets itself."""
+    end = _ASSIGNED.match(line).end()  # type: ignore[union-attr]  # it matches nothing, too
+    head = re.sub(r"(?<!\S)PYTHONPATH=", '\\g<0>"${ASSAY_PATH:+$ASSAY_PATH:}"', line[:end])
+    for name, ours in (("PYTEST_ADDOPTS", "ASSAY_OPTIONS"), ("NODE_OPTIONS", "ASSAY_FLAGS")):
+        head = re.sub(rf"(?<!\S){name}={_VALUE}", rf'\g<0>" ${ours}"', head)
+    return head + line[end:]
 
 
 def parse(runner: str, output: str, raw: str, root: str) -> tuple[Report, str]:

@@ -19,6 +19,10 @@ from msgspec import DecodeError, Struct, json
 from assay.core.check import Check
 from assay.verify.reports import Report, TestResult, failure_words
 
+ALONE = re.compile(r"(?:^|[\s/])python[\d.]*\s+(?:-\S+\s+)*?-[a-zA-Z]*[EI]")
+"""An interpreter that takes nothing from variables: a module of ours can't be brought in."""
+EMPTIED = re.compile(r"(?:^|\s)env\s+(?:-\S+\s+)*?-(?:i\b|-ignore-environment\b|\s)")
+"""All variables are taken away."""
 ONE_COMMAND = re.compile(r"(?:cd [\w./-]+ && )?[^|;&<>`\n]*(?:[12]?>&[12])?")
 DRIVEN = ("pytest", "unittest", "node")
 KEY_FILE = ".check-key"
@@ -35,6 +39,8 @@ class _Line(Struct):
 def signs(check: Check) -> bool:
     """Whether a check's results come signed: one call of a runner that we have a reporter for."""
     if check.runner not in DRIVEN or not ONE_COMMAND.fullmatch(check.command):
+        return False
+    if EMPTIED.search(check.command) or (check.runner == "pytest" and ALONE.search(check.command)):
         return False
     return check.runner != "node" or "--test-reporter" not in check.command
 
