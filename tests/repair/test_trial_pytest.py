@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from assay.repair.trial import Call, Want
@@ -46,6 +47,8 @@ class Text:
 """,
     "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["src"]\n',
     "tests/conftest.py": """\
+import sys
+
 import pytest
 from pack.text import Text
 
@@ -175,3 +178,21 @@ async def test_answers_are_compared_by_digest(tmp_path: Path) -> None:
     assert tried[0].behaviour == tried[1].behaviour == observed[1] == observed[2]
     assert tried[0].behaviour != tried[2].behaviour and observed[3] == tried[2].behaviour
     assert observed[0] != observed[1] and set(observed[0]) == {call.key for call in calls}
+
+
+async def test_a_project_that_takes_warnings_for_errors_is_tried_again_and_again(tmp_path: Path) -> None:
+    """A second run in one process warns that installed plugins are there already."""
+    installed = {
+        "helper.py": "LOADED = True\n",
+        "helper-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: helper\nVersion: 1.0\n",
+        "helper-1.0.dist-info/entry_points.txt": "[pytest11]\nhelper = helper\n",
+        "helper-1.0.dist-info/RECORD": "helper.py,,\n",
+    }
+    ini = "[pytest]\nfilterwarnings = error::pytest.PytestAssertRewriteWarning\n"
+    files = {"calc.py": SCALED, "test_calc.py": SCALED_TESTS, "pytest.ini": ini}
+    names = ["test_calc.py::test_times"], ["test_calc.py::test_limit"]
+    command = f"{sys.executable} -m pytest -q"
+    async with opened(tmp_path, {**files, **installed}, command, *names) as bench:
+        tried = await bench.try_([change(SCALED, "FACTOR = scale()", "FACTOR = 2")])
+        assert [one.status for one in tried] == ["plausible"], tried
+        assert bench.fast

@@ -33,6 +33,8 @@ class Pytest:
 
         own = ["-p", "no:cacheprovider", "-p", "no:randomly", "--maxfail=0", "--tb=line", "-s", "-q"]
         own.append("--continue-on-collection-errors")
+        # In a second run within one process plugins are there already; some projects take that warning for an error.
+        own += ["-W", "ignore:Module already imported"]
         if "PYTEST_DISABLE_PLUGIN_AUTOLOAD" not in os.environ:
             for module, off, option in (("xdist", "no:xdist", "-n0"), ("pytest_cov", "no:cov", "--no-cov")):
                 if importlib.util.find_spec(module) and not any(off in each for each in self.arguments):
