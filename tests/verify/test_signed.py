@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.core.check import Check
-from assay.verify.runners import check_of, execute
+from assay.verify.runners import check_of, execute, instrumented
 from assay.verify.signed import KEY_FILE, read_signed, signs
 
 from .conftest import Project
