@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from tests.search.runs import events, open_run, quick, text_of
 
-from assay.core.events import AttemptFinished, AttemptSelected
+from assay.core.events import AttemptFinished, AttemptSelected, CheckFinished
 from assay.core.messages import Text
 from assay.loop.turn import Stop
 from assay.run.run import Run, RunOptions
@@ -44,6 +45,11 @@ LEAP = "```python\ndef leap(year):\n    return year % 4 == 0 and (year % 100 != 
 
 
 ASKED = RunOptions(checks=(CHECK,))
+
+
+async def searching(run: Run) -> Stop:
+    """Changes without a model have time to be found."""
+    return await take_slots(run, Limits(samples=1, mutate_seconds=20.0, near=0))
 
 
 async def near_too(run: Run) -> Stop:
@@ -168,3 +174,28 @@ def test_what_was_changed_after_it_was_written_is_believed_less_than_a_repair() 
     both = [Candidate(1, TRYING, vector=Vector(targets={"t": True}), model=model) for model in ("", "rig/tiny")]
     alone, written = (belief([one], Ground("A", 6), TINY) for one in both)
     assert 0 < written < alone
+
+
+TOLD = {
+    "calc.py": "def add(a, b):\n    return a - b\n",
+    "tests/test_add.py": "from calc import add\n\n\ndef test_add():\n    assert add(2, 3) == 5 and add(1, 1) == 2\n",
+    "tests/test_more.py": "from calc import add\n\n\ndef test_zero():\n    assert add(0, 0) == 0\n",
+    "tests/test_broken.py": "import a_module_that_is_not_installed_here\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "first"),
+    [
+        ("`python -m pytest tests/test_add.py -q` fails. Mend calc.py.", "pytest tests/test_add.py -q"),
+        ("tests/test_add.py fails, mend calc.py", "tests/test_add.py"),
+        ("tests/test_more.py passes, tests/test_add.py doesn't; never run `pytest tests/test_add.py`", ""),
+    ],
+)
+async def test_tests_that_the_task_says_fail_are_begun_with(tmp_path: Path, task: str, first: str) -> None:
+    async with open_run(tmp_path, TOLD, *["no"] * 40) as run:
+        ended = await run.turn((Text(task),), searching)
+        checks = [event.run.check for event in events(run, CheckFinished)]
+        assert (first in checks[0]) if first else all("test_add" not in check for check in checks), checks
+        assert ended.verdict.outcome in ("verified", "partial"), ended.verdict
+        assert text_of(run, "calc.py") == TOLD["calc.py"].replace("-", "+")

@@ -32,6 +32,7 @@ RIVAL = 0.6
 SLOW = 20.0
 """Seconds of a check above which nobody waits for it to be watched."""
 LARGEST_FILE = 400_000
+_NO_MODULE = re.compile(r"No module named '([\w.]{1,200})'")
 MOST_BYTES = 20_000_000
 
 
@@ -48,7 +49,7 @@ async def located(run: Run, red: Baseline, tokens: int = TOKENS) -> Located:
     one or two, see `CLEAR`. Nothing of a file that policy keeps from the model."""
     sources, digests = await read_sources(run.parts.workspace)
     lines = await watched(run, red, sources)
-    clues = Clues(red.first.output, tuple(red.failing or red.first.failing), run.state.prompt, lines)
+    clues = Clues(red.first.output, to_mend(red, sources), run.state.prompt, lines)
     places = await asyncio.to_thread(rank, sources, clues, PLACES)
     allowed = await readable(run, {place.path for place in places})
     text, shown = render([place for place in places if place.path in allowed], sources, tokens)
@@ -64,7 +65,7 @@ async def watched(run: Run, red: Baseline, sources: Mapping[str, str]) -> dict[s
     run.progress("check", "watching what fails")
     try:
         async with run.parts.workspace.copy(await run.start_tree()) as copy:
-            bench = Bench(copy, red.check, red.failing or red.first.failing, red.passing)
+            bench = Bench(copy, red.check, to_mend(red, sources), red.passing)
             traced = await bench.trace(paths) if bench.fast else Traced()
     except WorkspaceError:
         return {}
@@ -115,6 +116,20 @@ async def read_sources(workspace: Workspace) -> tuple[dict[str, str], dict[str, 
             break
         sources[path], digests[path] = text, content.stamp.digest
     return sources, digests
+
+
+def to_mend(red: Baseline, sources: Mapping[str, str]) -> tuple[str, ...]:
+    """The failing tests that a change of the code can turn green: without files of tests that can't be collected for
+    want of a package that is not installed, if others fail, too."""
+    failing = tuple(red.failing or red.first.failing)
+    own = {part.removesuffix(".py") for path in sources for part in path.split("/")}
+    reasons = red.first.report.reasons
+    ours: list[str] = []
+    for test in failing:
+        lacking = _NO_MODULE.search(reasons.get(test, "")) if "::" not in test else None
+        if lacking is None or lacking[1].partition(".")[0] in own:
+            ours.append(test)
+    return tuple(ours) or failing
 
 
 def python_of(sources: Mapping[str, str]) -> dict[str, str]:

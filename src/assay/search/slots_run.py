@@ -23,7 +23,7 @@ from assay.search.belief import belief, doubts
 from assay.search.candidate import Candidate, Ground
 from assay.search.effort import dial_of
 from assay.search.keep import TOOL, keep_if_sound
-from assay.search.located import python_of, read_sources, readable
+from assay.search.located import python_of, read_sources, readable, to_mend
 from assay.search.priors import TINY
 from assay.search.slots import Search
 from assay.search.slots_asks import asks
@@ -118,7 +118,7 @@ def _taken(run: Run, found: Found) -> Found:
 
 async def _by_check(run: Run, red: Baseline, tree: str, sources: Mapping[str, str], limits: Limits) -> Found | None:
     """The end of the search; None when what cost no tokens was adopted already."""
-    failing = Failing(red.first.output, tuple(red.failing or red.first.failing))
+    failing = Failing(red.first.output, to_mend(red, sources))
     task, dial = run.state.prompt, dial_of(run.options.reasoning.effort, run.options.attempts)
     command = red.check.command.partition("\n")[0][:120]
     if not sources:
@@ -168,7 +168,7 @@ def _is_there(run: Run, path: str) -> bool:
 
 async def _written(run: Run, red: Baseline, tree: str, sources: Mapping[str, str], limits: Limits) -> Found:
     """New code for what failing tests use and nobody has written."""
-    failing = Failing(red.first.output, tuple(red.failing or red.first.failing))
+    failing = Failing(red.first.output, to_mend(red, sources))
     said = assertions(sources, failing.tests, red.check.command)
     ground = Ground("A" if red.check.source == "--check" else "B", said)
     task = run.state.prompt

@@ -14,6 +14,7 @@ from assay.repair.patch import Patch
 from assay.repair.trial import Bench, Call, Want
 from assay.search.effort import Dial
 from assay.search.keep import put_all
+from assay.search.located import to_mend
 from assay.search.notice import stacked
 from assay.search.slots_words import Fate
 from assay.search.zero import Zero, search
@@ -112,7 +113,8 @@ class Trial:
         reasons = {test: reason.split("\n")[0][:160] for test, reason in done.report.reasons.items() if reason.strip()}
         kept = all(now.get(test) == "pass" for test in self._passing)
         # A project's own check may be red for other reasons too, that had no names before.
-        if red.check.source != "--check" and kept and red.failing and all(_passes(test, now) for test in red.failing):
+        wanted = to_mend(red, self._sources) if red.failing else ()
+        if red.check.source != "--check" and kept and wanted and all(_passes(test, now) for test in wanted):
             return Fate("plausible", "", passed)
         note = next(iter(reasons.values()), "") or (done.run.tail.splitlines()[-1:] or ["red"])[0][:160]
         return Fate("red", note, passed if kept else (), reasons)

@@ -30,6 +30,7 @@ from assay.search.belief import LOOSENESS, belief, doubts
 from assay.search.candidate import Candidate, Ground, Vector
 from assay.search.clusters import inputs_of
 from assay.search.keep import keep_if_sound
+from assay.search.located import to_mend
 from assay.search.notice import DRAWN_FROM, unnoticed
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ async def search(
 class _Work:
     def __init__(self, copy: Workspace, red: Baseline, sources: Mapping[str, str], dial: Dial, task: str) -> None:
         self.red, self.sources, self.dial, self.task = red, sources, dial, task
-        failing = red.failing or red.first.failing
+        failing = to_mend(red, sources)
         self.bench = Bench(copy, red.check, failing, red.passing)
         self.failing = failing
         self.survivors: list[tuple[Patch, Tried]] = []
