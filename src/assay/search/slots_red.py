@@ -55,7 +55,7 @@ async def _told(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | N
     tests = {path for path in sources if is_test_path(path)}
     lines = [line for line in run.state.prompt.splitlines() if _FAILS.search(line) and not _UNWANTED.search(line)]
     named = [check for check in named_checks("\n".join(lines)) if check.kind == "test" and check.runner]
-    found = [structs.replace(check, source="task") for check in named if tests.intersection(_files(check.command))]
+    found = [structs.replace(check, source="task") for check in named if _apart(check.command, tests)]
     files = sorted(
         tests.intersection(word.strip(".,:;!?") for line in lines for word in re.split(r"[\s`'\"()]+", line))
     )
@@ -71,8 +71,10 @@ async def _told(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | N
     return None
 
 
-def _files(command: str) -> set[str]:
-    return {word.partition("::")[0].removeprefix("./") for word in command.split()}
+def _apart(command: str, tests: set[str]) -> bool:
+    """It runs some of the tests, or all of them in another way than the project would."""
+    named = tests.intersection(word.partition("::")[0].removeprefix("./") for word in command.split())
+    return bool(named) and (named < tests or re.match(r"cd |env |\w+=", command) is not None)
 
 
 async def _examples(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
