@@ -196,3 +196,12 @@ async def test_a_project_that_takes_warnings_for_errors_is_tried_again_and_again
         tried = await bench.try_([change(SCALED, "FACTOR = scale()", "FACTOR = 2")])
         assert [one.status for one in tried] == ["plausible"], tried
         assert bench.fast
+
+
+async def test_what_passes_outside_and_never_inside_speaks_against_no_candidate(tmp_path: Path) -> None:
+    alone = "import sys\n\n\ndef test_alone():\n    assert '_trial' not in sys.modules\n"
+    files = {"calc.py": CALC, "test_calc.py": TESTS, "test_alone.py": alone}
+    async with opened(tmp_path, files, PYTEST, [ADD], [DOUBLE, "test_alone.py::test_alone"]) as bench:
+        await bench.trace(["calc.py"])
+        good, bad = await bench.try_([change(CALC, "a - b", "a + b"), change(CALC, "a * 2", "a")])
+        assert (good.status, bad.status) == ("plausible", "red")

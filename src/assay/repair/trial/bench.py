@@ -139,6 +139,8 @@ class Bench:
         traced = _traced(rows, self.seconds, frozenset(paths))
         if traced.trouble:
             self._driven = None
+        # What can't pass in here, whatever is changed, is left to the done gate.
+        self.passing = tuple(test for test in self.passing if test not in traced.failed)
         # Being watched takes about five times as long.
         self._took.update({test: seconds / 5 for test, seconds in traced.took.items()})
         return traced
