@@ -60,7 +60,7 @@ class Maker(msgspec.Struct, frozen=True):
         words = single_prompt(task.prompt, {path: task.files[path] for path in shown_files(task)})
         replies = self._replies(words, number, seed)
         made = [self._candidate(task, reply, start, nth) for nth, reply in enumerate(replies, 1)]
-        green = {one.number: one for one in made if one.vector.green and one.patch}
+        green = {one.number for one in made if one.vector.green and one.patch}
         codes = {nth: code for nth, reply in enumerate(replies, 1) if nth in green and (code := reply.code) is not None}
         answers = behaviours(task, codes, self.python) if len(set(codes.values())) > 1 else {}
         made = [replace(one, behaviour=answers.get(one.number, {})) for one in made]

@@ -47,6 +47,7 @@ class Trial:
         self._bench = bench
         self._calls = tuple(calls)
         self._passing = frozenset(red.passing)
+        self._wanted = to_mend(red, sources) if red.failing else ()
         self._tree = ""
         patience = red.first.run.seconds * PATIENCE + GRACE
         # A candidate gone into a loop is met soon.
@@ -113,8 +114,7 @@ class Trial:
         reasons = {test: reason.split("\n")[0][:160] for test, reason in done.report.reasons.items() if reason.strip()}
         kept = all(now.get(test) == "pass" for test in self._passing)
         # A project's own check may be red for other reasons too, that had no names before.
-        wanted = to_mend(red, self._sources) if red.failing else ()
-        if red.check.source != "--check" and kept and wanted and all(_passes(test, now) for test in wanted):
+        if red.check.source != "--check" and kept and self._wanted and all(_passes(test, now) for test in self._wanted):
             return Fate("plausible", "", passed)
         note = next(iter(reasons.values()), "") or (done.run.tail.splitlines()[-1:] or ["red"])[0][:160]
         return Fate("red", note, passed if kept else (), reasons)
