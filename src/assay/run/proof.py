@@ -89,7 +89,8 @@ class Proof:
     async def add(self, start: str, check: Check) -> None:
         """Let `check`, which speaks of the tree `start`, gate like the project's own."""
         self._found = [*await self.discover(start), check]
-        self._gate = None
+        if self._gate is not None and self._gate[0] == start:
+            self._gate[2].add(check)
 
     async def _ask(self, workspace: Workspace, listed: list[Check] | None) -> list[Check]:
         if listed is None:

@@ -93,6 +93,12 @@ class DoneGate:
         self.ledger = Ledger(self.runs, start, (*self._checks, *(check_of(line, "--check") for line in task.checks)))
         """Its `ensure` may be started early, in the background."""
 
+    def add(self, check: Check) -> None:
+        """Let `check` gate like the others; what was executed stays known."""
+        if check.command not in self.task.checks:
+            self._checks = (*self._checks, check)
+            self.ledger.checks = (*self.ledger.checks, check)
+
     async def judge(self, final: str, criteria: Sequence[Criterion] = ()) -> Verdict:
         """The verdict on `final`. Asking twice about one tree costs nothing: executions are remembered."""
         changes = await self.workspace.changes(self.start, final) if final != self.start else []
