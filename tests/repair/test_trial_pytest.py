@@ -205,3 +205,11 @@ async def test_what_passes_outside_and_never_inside_speaks_against_no_candidate(
         await bench.trace(["calc.py"])
         good, bad = await bench.try_([change(CALC, "a - b", "a + b"), change(CALC, "a * 2", "a")])
         assert (good.status, bad.status) == ("plausible", "red")
+
+
+async def test_options_that_remember_failures_hide_no_test(tmp_path: Path) -> None:
+    files = {**FILES, "pytest.ini": "[pytest]\naddopts = --lf\n"}
+    async with opened(tmp_path, files, f"{PYTEST} --ff", [ADD], [DOUBLE]) as bench:
+        patches = [change(CALC, "a - b", "a * b"), change(CALC, "a - b", "a + b")]
+        red, tried = sorted(await bench.try_(patches), key=lambda one: one.index)
+        assert (red.status, tried.status, tried.passed) == ("red", "plausible", (ADD, DOUBLE)), tried

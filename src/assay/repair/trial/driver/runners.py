@@ -8,6 +8,7 @@ calls `then(session)`; and `cold(say, limits)`, which does everything in this pr
 import os
 import runpy
 import sys
+import tempfile
 
 from _trial import pool
 
@@ -31,7 +32,9 @@ class Pytest:
 
         import pytest
 
-        own = ["-p", "no:cacheprovider", "-p", "no:randomly", "--maxfail=0", "--tb=line", "-s", "-q"]
+        own = ["-p", "no:randomly", "--maxfail=0", "--tb=line", "-s", "-q"]
+        # One candidate's failures are not what `--last-failed` is to run for the next.
+        own += ["-o", "cache_dir=" + tempfile.mkdtemp(prefix="pytest-cache-")]
         own.append("--continue-on-collection-errors")
         # In a second run within one process plugins are there already; some projects take that warning for an error.
         own += ["-W", "ignore:Module already imported"]
