@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.repair.merge import merge, module_from
-from assay.repair.source import parsed
+from assay.repair.source import parsed, with_ends
 
 FILE = '''"""Shop."""
 import os
@@ -95,6 +95,18 @@ def test_what_is_named_is_replaced_although_it_is_written() -> None:
 def test_line_ends_are_those_of_the_file() -> None:
     text = merge(FILE.replace("\n", "\r\n"), NEW).text
     assert "\r\n" in text and "\n" not in text.replace("\r\n", "")
+
+
+def test_lines_that_stay_keep_their_ends_in_a_file_that_mixes_them() -> None:
+    mixed = "".join(line + ("\r\n" if n % 3 else "\n") for n, line in enumerate(FILE.split("\n")))
+    old, new = (text.splitlines(keepends=True) for text in (mixed, merge(mixed, NEW).text))
+    gone = {line.rstrip() for line in {*old} - {*new}}
+    assert gone == {*FILE.splitlines()} - {*merge(FILE, NEW).text.splitlines()}
+
+
+@given(st.text(alphabet="ab\r\n", max_size=30))
+def test_a_text_gets_its_own_line_ends_back(text: str) -> None:
+    assert with_ends(text, text.replace("\r\n", "\n")) == text
 
 
 def test_an_empty_file_takes_the_new_code_as_it_is() -> None:

@@ -139,3 +139,9 @@ def test_modules_that_an_output_names_are_not_taken_from_the_project(
     monkeypatch.undo()
     importlib.invalidate_caches()
     assert "sched.scheduler" in "".join(patch.apply(sources)["a.py"] for patch in missing(sources, output))
+
+
+def test_a_file_that_mixes_its_line_ends_is_mended_and_keeps_them() -> None:
+    mixed = GOOD.replace("radius < 0:", "radius < 0").replace("\n", "\r\n").replace("math\r\n", "math\n", 1)
+    first = next(rescues({"a.py": mixed}, "")).apply({"a.py": mixed})["a.py"]
+    assert first == mixed.replace("radius < 0", "radius < 0:")

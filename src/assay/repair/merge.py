@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from assay.repair.missing import usual
 from assay.repair.parse import LONGEST
-from assay.repair.source import Function, first_line, inside_strings, lines_of, parsed, shifted
+from assay.repair.source import Function, first_line, inside_strings, lines_of, parsed, shifted, with_ends
 from assay.repair.splice import Spliced, unbound
 from assay.repair.unwritten import is_stub
 
@@ -68,7 +68,7 @@ def merge(source: str, code: str, wanted: Sequence[str] = ()) -> Spliced:
     """`source` with the definitions of `code`: those that it lacks are added at its end, its stubs replaced, and
     classes given the methods that they lack. Imports that it lacks go to its top. What it has written already stays,
     unless it is named in `wanted`. Statements that only run something (prints, tests, a main guard) are left out."""
-    ending = "\r\n" if source.count("\r\n") * 2 > source.count("\n") else "\n"
+    before = source
     source, code = source.replace("\r\n", "\n"), code.replace("\r\n", "\n")
     old, new = parsed(source), parsed(code)
     if old is None or new is None:
@@ -105,7 +105,7 @@ def merge(source: str, code: str, wanted: Sequence[str] = ()) -> Spliced:
         # What a small model forgets most often.
         for statement in usual(name)[:1]:
             text = _after_imports(text, statement)
-    return Spliced(text.replace("\n", ending))
+    return Spliced(with_ends(before, text))
 
 
 def _read(item: ast.stmt) -> set[str]:

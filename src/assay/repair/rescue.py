@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from assay.repair.locate import is_test_path
 from assay.repair.missing import missing
 from assay.repair.patch import Edit, Patch
-from assay.repair.source import lines_of
+from assay.repair.source import lines_of, with_ends
 
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 MOST_FILES = 5
@@ -62,7 +62,8 @@ def _parsing(path: str, text: str) -> Iterator[Patch]:
     seen: set[str] = set()
     error = _broken(text)
     line = error.lineno or 1 if error else 1
-    for name, changed in _mended(text):
+    for name, mended in _mended(text.replace("\r\n", "\n")):
+        changed = with_ends(text, mended)
         if changed not in seen and changed != text and _broken(changed) is None:
             seen.add(changed)
             yield _patch(path, text, changed, name, line)
@@ -89,22 +90,21 @@ def _mended(text: str) -> Iterator[tuple[str, str]]:
 
 def _proposals(text: str, at: int) -> Iterator[tuple[str, str]]:
     """Changes near line number `at` (0-based), where the parser gave up."""
-    newline = "\r\n" if "\r\n" in text else "\n"
-    lines = text.split(newline)
+    lines = text.split("\n")
     if "\t" in text:
         for width in (4, 8):
-            yield "tabs", newline.join(_spaces(line, width) for line in lines)
+            yield "tabs", "\n".join(_spaces(line, width) for line in lines)
     for n in dict.fromkeys((at, at - 1, at - 2, at + 1)):
         if 0 <= n < len(lines):
             for label, line in _line(lines[n]):
-                yield label, newline.join([*lines[:n], line, *lines[n + 1 :]])
+                yield label, "\n".join([*lines[:n], line, *lines[n + 1 :]])
     for n in dict.fromkeys((at, at - 1, at + 1)):
         if 0 <= n < len(lines) and lines[n].strip():
             levels = {len(line) - len(line.lstrip()) for line in lines[max(0, n - 12) : n + 12] if line.strip()}
             own = len(lines[n]) - len(lines[n].lstrip())
             for level in sorted(levels | {max(own - 4, 0), own + 4}, key=lambda level: abs(level - own)):
                 if level != own:
-                    yield "indent", newline.join([*lines[:n], " " * level + lines[n].lstrip(), *lines[n + 1 :]])
+                    yield "indent", "\n".join([*lines[:n], " " * level + lines[n].lstrip(), *lines[n + 1 :]])
     # A block that as a whole stands too far left or right.
     own = len(lines[at]) - len(lines[at].lstrip()) if at < len(lines) else 0
     end = at
@@ -112,10 +112,10 @@ def _proposals(text: str, at: int) -> Iterator[tuple[str, str]]:
         end += 1
     for shift in (4, -4, 2, -2, 1, -1):
         block = [_shifted(line, shift) for line in lines[at:end]]
-        yield "indent", newline.join([*lines[:at], *block, *lines[end:]])
+        yield "indent", "\n".join([*lines[:at], *block, *lines[end:]])
     if lines and at > 0 and lines[at - 1].rstrip().endswith(":"):
         margin = lines[at - 1][: len(lines[at - 1]) - len(lines[at - 1].lstrip())]
-        yield "pass", newline.join([*lines[:at], margin + "    pass", *lines[at:]])
+        yield "pass", "\n".join([*lines[:at], margin + "    pass", *lines[at:]])
 
 
 def _spaces(line: str, width: int) -> str:

@@ -54,6 +54,24 @@ def lines_of(text: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", text)
 
 
+def with_ends(before: str, after: str) -> str:
+    """`after`, whose lines end in "\n", with the line ends of `before`: a line that was there keeps its own, others get
+    the commonest."""
+    ends = [*re.findall(r"\r?\n", before), ""]
+    usual = "\r\n" if ends.count("\r\n") > ends.count("\n") else "\n"
+    if not {"\r\n", "\n"} <= {*ends}:
+        return after.replace("\n", usual)
+    import difflib
+
+    lines = after.split("\n")
+    found = [usual] * (len(lines) - 1)
+    matcher = difflib.SequenceMatcher(None, re.split(r"\r?\n", before), lines, autojunk=False)
+    for old, new, size in matcher.get_matching_blocks():
+        for nth in range(min(size, len(found) - new)):
+            found[new + nth] = ends[old + nth] or usual
+    return "".join(line + end for line, end in zip(lines, [*found, ""], strict=True))
+
+
 def definitions(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
     """Functions, methods and classes with the dotted names of what they lie in, "" at the top, also under `if`, `try`
     and `with`; nothing that lies inside of a function."""
