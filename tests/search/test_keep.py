@@ -11,8 +11,11 @@ from tests.search.runs import bytes_of, events, open_run, text_of
 
 from assay.core.errors import StorageFull
 from assay.core.events import CallDecided
+from assay.core.hooks import SILENT, HookAnswer, HookEvent
+from assay.core.messages import Json
 from assay.core.policy import Approval, Decision, Effect, Label, Question, Verdict
 from assay.core.workspace import Stamp
+from assay.loop.calls import BY_HOOK
 from assay.repair.patch import Edit, Patch, between
 from assay.run.run import Run, RunOptions
 from assay.search.keep import keep_if_sound
@@ -49,6 +52,22 @@ class Ruled:
     async def approve(self, question: Question) -> Approval:
         self.asked.append(question)
         return Approval(self.allowed)
+
+
+class Says:
+    """Hooks that answer by event."""
+
+    def __init__(self, **answers: HookAnswer) -> None:
+        self.answers = answers
+        self.fired: list[tuple[str, object]] = []
+
+    def listens(self, event: HookEvent) -> bool:
+        return event in self.answers
+
+    async def fire(self, event: HookEvent, subject: str, data: dict[str, Json]) -> HookAnswer:
+        use = data.get("tool_input")
+        self.fired.append((event, use["file_path"] if isinstance(use, dict) else subject))
+        return self.answers.get(event, SILENT)
 
 
 async def keep(run: Run, patch: Patch = BOTH) -> Judged:
@@ -143,3 +162,35 @@ async def test_a_person_may_give_leave(tmp_path: Path) -> None:
         assert (await keep(run)).kept
         assert [one.arguments["file_path"] for one in rules.asked] == ["shop.py", "tax.py"]
         assert not run.state.asked_in_vain
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        (HookAnswer("deny", "not on Fridays"), "not kept: not on Fridays"),
+        (HookAnswer("ask", "look at it"), "not kept: look at it"),
+        (
+            HookAnswer("allow", arguments={"file_path": "shop.py", "content": ""}),
+            "not kept: a hook would have something else written than what was judged",
+        ),
+    ],
+)
+async def test_a_hook_has_its_word_on_what_is_written(tmp_path: Path, answer: HookAnswer, note: str) -> None:
+    async with open_run(tmp_path, FILES, options=CHECK) as run:
+        run.use_hooks(Says(PreToolUse=answer), "startup")
+        assert (await keep(run)).note == note
+        assert untouched(run)
+        (decided,) = events(run, CallDecided)
+        assert (decided.decision.verdict, decided.decision.rule) == (
+            "ask" if answer.decision == "ask" else "deny",
+            BY_HOOK,
+        )
+
+
+async def test_a_hook_may_give_leave_and_hears_the_end(tmp_path: Path) -> None:
+    hooks = Says(PreToolUse=HookAnswer("allow"), PostToolUse=SILENT)
+    async with open_run(tmp_path, FILES, options=CHECK, gate=Ruled("ask")) as run:
+        run.use_hooks(hooks, "startup")
+        assert (await keep(run)).kept
+        paths = [str(Path(run.workspace.root, path)) for path in ("shop.py", "tax.py")]
+        assert hooks.fired == [(event, path) for event in ("PreToolUse", "PostToolUse") for path in paths]

@@ -241,14 +241,19 @@ async def _settle(ports: CallPorts, ready: _Ready) -> _Settled | ToolOutcome:
         if isinstance(changed, ToolOutcome):
             return changed
         ready = changed
-    decision = await ports.gate.decide(name, ready.effects, ports.label(), ready.call.arguments)
-    if word.verdict == "allow" and decision.verdict == "ask" and not decision.rule.startswith(_PERSONS):
-        decision = replace(decision, verdict="allow", rule=BY_HOOK, reason=word.reason or "allowed by a hook")
-    elif word.verdict == "ask" and decision.verdict == "allow":
-        decision = replace(decision, verdict="ask", rule=BY_HOOK, reason=word.reason or "a hook wants it asked")
+    decision = weighed(word, await ports.gate.decide(name, ready.effects, ports.label(), ready.call.arguments))
     if decision.verdict == "deny":
         return ready, decision, f"{name} was denied: {decision.reason}"
     return await _asked(ports, ready, decision) if decision.verdict == "ask" else (ready, decision, "")
+
+
+def weighed(word: Word, decision: Decision) -> Decision:
+    """The gate's `decision` on a call of which guards said `word`, which is not `deny`."""
+    if word.verdict == "allow" and decision.verdict == "ask" and not decision.rule.startswith(_PERSONS):
+        return replace(decision, verdict="allow", rule=BY_HOOK, reason=word.reason or "allowed by a hook")
+    if word.verdict == "ask" and decision.verdict == "allow":
+        return replace(decision, verdict="ask", rule=BY_HOOK, reason=word.reason or "a hook wants it asked")
+    return decision
 
 
 async def _asked(ports: CallPorts, ready: _Ready, decision: Decision) -> _Settled | ToolOutcome:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from assay.core.errors import FileMissing, WorkspaceError
 from assay.core.events import CallDecided
 from assay.core.ids import new_id
-from assay.core.messages import Json
+from assay.core.messages import Json, Text, ToolCall
 from assay.core.policy import Decision, Effect, Question
+from assay.core.tool import ToolOutcome
 from assay.core.workspace import Stamp, Workspace
-from assay.loop.calls import APPROVED, digest_of
+from assay.loop.calls import APPROVED, BY_HOOK, digest_of, weighed
 from assay.repair.patch import Patch
 from assay.run.run import Run
 from assay.search.slots_words import Judged
@@ -31,43 +35,66 @@ async def keep_if_sound(run: Run, patch: Patch, tree: str, red: bool) -> Judged:
         async with workspace.copy(tree) as copy:
             before = _texts(copy, patch)
             texts = patch.apply(before)
-            if refused := await _refused(run, texts):
+            if refused := await _denied(run, texts):
                 return Judged(False, refused)
             put_all(copy, texts)
             judged = await copy.snapshot()
             verdict = await run.proof.judge(await run.start_tree(), judged, run.state.criteria, run.state.prompt)
         if verdict.outcome not in accepted:
             return Judged(False, verdict.why[:160], judged)
-        if refused := await _refused(run, texts, ask=True):
+        calls: list[ToolCall] = []
+        if refused := await _refused(run, texts, calls):
             return Judged(False, refused, judged)
         if _texts(workspace, patch) != before:
             return Judged(False, f"not kept: {', '.join(sorted(texts))} changed meanwhile", judged)
+        began = run.parts.clock.monotonic()
         put_all(workspace, texts)
     except (WorkspaceError, UnicodeError) as error:
         return Judged(False, f"could not be kept: {error}", judged)
+    for call in calls:
+        done = ToolOutcome((Text("written"),), label=run.label)
+        await run.guards.after(call, done, run.parts.clock.monotonic() - began)
     return Judged(True, "", judged)
 
 
-async def _refused(run: Run, texts: Mapping[str, str], *, ask: bool = False) -> str:
-    """Why policy is against these texts of files; "" when it is not. With `ask` it is the last word before they are
-    written: a person is asked where that is needed, and the intent is in the log."""
+async def _denied(run: Run, texts: Mapping[str, str]) -> str:
+    """Why policy is against these texts of files; "" when it is not, or a person has to be asked."""
     for path, text in sorted(texts.items()):
-        arguments: dict[str, Json] = {"file_path": path, "content": text}
-        effects = (Effect("write", path),)
-        word = await run.parts.gate.decide(TOOL, effects, run.label, arguments)
-        if not ask:
-            if word.verdict == "deny":
-                return f"not kept: {word.reason}"
-            continue
-        call, digest = new_id(), digest_of(TOOL, arguments, effects)
-        if word.verdict == "ask":
-            question = Question(call, TOOL, dict(arguments), effects, word, digest)
-            if (await run.guards.ask(question, run.parts.approver)).allowed:
-                word = Decision("allow", "approved by the user", APPROVED, word.weighed, word.label)
-        run.record(CallDecided(call, TOOL, effects, word, digest), durable=word.verdict == "allow")
-        if word.verdict != "allow":
+        word = await run.parts.gate.decide(TOOL, (Effect("write", path),), run.label, _arguments(path, text))
+        if word.verdict == "deny":
             return f"not kept: {word.reason}"
     return ""
+
+
+async def _refused(run: Run, texts: Mapping[str, str], calls: list[ToolCall]) -> str:
+    """The last word before these texts of files are written: hooks, policy, and a person where that is needed; the
+    intent is in the log. Why it must not be, or "" and the `calls` that hooks are to hear the end of."""
+    for path, text in sorted(texts.items()):
+        arguments, effects = _arguments(path, text), (Effect("write", path),)
+        # Hooks in use expect whole paths.
+        call = ToolCall(new_id(), TOOL, _arguments(str(Path(run.parts.workspace.root, path)), text))
+        word = await run.guards.before(call)
+        if word.verdict == "deny":
+            decision = Decision("deny", word.reason, BY_HOOK)
+        elif word.arguments is not None and word.arguments != call.arguments:
+            decision = Decision("deny", "a hook would have something else written than what was judged", BY_HOOK)
+        else:
+            decision = weighed(word, await run.parts.gate.decide(TOOL, effects, run.label, arguments))
+        digest = digest_of(TOOL, arguments, effects)
+        if decision.verdict == "ask":
+            question = Question(call.id, TOOL, arguments, effects, decision, digest)
+            if (await run.guards.ask(question, run.parts.approver)).allowed:
+                decision = replace(decision, verdict="allow", reason="approved by the user", rule=APPROVED)
+        run.record(CallDecided(call.id, TOOL, effects, decision, digest), durable=decision.verdict == "allow")
+        if decision.verdict != "allow":
+            await run.guards.refused(call, decision)
+            return f"not kept: {decision.reason}"
+        calls.append(call)
+    return ""
+
+
+def _arguments(path: str, text: str) -> dict[str, Json]:
+    return {"file_path": path, "content": text}
 
 
 def _texts(workspace: Workspace, patch: Patch) -> dict[str, str]:
