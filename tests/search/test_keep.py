@@ -194,3 +194,33 @@ async def test_a_hook_may_give_leave_and_hears_the_end(tmp_path: Path) -> None:
         assert (await keep(run)).kept
         paths = [str(Path(run.workspace.root, path)) for path in ("shop.py", "tax.py")]
         assert hooks.fired == [(event, path) for event in ("PreToolUse", "PostToolUse") for path in paths]
+
+
+WORDS = """\
+def one(word):
+    \'\'\'The singular of a word.
+
+    >>> one("chances")
+    'chance'
+    \'\'\'
+    return word[:-1]
+
+
+def never_right():
+    \'\'\'
+    >>> never_right()
+    2
+    \'\'\'
+    return 1
+"""
+
+
+async def test_examples_that_worked_guard_what_the_tests_do_not_look_at(tmp_path: Path) -> None:
+    files = {"words.py": WORDS, "check.py": "from words import one\n\nassert one('glass') == 'glass'\n"}
+    async with open_run(tmp_path, files, options=CHECK) as run:
+        cheap = between("words.py", WORDS, WORDS.replace("word[:-1]", "word[:]"))
+        judged = await keep(run, cheap)
+        assert not judged.kept and "words.one" in judged.note, judged
+        right = "word if word.endswith('ss') else word[:-1]"
+        assert (await keep(run, between("words.py", WORDS, WORDS.replace("word[:-1]", right)))).kept
+        assert right in text_of(run, "words.py")

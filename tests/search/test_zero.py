@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.search.runs import events, open_run, text_of
+from tests.search.runs import events, notices, open_run, text_of
 
 from assay.core.events import AttemptFinished, AttemptSelected
 from assay.core.messages import Text
@@ -114,6 +114,18 @@ async def test_nothing_is_written_when_nothing_passes(tmp_path: Path) -> None:
         ended = await run.turn((Text("fix"),), take_slots)
         assert ended.verdict.outcome not in ("verified", "partial")
         assert text_of(run, "shop.py") == SHOP and not events(run, AttemptSelected)
+
+
+async def test_a_repair_that_spoils_an_example_is_refused_and_this_is_said(tmp_path: Path) -> None:
+    words = 'def one(word):\n    """\n    >>> one(\'chances\')\n    \'chance\'\n    """\n    return word[:-1]\n'
+    whole = ("glass", "boss", "kiss", "address", "class", "moss")
+    check = "from words import one\n\n" + "".join(f"assert one({word!r}) == {word!r}\n" for word in whole)
+    async with open_run(tmp_path, {"words.py": words, "check.py": check}, options=asked(CHECK)) as run:
+        ended = await run.turn((Text("fix"),), take_slots)
+        assert ended.verdict.outcome == "unavailable" and text_of(run, "words.py") == words
+        assert any(
+            "passes what failed, and is refused: " in notice and "words.one" in notice for notice in notices(run)
+        )
 
 
 def test_lines_outside_of_functions_are_told_by_their_own_file() -> None:

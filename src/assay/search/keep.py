@@ -17,6 +17,7 @@ from assay.core.workspace import Stamp, Workspace
 from assay.loop.calls import APPROVED, BY_HOOK, digest_of, weighed
 from assay.repair.patch import Patch
 from assay.run.run import Run
+from assay.search.examples import guard_examples
 from assay.search.slots_words import Judged
 
 TOOL = "Write"
@@ -39,7 +40,10 @@ async def keep_if_sound(run: Run, patch: Patch, tree: str, red: bool) -> Judged:
                 return Judged(False, refused)
             put_all(copy, texts)
             judged = await copy.snapshot()
-            verdict = await run.proof.judge(await run.start_tree(), judged, run.state.criteria, run.state.prompt)
+            start = await run.start_tree()
+            if red:
+                await guard_examples(run, start, texts)
+            verdict = await run.proof.judge(start, judged, run.state.criteria, run.state.prompt)
         if verdict.outcome not in accepted:
             return Judged(False, verdict.why[:160], judged)
         calls: list[ToolCall] = []

@@ -9,21 +9,17 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
-from assay.core.check import Check
 from assay.core.errors import WorkspaceError
 from assay.repair.locate import is_test_path
 from assay.repair.source import LARGEST, parsed
 from assay.run.run import Run
+from assay.search.examples import red_examples
 from assay.search.located import readable
 from assay.verify.baseline import Baseline
 from assay.verify.discover import named_checks, runnable
 from assay.verify.evidence import narrow
 from assay.verify.runners import check_of
 
-EXAMPLES = "python -m pytest -q --doctest-modules {path}"
-PLAIN = "python -m doctest {path}"
-MOST = 6
-"""Files whose examples are run."""
 LONGEST = 4_000
 """Characters of instructions."""
 LONGEST_OUTPUT = 400_000
@@ -46,7 +42,7 @@ async def red_check(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline
     for check in await run.proof.discover(tree):
         if check.kind == "test" and (baseline := await gate.ledger.of(check)).result == "fail":
             return baseline
-    return None if run.proof.user_checks else await _examples(run, tree, sources)
+    return None if run.proof.user_checks else await red_examples(run, tree, sources)
 
 
 async def _told(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
@@ -75,44 +71,6 @@ def _apart(command: str, tests: set[str]) -> bool:
     """It runs some of the tests, or all of them in another way than the project would."""
     named = tests.intersection(word.partition("::")[0].removeprefix("./") for word in command.split())
     return bool(named) and (named < tests or re.match(r"cd |env |\w+=", command) is not None)
-
-
-async def _examples(run: Run, tree: str, sources: Mapping[str, str]) -> Baseline | None:
-    """Red examples become a check of the project for this turn: they are in its own files, and were before."""
-    found = [
-        Check("examples", form.format(path=path), "test", "pytest" if form is EXAMPLES else "", path, 120.0)
-        for path in _with_examples(run.state.prompt, sources)[:MOST]
-        for form in (EXAMPLES, PLAIN)
-    ]
-    ledger = (await run.proof.gate(tree, run.state.prompt)).ledger
-    green = ""
-    for check in await runnable(run.parts.workspace, found) if found else ():
-        if check.source == green:
-            continue
-        baseline = await ledger.of(check)
-        if baseline.result == "fail":
-            await run.proof.add(tree, check)
-            return baseline
-        green = check.source if baseline.result == "pass" else green
-    return None
-
-
-def _with_examples(task: str, sources: Mapping[str, str]) -> list[str]:
-    """Files with examples, those named in the task, or with a function named there, first; none that is not named when
-    there are many."""
-    found = [
-        path
-        for path, text in sources.items()
-        if ">>> " in text and not is_test_path(path) and re.fullmatch(r"[\w./+][\w./+-]*", path)
-    ]
-    words = set(re.findall(r"\w+", task))
-
-    def named(path: str) -> bool:
-        defined = set(re.findall(r"^\s*(?:def|class) (\w+)", sources[path], re.MULTILINE))
-        return path in task or path.rpartition("/")[2] in task or bool(defined & words)
-
-    chosen = [path for path in found if named(path)]
-    return chosen or (found if len(found) <= MOST else [])
 
 
 def no_python(sources: Mapping[str, str], *texts: str) -> str:

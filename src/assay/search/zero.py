@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.core.events import AttemptFinished, AttemptSelected
+from assay.core.events import AttemptFinished, AttemptSelected, Noticed
 from assay.core.workspace import Workspace
 from assay.repair.locate import locate
 from assay.repair.mutate.change import Place
@@ -319,7 +319,8 @@ async def adopt(run: Run, zero: Zero, tree: str) -> bool:
     """Write the first survivor that the done gate accepts into the workspace, and conclude the turn with the doubts.
     False when it accepts none, or there is none; then nothing was written."""
     for number, survivor in enumerate(zero.survivors[:4], 1):
-        if (await keep_if_sound(run, survivor.patch, tree, True)).kept:
+        judged = await keep_if_sound(run, survivor.patch, tree, True)
+        if judged.kept:
             made = len(zero.survivors)
             why = "the only repair found that passes" if made == 1 else f"most alike of {made} repairs that pass"
             why = why if number == 1 else f"the first that the gate accepts of {made} repairs that pass"
@@ -327,6 +328,7 @@ async def adopt(run: Run, zero: Zero, tree: str) -> bool:
             run.record(AttemptSelected(number, why, made, number == 1, round(sure, 3)), durable=True)
             await run.conclude(doubts(zero.candidates, zero.ground, chosen=number))
             return True
+        run.record(Noticed(f"attempt {number} passes what failed, and is refused: {judged.note}"))
     return False
 
 
