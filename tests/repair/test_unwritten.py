@@ -73,6 +73,16 @@ def test_a_module_of_a_package_is_no_name_that_the_package_lacks() -> None:
     assert names(files) == ["stub pkg/part.py:f", "function pkg/other/__init__.py:g"]
 
 
+def test_a_file_with_the_name_of_a_module_of_python_is_not_that_module() -> None:
+    sources = {
+        "src/pack/__init__.py": "",
+        "src/pack/warnings.py": "class Old(Warning):\n    pass\n",
+        "src/pack/fields.py": "import warnings\n\n\ndef get():\n    warnings.warn('old', stacklevel=2)\n    return 1\n",
+        "tests/test_fields.py": "from pack.fields import get\n\n\ndef test_get():\n    assert get() == 2\n",
+    }
+    assert unwritten(sources, ["tests/test_fields.py::test_get"], "NameError: name 'warn' is not defined") == []
+
+
 def test_nothing_lacks_where_the_check_met_no_name_that_is_missing() -> None:
     files = {"a.py": "exec('f = 1')\n", "test_a.py": "from a import f\n\n\ndef test():\n    assert f == 2\n"}
     assert names(files, "E   AssertionError: assert 1 == 2") == []

@@ -175,7 +175,10 @@ def _places(module: str, path: str) -> list[str]:
 
 
 def _file_of(module: str, path: str, sources: Mapping[str, str]) -> str | None:
-    for place in _places(module, path):
+    # `import warnings` in a package is Python's, whatever file lies beside it.
+    folder = path.rpartition("/")[0]
+    packed = f"{folder}/__init__.py" in sources or module.split(".")[0] in sys.stdlib_module_names
+    for place in _places(module, path)[: 2 if packed else 3]:
         for file in (f"{place}.py", f"{place}/__init__.py"):
             if file in sources:
                 return file
