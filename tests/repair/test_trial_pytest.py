@@ -213,3 +213,27 @@ async def test_options_that_remember_failures_hide_no_test(tmp_path: Path) -> No
         patches = [change(CALC, "a - b", "a * b"), change(CALC, "a - b", "a + b")]
         red, tried = sorted(await bench.try_(patches), key=lambda one: one.index)
         assert (red.status, tried.status, tried.passed) == ("red", "plausible", (ADD, DOUBLE)), tried
+
+
+BOXES = """\
+class Box:
+    n = 2
+
+    def scaled(self, by):
+        if by < 0:
+            raise ValueError
+        return self.n + by
+"""
+GUARD = "        if by < 0:\n            raise ValueError\n"
+
+
+async def test_calls_that_are_no_literals_have_neighbours_too(tmp_path: Path) -> None:
+    tests = "from boxes import Box\n\n\ndef test_box():\n    assert Box().scaled(3) == 6\n"
+    right = change(BOXES, "self.n + by", "self.n * by", "boxes.py")
+    careless = change(BOXES, GUARD + "        return self.n + by", "        return self.n * by", "boxes.py")
+    failing = "test_boxes.py::test_box"
+    async with opened(tmp_path, {"boxes.py": BOXES, "test_boxes.py": tests}, PYTEST, [failing]) as bench:
+        calls = (await bench.trace(["boxes.py"])).calls["boxes.py:Box.scaled"]
+        first, second = sorted(await bench.try_([right, careless], Want(calls=calls)), key=lambda one: one.index)
+        assert (first.status, second.status) == ("plausible", "plausible")
+        assert first.behaviour[calls[0].key] == second.behaviour[calls[0].key] and first.behaviour != second.behaviour

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import os
 import pickle
 import signal
@@ -11,6 +12,8 @@ from _trial import pool
 
 MOST_STEPS = 300
 MOST_CALLS = 24
+MOST_NEAR = 8
+"""Of a function: calls near those whose arguments are no literals, and which nobody else could write."""
 MOST_TEXT = 600
 MOST_PICKLE = 4000
 _PLAIN = (bool, int, float, str, bytes, type(None), complex)
@@ -27,6 +30,7 @@ class Tracer:
         self._kinds = {}
         self._names = {}
         self.calls = {}
+        self.near = {}
         self.reset()
 
     def reset(self):
@@ -94,10 +98,15 @@ class Tracer:
             found = [f for f in self.files.functions(path) if f.name == code.co_name and f.first == code.co_firstlineno]
             symbol = self._names[code] = (path, found[0].symbol) if found else ()
             self.calls.setdefault(symbol, {})
+            self.near.setdefault(symbol, {})
         if symbol and len(self.calls[symbol]) < MOST_CALLS:
-            text = _arguments(frame, code)
+            pair = _arguments(frame, code)
+            text = _written(pair)
             if text:
-                self.calls[symbol].setdefault(text, len(self.calls[symbol]))
+                self.calls[symbol].setdefault(text)
+            if text.startswith("pickle:"):
+                for other in itertools.islice(_near(pair), MOST_NEAR - len(self.near[symbol])):
+                    self.near[symbol].setdefault(_written(other))
 
     def told(self):
         """Steps as [line, {path: lines}]."""
@@ -125,7 +134,39 @@ def _arguments(frame, code):
             at += 1
         if code.co_flags & 8:
             named.update(values[names[at]])
-        pair = (args, named)
+        return (args, named)
+    except BaseException:
+        return None
+
+
+def _near(pair):
+    """The same arguments with one number, text or list a step away."""
+    args, named = pair
+    for at, value in enumerate(args):
+        for other in _steps(value):
+            yield ((*args[:at], other, *args[at + 1 :]), named)
+    for name, value in named.items():
+        for other in _steps(value):
+            yield (args, {**named, name: other})
+
+
+def _steps(value):
+    kind = type(value)
+    if kind is bool:
+        return (not value,)
+    if kind is int:
+        return (value + 1, -1 if value >= 0 else -value)
+    if kind is float:
+        return (-value,)
+    if kind in (str, bytes, list, tuple):
+        return (value[:-1], value * 2) if 0 < len(value) <= MOST_TEXT else ()
+    return ()
+
+
+def _written(pair):
+    if pair is None:
+        return ""
+    try:
         room = [400]
         if _literal(pair, room):
             text = repr(pair)
@@ -296,4 +337,4 @@ class Tracing:
     def _calls(self, tracer, say):
         for symbol, texts in tracer.calls.items():
             if symbol:
-                say({"symbol": symbol, "calls": list(texts)})
+                say({"symbol": symbol, "calls": list(filter(None, {**texts, **tracer.near[symbol]}))})
